@@ -1,0 +1,149 @@
+# tlsrpt-gen: SMTP TLS reports (RFC 8460) for Postfix, Exim and others.  `make help` lists the targets.
+
+VERSION = 0.1.0
+
+# ---- where things go -------------------------------------------------------------------------------------
+BUILD      ?= build
+DESTDIR    ?=
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/sbin
+LIBEXECDIR ?= $(PREFIX)/libexec/tlsrpt-gen
+SYSCONFDIR ?= /etc
+MANDIR     ?= $(PREFIX)/share/man
+STATEDIR   ?= /var/lib/tlsrpt-gen
+RUNDIR     ?= /run/tlsrpt-gen
+
+# ---- what it needs ---------------------------------------------------------------------------------------
+# pkg-config name:oldest version that works
+DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 openssl:3.0 \
+               libesmtp-1.0:1.1 libidn2:2.3
+
+# The libraries each program links; nothing else reaches it.
+LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2
+LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2
+LIBS_tlsrpt-gen-smtp    = libesmtp-1.0 openssl
+LIBS_tlsrpt-gen-log     = jansson libidn2 zlib
+LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka
+
+# Debian packages: to build, and to test besides.
+BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
+                 libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
+DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
+TEST_PACKAGES  = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
+                 python3-dkim libmail-dkim-perl python3-cryptography sqlite3
+LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck
+
+# ---- sources ---------------------------------------------------------------------------------------------
+MAINS    = $(sort $(wildcard src/cmd/tlsrpt-gen*.c))
+PROGRAMS = $(patsubst src/cmd/%.c,$(BUILD)/%,$(MAINS))
+LIBRARY  = $(BUILD)/libtlsrpt-gen.a
+SOURCES  = $(filter-out $(MAINS),$(sort $(wildcard src/*/*.c)))
+OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))
+UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
+REPLAY   = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+TOOLS    = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
+C_FILES  = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch]))
+
+# ---- flags -----------------------------------------------------------------------------------------------
+CC        ?= cc
+CFLAGS    ?= -O2 -g
+WARNINGS   = -Wall -Wextra -Wconversion -Wsign-conversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+             -Wformat=2 -Wswitch-enum -Wvla -Wpointer-arith -Wcast-qual -Wwrite-strings -Wundef
+HARDENING  = -fstack-protector-strong -fPIE -fvisibility=hidden
+ifeq ($(SANITIZE),)
+HARDENING += -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+endif
+SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+DEFINES    = -D_GNU_SOURCE -DTLSRPT_GEN_VERSION='"$(VERSION)"' -DTLSRPT_GEN_SYSCONFDIR='"$(SYSCONFDIR)"' \
+             -DTLSRPT_GEN_STATEDIR='"$(STATEDIR)"' -DTLSRPT_GEN_RUNDIR='"$(RUNDIR)"' \
+             -DTLSRPT_GEN_LIBEXECDIR='"$(LIBEXECDIR)"'
+ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARNINGS) $(HARDENING) $(SANITIZERS) $(EXTRA_CFLAGS) \
+             -ffile-prefix-map=$(CURDIR)=. -pthread -Iinclude
+ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS) -pthread
+PKG_CFLAGS = $(shell pkg-config --cflags $(foreach d,$(DEPENDENCIES),$(firstword $(subst :, ,$(d)))) 2>/dev/null)
+libs       = $(shell pkg-config --libs $(1))
+
+# ---- build -----------------------------------------------------------------------------------------------
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.PHONY: all check check-unit check-asan demo deps deps-demo deps-test deps-lint lint format clean help \
+        check-dependencies FORCE
+
+all: check-dependencies ## build the programs into build/
+	@$(MAKE) --no-print-directory programs
+
+.PHONY: programs
+programs: $(PROGRAMS)
+
+check-dependencies:
+	@command -v pkg-config >/dev/null || { echo "pkg-config is missing: run 'make deps' (Debian), or install it" >&2; exit 1; }
+	@missing=; for d in $(DEPENDENCIES); do \
+	    pkg-config --atleast-version=$${d#*:} $${d%:*} || missing="$$missing $${d%:*} (>= $${d#*:})"; done; \
+	 [ -z "$$missing" ] || { echo "missing libraries:$$missing; run 'make deps' (Debian), or install their development files" >&2; exit 1; }
+
+# Everything is rebuilt when the flags change.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS)' | sed "s/'//g" > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) $(DEFINES) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(LIBRARY): $(OBJECTS)
+	rm -f $@
+	ar rcD $@ $(OBJECTS)
+
+$(PROGRAMS): $(BUILD)/%: $(BUILD)/src/cmd/%.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_$*))
+
+$(UNIT) $(TOOLS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_test))
+
+$(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/tests/fuzz/replay.o $(LIBRARY) $(call libs,$(LIBS_test))
+
+.SECONDARY:
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- packages --------------------------------------------------------------------------------------------
+deps: ## install what building needs (Debian; root or sudo)
+	@conf/install-packages $(BUILD_PACKAGES)
+deps-demo:
+	@conf/install-packages $(DEMO_PACKAGES)
+deps-test: ## install what the tests need
+	@conf/install-packages $(TEST_PACKAGES)
+deps-lint: ## install what lint needs
+	@conf/install-packages $(LINT_PACKAGES)
+
+# ---- try and test ----------------------------------------------------------------------------------------
+demo: deps-demo ## see it work: datagrams in, reports out by mail and HTTPS, all on loopback
+	@$(MAKE) --no-print-directory -s -j2 all
+	@BUILD=$(abspath $(BUILD)) tests/demo
+
+check: deps-test ## unit tests, flow tests, corpus replay, document checks
+	@$(MAKE) --no-print-directory -s -j2 all check-programs
+	@BUILD=$(abspath $(BUILD)) tests/run
+
+check-unit: ## only the unit tests and the corpus replay
+	@$(MAKE) --no-print-directory -s -j2 check-programs
+	@BUILD=$(abspath $(BUILD)) tests/run --unit
+
+.PHONY: check-programs
+check-programs: $(UNIT) $(REPLAY) $(TOOLS)
+
+check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'
+
+lint: deps-lint ## format, warnings as errors with gcc and clang, analysers, layers, documents
+	@tests/lint/run $(C_FILES)
+
+format: ## lay out the code as clang-format wants it
+	clang-format -i $(C_FILES)
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile | expand -t 16

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * clock.h - the one place that asks for the time, so that a rehearsal or a test can set it.
+ *
+ * Normally this is the system's UTC clock.  If the environment has TLSRPT_GEN_CLOCK=FILE, the file's first
+ * line is a whole number of seconds that is added to it; it is read again at every call, so a running
+ * daemon can be moved to another day (`make demo` does that).  Unit tests call clock_set_fixed.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* UTC now, nanoseconds since 1970-01-01T00:00:00Z. */
+int64_t clock_utc_ns(void);
+
+/* UTC now, whole seconds since 1970-01-01T00:00:00Z. */
+int64_t clock_utc_s(void);
+
+/* Milliseconds of a clock that never jumps; only differences mean anything.  Never shifted. */
+int64_t clock_monotonic_ms(void);
+
+/* Sleep that long, or until a signal arrives. */
+void clock_sleep_ms(int64_t ms);
+
+/* From now on clock_utc_* return this until clock_set_fixed(-1). */
+void clock_set_fixed(int64_t utc_ns);
+
+#endif

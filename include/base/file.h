@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * file.h - whole files in and out, safely.
+ */
+#ifndef BASE_FILE_H
+#define BASE_FILE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct strbuf;
+
+/*
+ * Append the file's bytes to out.
+ * ST_NOT_FOUND  no such file
+ * ST_RANGE      larger than out may hold
+ * ST_IO         anything else; errno is kept
+ * ST_NOMEM
+ */
+MUST_CHECK enum status file_read(const char *path, struct strbuf *out, struct err *err);
+
+/* As file_read, from a descriptor that stays open; name is for the error text. */
+MUST_CHECK enum status file_read_fd(int fd, const char *name, struct strbuf *out, struct err *err);
+
+/*
+ * Write bytes to a temporary file beside path, flush it to the disk and rename it over path, so that a
+ * reader or a crash sees the old file or the new one.
+ * ST_IO   errno is kept; path is as it was
+ * ST_RANGE  path is too long
+ */
+MUST_CHECK enum status file_replace(const char *path, const void *bytes, size_t len, mode_t mode,
+                                    struct err *err);
+
+/* write(2) until all is written or an error other than EINTR; 0 or -1 with errno. */
+MUST_CHECK int file_write_all(int fd, const void *bytes, size_t len);
+
+/* mkdir(2) of every missing folder on the way to path itself.  ST_IO, ST_RANGE. */
+MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct err *err);
+
+#endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - a settings file described by one table.
+ *
+ * Grammar (as Postfix's main.cf): "name = value"; a line that begins with a blank continues the one before;
+ * '#' as first non-blank byte makes a comment; blank lines count for nothing.  A name that occurs twice, is
+ * unknown, or has a bad value is an error that names file, line, key and the mend.
+ *
+ * Units: durations take s, min, h, d (a bare number is seconds); sizes take K, M, G (powers of 1024).
+ */
+#ifndef BASE_OPTIONS_H
+#define BASE_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#define OPTIONS_FILE_MAX (1024 * 1024)
+#define OPTIONS_MAX      96
+
+enum option_kind {
+    OPTION_TEXT,     /* const char * */
+    OPTION_LIST,     /* struct option_list: items between commas or blanks */
+    OPTION_NUMBER,   /* int64_t */
+    OPTION_DURATION, /* int64_t seconds */
+    OPTION_SIZE,     /* int64_t bytes */
+    OPTION_MODE,     /* int64_t, octal permission bits */
+    OPTION_BOOL,     /* bool: yes or no */
+    OPTION_CHOICE,   /* int: index into choices */
+};
+
+struct option_list {
+    const char **items;
+    size_t count;
+};
+
+/* A further check of one value (of each item, for a list): NULL if fine, else what is wrong and how to mend
+ * it. */
+typedef const char *option_check_fn(const char *value);
+
+struct option {
+    const char *name;
+    enum option_kind kind;
+    size_t offset;              /* of its field in the values struct */
+    const char *default_value;  /* as it would stand in the file; "" : unset */
+    int64_t min, max;           /* numbers, durations, sizes, modes */
+    const char *const *choices; /* OPTION_CHOICE: NULL-terminated words */
+    option_check_fn *check;     /* may be NULL */
+    const char *help;           /* one sentence */
+};
+
+struct option_origin {
+    const char *file; /* NULL: the default; "-o": command line */
+    unsigned line;
+    const char *text; /* value as written */
+};
+
+struct options {
+    const struct option *table;
+    size_t count;
+    void *values;
+    struct option_origin origins[OPTIONS_MAX];
+    struct arena arena; /* holds every text */
+};
+
+/* Set every value to its default.  table and values are borrowed.  ST_INTERNAL if a default is bad, ST_NOMEM.
+ */
+MUST_CHECK enum status options_init(struct options *options, const struct option *table, size_t count,
+                                    void *values, struct err *err);
+void options_done(struct options *options);
+
+/* ST_CONFIG (a line is wrong), ST_NOT_FOUND, ST_IO, ST_RANGE (file over OPTIONS_FILE_MAX), ST_NOMEM. */
+MUST_CHECK enum status options_read_file(struct options *options, const char *path, struct err *err);
+
+/* One "name=value" from the command line; wins over the file.  ST_CONFIG, ST_NOMEM. */
+MUST_CHECK enum status options_override(struct options *options, const char *assignment, struct err *err);
+
+/* Was it set by file or command line? */
+bool options_is_set(const struct options *options, const char *name);
+
+/* "FILE:LINE" or "-o" or "default", for messages about this option. */
+void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size);
+
+/* "name = value   # from" for each row. */
+void options_show(const struct options *options, FILE *out);
+
+/* Name, default and help of each row of a table. */
+void options_help(const struct option *table, size_t count, FILE *out);
+
+#endif

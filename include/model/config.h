@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - every setting, as the programs use it.  The rows of the options table in config.c are the single
+ * truth for names, defaults, bounds, help and `--show-config`; this struct only holds the values.
+ *
+ * Source: one file of "name = value" lines (see base/options.h); the manual is tlsrpt-gen.conf(5).
+ */
+#ifndef MODEL_CONFIG_H
+#define MODEL_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/options.h"
+
+#define CONFIG_DEFAULT_FILE TLSRPT_GEN_SYSCONFDIR "/tlsrpt-gen/tlsrpt-gen.conf"
+
+/* Texts are never NULL: an unset one is "".  All live until config_done. */
+struct config {
+    /* who we are */
+    const char *organization_name;
+    const char *contact_info;  /* addr-spec; its domain is the submitter (R42) */
+    const char *submitter;     /* derived: contact_info's domain, canonical */
+    const char *from;          /* default: contact_info */
+    const char *envelope_from; /* default: from */
+
+    /* collector */
+    struct option_list socket; /* paths */
+    int64_t socket_mode;       /* permission bits */
+    const char *socket_group;  /* "" : leave as it is */
+    const char *state_dir;
+
+    /* schedule */
+    int64_t min_delay_s;
+    int64_t spread_s;
+    int64_t max_age_days;
+
+    /* delivery */
+    struct option_list resolver;    /* "host:port" or "[v6]:port"; empty: the system's */
+    const char *relay;              /* "host:port" */
+    const char *https_ca_file;      /* "": the system's */
+    struct option_list https_allow; /* networks and ":port"s allowed in spite of the guard */
+    const char *archive_dir;        /* "": none */
+
+    /* where the values came from */
+    struct options options;
+};
+
+/*
+ * Read path ("" : no file) and then overrides ("name=value", count of them), check every value and fill
+ * config_out. If needs_identity, organization_name and contact_info must be set. ST_CONFIG  a line is wrong;
+ * err names file, line, key and the mend ST_NOT_FOUND, ST_IO  the file cannot be read ST_NOMEM Free with
+ * config_done, also after a failure.
+ */
+MUST_CHECK enum status config_load(const char *path, const char *const *overrides, size_t override_count,
+                                   bool needs_identity, struct config *config_out, struct err *err);
+void config_done(struct config *config);
+
+/* Every setting with its value and where it came from. */
+void config_show(const struct config *config, FILE *out);
+
+/* The table as text for --help: name, default, one sentence. */
+void config_help(FILE *out);
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/strbuf.h"
+
+enum status file_read_fd(int fd, const char *name, struct strbuf *out, struct err *err)
+{
+    char chunk[16384];
+
+    for (;;) {
+        ssize_t got = read(fd, chunk, sizeof chunk);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return err_set_errno(err, ST_IO, errno, "read %s", name);
+        if (got == 0)
+            return ST_OK;
+        if ((size_t)got > out->max_bytes - out->len)
+            return err_set(err, ST_RANGE, "%s: larger than %zu bytes", name, out->max_bytes);
+        strbuf_add(out, chunk, (size_t)got);
+        if (strbuf_is_failed(out))
+            return err_set(err, ST_NOMEM, "%s: out of memory", name);
+    }
+}
+
+enum status file_read(const char *path, struct strbuf *out, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum status status;
+
+    if (fd < 0)
+        return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open %s", path);
+    status = file_read_fd(fd, path, out, err);
+    (void)close(fd);
+    return status;
+}
+
+int file_write_all(int fd, const void *bytes, size_t len)
+{
+    const char *at = bytes;
+
+    while (len > 0) {
+        ssize_t written = write(fd, at, len);
+
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return -1;
+        at += written;
+        len -= (size_t)written;
+    }
+    return 0;
+}
+
+enum status file_replace(const char *path, const void *bytes, size_t len, mode_t mode, struct err *err)
+{
+    char temporary[PATH_MAX];
+    int saved_errno;
+    int fd;
+
+    if ((size_t)snprintf(temporary, sizeof temporary, "%s.%ld.tmp", path, (long)getpid()) >= sizeof temporary)
+        return err_set(err, ST_RANGE, "%s: path is too long", path);
+    fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode);
+    if (fd < 0)
+        return err_set_errno(err, ST_IO, errno, "create %s", temporary);
+    if (file_write_all(fd, bytes, len) != 0 || fsync(fd) != 0) {
+        saved_errno = errno;
+        (void)close(fd);
+        goto fail;
+    }
+    if (close(fd) == 0 && rename(temporary, path) == 0)
+        return ST_OK;
+    saved_errno = errno;
+fail:
+    (void)unlink(temporary);
+    return err_set_errno(err, ST_IO, saved_errno, "write %s", path);
+}
+
+enum status file_make_folders(const char *path, mode_t mode, struct err *err)
+{
+    char folder[PATH_MAX];
+
+    if (strlen(path) >= sizeof folder)
+        return err_set(err, ST_RANGE, "%s: path is too long", path);
+    for (size_t i = 1; i <= strlen(path); i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(folder, path, i);
+        folder[i] = '\0';
+        if (mkdir(folder, mode) != 0 && errno != EEXIST)
+            return err_set_errno(err, ST_IO, errno, "create folder %s", folder);
+    }
+    return ST_OK;
+}
