@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+#include "model/config.h"
+
+#include <string.h>
+
+#include "base/cursor.h"
+#include "model/address.h"
+#include "model/domain.h"
+
+/* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------
+ */
+
+static bool is_printable(const char *text)
+{
+    for (const char *at = text; *at != '\0'; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            return false;
+    return true;
+}
+
+static const char *check_text(const char *value)
+{
+    return is_printable(value) ? NULL : "has a control character; remove it";
+}
+
+/* addr-spec = dot-atom "@" domain (RFC 5322 section 3.4.1 without its quoted and obsolete forms; R17). */
+static const char *check_address(const char *value)
+{
+    static const char ATEXT_AND_DOT[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~.";
+    const char *at_sign = strrchr(value, '@');
+    struct arena arena;
+    const char *domain;
+    size_t local_len;
+    enum status status;
+
+    if (at_sign == NULL)
+        return "not a mail address; use local@domain without display name or brackets";
+    local_len = (size_t)(at_sign - value);
+    if (local_len == 0 || local_len > 64 || strspn(value, ATEXT_AND_DOT) != local_len || value[0] == '.' ||
+        at_sign[-1] == '.' || strstr(value, "..") != NULL)
+        return "the part before the @ is not a plain mailbox name; use letters, digits, dots, '-' and '_'";
+    arena_init(&arena, 8192);
+    status = domain_normalise(at_sign + 1, strlen(at_sign + 1), &arena, &domain, NULL);
+    arena_done(&arena);
+    if (status != ST_OK || strchr(at_sign, '.') == NULL)
+        return "the part after the @ is not a full domain name, as in reports@example.org";
+    return NULL;
+}
+
+static const char *check_path(const char *value)
+{
+    if (value[0] != '/')
+        return "not an absolute path; begin it with a /";
+    return check_text(value);
+}
+
+static const char *check_socket(const char *value)
+{
+    if (strlen(value) > 107)
+        return "longer than the 107 bytes that a socket path may have; use a shorter one";
+    return check_path(value);
+}
+
+/* Step over ":PORT", 1 to 65535. */
+static void take_port(struct cursor *cursor)
+{
+    cursor_expect(cursor, ":");
+    if (cursor_take_number(cursor, 65535) == 0)
+        cursor_fail(cursor);
+}
+
+static const char *check_resolver(const char *value)
+{
+    struct cursor cursor;
+    struct address address;
+    struct span host;
+    bool is_bracketed;
+
+    cursor_init(&cursor, value, strlen(value));
+    is_bracketed = cursor_skip_word(&cursor, "[");
+    host = cursor_take_until(&cursor, is_bracketed ? "]" : ":");
+    if (is_bracketed)
+        cursor_expect(&cursor, "]");
+    if (!cursor_at_end(&cursor))
+        take_port(&cursor);
+    if (cursor.is_failed || !cursor_at_end(&cursor) || !address_parse(host.at, host.len, &address))
+        return "not a resolver; use ADDRESS, ADDRESS:PORT or [IPV6]:PORT";
+    return NULL;
+}
+
+static const char *check_relay(const char *value)
+{
+    struct address address;
+    struct arena arena;
+    struct cursor cursor;
+    struct span host;
+    const char *name;
+    enum status status;
+
+    cursor_init(&cursor, value, strlen(value));
+    if (cursor_peek(&cursor) == '[' ||
+        (strchr(value, ':') != NULL && strchr(value, ':') != strrchr(value, ':')))
+        return "an IPv6 address cannot be used here; use a host name, as in localhost:25";
+    host = cursor_take_until(&cursor, ":");
+    if (!cursor_at_end(&cursor))
+        take_port(&cursor);
+    if (cursor.is_failed || !cursor_at_end(&cursor))
+        return "not a relay; use HOST or HOST:PORT, as in localhost:25";
+    if (address_parse(host.at, host.len, &address))
+        return NULL;
+    arena_init(&arena, 8192);
+    status = domain_normalise(host.at, host.len, &arena, &name, NULL);
+    arena_done(&arena);
+    return status == ST_OK ? NULL : "not a host name; use HOST or HOST:PORT, as in localhost:25";
+}
+
+static const char *check_allow(const char *value)
+{
+    struct network network;
+    struct cursor cursor;
+
+    if (value[0] != ':')
+        return network_parse(value, strlen(value), &network)
+                   ? NULL
+                   : "not a network or port; use 192.0.2.0/24 (host bits zero), 2001:db8::/32 or :8443";
+    cursor_init(&cursor, value, strlen(value));
+    take_port(&cursor);
+    return cursor.is_failed || !cursor_at_end(&cursor) ? "not a port; use :1 to :65535" : NULL;
+}
+
+/* ---- the table ------------------------------------------------------------------------------------------
+ */
+
+#define FIELD(name) offsetof(struct config, name)
+#define MINUTE      60
+#define HOUR        (60 * MINUTE)
+#define DAY         (24 * HOUR)
+
+// clang-format off
+static const struct option TABLE[] = {
+    {.name = "organization_name", .kind = OPTION_TEXT, .offset = FIELD(organization_name), .default_value = "",
+     .check = check_text, .help = "Name of the organisation that sends the reports; required."},
+    {.name = "contact_info", .kind = OPTION_TEXT, .offset = FIELD(contact_info), .default_value = "",
+     .check = check_address,
+     .help = "Mail address that answers questions about the reports; its domain is the submitter; required."},
+    {.name = "from", .kind = OPTION_TEXT, .offset = FIELD(from), .default_value = "", .check = check_address,
+     .help = "Mail address in the From field of the reports; contact_info if unset."},
+    {.name = "envelope_from", .kind = OPTION_TEXT, .offset = FIELD(envelope_from), .default_value = "",
+     .check = check_address, .help = "Mail address that gets the bounces; from if unset."},
+
+    {.name = "socket", .kind = OPTION_LIST, .offset = FIELD(socket),
+     .default_value = TLSRPT_GEN_RUNDIR "/tlsrpt.sock", .check = check_socket,
+     .help = "Paths of the datagram sockets on which the collector listens."},
+    {.name = "socket_mode", .kind = OPTION_MODE, .offset = FIELD(socket_mode), .default_value = "0660",
+     .min = 0200, .max = 0777, .help = "Permissions of the sockets; who may write can report."},
+    {.name = "socket_group", .kind = OPTION_TEXT, .offset = FIELD(socket_group), .default_value = "",
+     .check = check_text, .help = "Group of the sockets, as in postfix; left as it is if unset."},
+    {.name = "state_dir", .kind = OPTION_TEXT, .offset = FIELD(state_dir), .default_value = TLSRPT_GEN_STATEDIR,
+     .check = check_path, .help = "Folder that holds sessions.db and reports.db."},
+
+    {.name = "min_delay", .kind = OPTION_DURATION, .offset = FIELD(min_delay_s), .default_value = "10min",
+     .min = 0, .max = DAY, .help = "How long after midnight UTC the first report may go out."},
+    {.name = "spread", .kind = OPTION_DURATION, .offset = FIELD(spread_s), .default_value = "4h",
+     .min = 0, .max = DAY, .help = "Over how long the reports of a day are spread, by a hash of the domain."},
+    {.name = "max_age_days", .kind = OPTION_NUMBER, .offset = FIELD(max_age_days), .default_value = "3",
+     .min = 1, .max = 30, .help = "How many days back a day that was missed is still reported."},
+
+    {.name = "resolver", .kind = OPTION_LIST, .offset = FIELD(resolver), .default_value = "",
+     .check = check_resolver, .help = "DNS resolvers, ADDRESS or ADDRESS:PORT; the system's if unset."},
+    {.name = "relay", .kind = OPTION_TEXT, .offset = FIELD(relay), .default_value = "localhost:25",
+     .check = check_relay, .help = "Mail server that takes the reports, HOST or HOST:PORT."},
+    {.name = "https_ca_file", .kind = OPTION_TEXT, .offset = FIELD(https_ca_file), .default_value = "",
+     .check = check_path, .help = "PEM file of the authorities trusted for HTTPS; the system's if unset."},
+    {.name = "https_allow", .kind = OPTION_LIST, .offset = FIELD(https_allow), .default_value = "",
+     .check = check_allow,
+     .help = "Networks and :PORTs allowed for HTTPS besides public addresses and port 443."},
+    {.name = "archive_dir", .kind = OPTION_TEXT, .offset = FIELD(archive_dir), .default_value = "",
+     .check = check_path, .help = "Folder that keeps a copy of each report sent, DAY/FILENAME.json.gz."},
+};
+// clang-format on
+
+/* ---- the whole ------------------------------------------------------------------------------------------
+ */
+
+static enum status missing(const char *path, const char *name, const char *example, struct err *err)
+{
+    return err_set(err, ST_CONFIG, "%s: %s is not set; add a line such as: %s = %s",
+                   *path != '\0' ? path : "-o", name, name, example);
+}
+
+/* Values that follow from others, and the two that nothing can follow from. */
+static enum status derive(struct config *config, const char *path, bool needs_identity, struct err *err)
+{
+    const char *at_sign = strrchr(config->contact_info, '@');
+
+    if (needs_identity && *config->organization_name == '\0')
+        return missing(path, "organization_name", "Example Ltd", err);
+    if (needs_identity && at_sign == NULL)
+        return missing(path, "contact_info", "tls-reports@example.org", err);
+    if (*config->from == '\0')
+        config->from = config->contact_info;
+    if (*config->envelope_from == '\0')
+        config->envelope_from = config->from;
+    config->submitter = "";
+    if (at_sign == NULL)
+        return ST_OK;
+    return domain_normalise(at_sign + 1, strlen(at_sign + 1), &config->options.arena, &config->submitter,
+                            err);
+}
+
+enum status config_load(const char *path, const char *const *overrides, size_t override_count,
+                        bool needs_identity, struct config *config_out, struct err *err)
+{
+    enum status status = options_init(&config_out->options, TABLE, ARRAY_COUNT(TABLE), config_out, err);
+
+    if (status == ST_OK && *path != '\0')
+        status = options_read_file(&config_out->options, path, err);
+    for (size_t i = 0; status == ST_OK && i < override_count; i++)
+        status = options_override(&config_out->options, overrides[i], err);
+    if (status == ST_OK)
+        status = derive(config_out, path, needs_identity, err);
+    return status;
+}
+
+void config_done(struct config *config)
+{
+    options_done(&config->options);
+}
+
+void config_show(const struct config *config, FILE *out)
+{
+    options_show(&config->options, out);
+}
+
+void config_help(FILE *out)
+{
+    options_help(TABLE, ARRAY_COUNT(TABLE), out);
+}
