@@ -42,7 +42,7 @@ struct option_list {
  * it. */
 typedef const char *option_check_fn(const char *value);
 
-struct option {
+struct option_row {
     const char *name;
     enum option_kind kind;
     size_t offset;              /* of its field in the values struct */
@@ -60,7 +60,7 @@ struct option_origin {
 };
 
 struct options {
-    const struct option *table;
+    const struct option_row *table;
     size_t count;
     void *values;
     struct option_origin origins[OPTIONS_MAX];
@@ -69,7 +69,7 @@ struct options {
 
 /* Set every value to its default.  table and values are borrowed.  ST_INTERNAL if a default is bad, ST_NOMEM.
  */
-MUST_CHECK enum status options_init(struct options *options, const struct option *table, size_t count,
+MUST_CHECK enum status options_init(struct options *options, const struct option_row *table, size_t count,
                                     void *values, struct err *err);
 void options_done(struct options *options);
 
@@ -89,6 +89,6 @@ void options_origin_format(const struct options *options, const char *name, char
 void options_show(const struct options *options, FILE *out);
 
 /* Name, default and help of each row of a table. */
-void options_help(const struct option *table, size_t count, FILE *out);
+void options_help(const struct option_row *table, size_t count, FILE *out);
 
 #endif

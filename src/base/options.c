@@ -35,7 +35,8 @@ static const struct unit PLAIN_UNITS[] = {{"", 1}, {NULL, 0}};
 /* ---- one value ------------------------------------------------------------------------------------------
  */
 
-static enum status bad_value(const struct option *option, const char *value, const char *why, struct err *err)
+static enum status bad_value(const struct option_row *option, const char *value, const char *why,
+                             struct err *err)
 {
     return err_set(err, ST_CONFIG, "%s: \"%.80s\": %s", option->name, value, why);
 }
@@ -58,7 +59,7 @@ static const struct unit *units_of(enum option_kind kind)
     return kind == OPTION_SIZE ? SIZE_UNITS : PLAIN_UNITS;
 }
 
-static enum status out_of_range(const struct option *option, const char *value, struct err *err)
+static enum status out_of_range(const struct option_row *option, const char *value, struct err *err)
 {
     char low[32], high[32];
 
@@ -73,7 +74,7 @@ static enum status out_of_range(const struct option *option, const char *value, 
                    high);
 }
 
-static enum status parse_number(const struct option *option, const char *value, int64_t *number_out,
+static enum status parse_number(const struct option_row *option, const char *value, int64_t *number_out,
                                 struct err *err)
 {
     static const char *const HINTS[] = {
@@ -99,7 +100,7 @@ static enum status parse_number(const struct option *option, const char *value, 
     return bad_value(option, value, HINTS[option->kind], err);
 }
 
-static enum status parse_mode(const struct option *option, const char *value, int64_t *mode_out,
+static enum status parse_mode(const struct option_row *option, const char *value, int64_t *mode_out,
                               struct err *err)
 {
     size_t digits = strspn(value, "01234567");
@@ -113,7 +114,7 @@ static enum status parse_mode(const struct option *option, const char *value, in
     return mode < option->min || mode > option->max ? out_of_range(option, value, err) : ST_OK;
 }
 
-static enum status parse_bool(const struct option *option, const char *value, bool *is_on_out,
+static enum status parse_bool(const struct option_row *option, const char *value, bool *is_on_out,
                               struct err *err)
 {
     if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
@@ -122,7 +123,7 @@ static enum status parse_bool(const struct option *option, const char *value, bo
     return ST_OK;
 }
 
-static enum status parse_choice(const struct option *option, const char *value, int *index_out,
+static enum status parse_choice(const struct option_row *option, const char *value, int *index_out,
                                 struct err *err)
 {
     char words[200] = "";
@@ -141,7 +142,7 @@ static enum status parse_choice(const struct option *option, const char *value, 
     return err_set(err, ST_CONFIG, "%s: \"%.80s\" is not one of: %s", option->name, value, words);
 }
 
-static enum status parse_text(struct options *options, const struct option *option, const char *value,
+static enum status parse_text(struct options *options, const struct option_row *option, const char *value,
                               const char **text_out, struct err *err)
 {
     const char *wrong = option->check != NULL && *value != '\0' ? option->check(value) : NULL;
@@ -163,7 +164,7 @@ static size_t count_items(const char *value)
     return count;
 }
 
-static enum status parse_list(struct options *options, const struct option *option, const char *value,
+static enum status parse_list(struct options *options, const struct option_row *option, const char *value,
                               struct option_list *list_out, struct err *err)
 {
     size_t max = count_items(value);
@@ -187,7 +188,7 @@ static enum status parse_list(struct options *options, const struct option *opti
     return status;
 }
 
-static enum status parse_value(struct options *options, const struct option *option, const char *value,
+static enum status parse_value(struct options *options, const struct option_row *option, const char *value,
                                struct err *err)
 {
     void *field = (char *)options->values + option->offset;
@@ -259,7 +260,7 @@ static enum status unknown_name(const struct options *options, const char *name,
                    "%.80s: unknown setting; remove it, or see tlsrpt-gen --help for the names", name);
 }
 
-static const struct option *find(const struct options *options, const char *name)
+static const struct option_row *find(const struct options *options, const char *name)
 {
     for (size_t i = 0; i < options->count; i++)
         if (strcmp(options->table[i].name, name) == 0)
@@ -269,7 +270,7 @@ static const struct option *find(const struct options *options, const char *name
 
 static enum status assign(struct options *options, const struct assignment *assignment, struct err *err)
 {
-    const struct option *option = find(options, assignment->name);
+    const struct option_row *option = find(options, assignment->name);
     struct option_origin *origin;
     enum status status;
 
@@ -403,7 +404,7 @@ enum status options_override(struct options *options, const char *assignment, st
 /* ---- the whole ------------------------------------------------------------------------------------------
  */
 
-enum status options_init(struct options *options, const struct option *table, size_t count, void *values,
+enum status options_init(struct options *options, const struct option_row *table, size_t count, void *values,
                          struct err *err)
 {
     enum status status = ST_OK;
@@ -428,7 +429,7 @@ void options_done(struct options *options)
 
 bool options_is_set(const struct options *options, const char *name)
 {
-    const struct option *option = find(options, name);
+    const struct option_row *option = find(options, name);
 
     return option != NULL && options->origins[option - options->table].file != NULL;
 }
@@ -445,7 +446,7 @@ static void format_origin(const struct option_origin *origin, char *text_out, si
 
 void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size)
 {
-    const struct option *option = find(options, name);
+    const struct option_row *option = find(options, name);
 
     if (option != NULL)
         format_origin(&options->origins[option - options->table], text_out, size);
@@ -465,7 +466,7 @@ void options_show(const struct options *options, FILE *out)
     }
 }
 
-void options_help(const struct option *table, size_t count, FILE *out)
+void options_help(const struct option_row *table, size_t count, FILE *out)
 {
     for (size_t i = 0; i < count; i++) {
         const char *value = table[i].default_value;

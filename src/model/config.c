@@ -138,7 +138,7 @@ static const char *check_allow(const char *value)
 #define DAY         (24 * HOUR)
 
 // clang-format off
-static const struct option TABLE[] = {
+static const struct option_row TABLE[] = {
     {.name = "organization_name", .kind = OPTION_TEXT, .offset = FIELD(organization_name), .default_value = "",
      .check = check_text, .help = "Name of the organisation that sends the reports; required."},
     {.name = "contact_info", .kind = OPTION_TEXT, .offset = FIELD(contact_info), .default_value = "",

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/program.h"
+
+#include <stdio.h>
+
+static const int EXIT_CODES[] = {
+    [ST_OK] = 0,
+    [ST_NOT_FOUND] = EXIT_NO_INPUT,
+    [ST_SYNTAX] = EXIT_DATA,
+    [ST_RANGE] = EXIT_DATA,
+    [ST_CONFIG] = EXIT_CONFIGURATION,
+    [ST_UNSUPPORTED] = EXIT_DATA,
+    [ST_DENIED] = EXIT_NO_PERMISSION,
+    [ST_BUSY] = EXIT_TEMPORARY,
+    [ST_TEMPORARY] = EXIT_TEMPORARY,
+    [ST_FULL] = EXIT_CANT_CREATE,
+    [ST_IO] = EXIT_IO,
+    [ST_NOMEM] = EXIT_SYSTEM,
+    [ST_INTERNAL] = EXIT_BUG,
+};
+
+int program_exit_code(enum status status)
+{
+    return (size_t)status < ARRAY_COUNT(EXIT_CODES) ? EXIT_CODES[status] : EXIT_BUG;
+}
+
+int program_fail(const struct program *program, const struct err *err)
+{
+    (void)fprintf(stderr, "%s: %s\n", program->name, err->text);
+    return program_exit_code(err->code);
+}
+
+bool program_take_option(struct program *program, int option, const char *argument)
+{
+    if (option == 'c') {
+        program->config_path = argument;
+        program->is_path_given = true;
+        return true;
+    }
+    if (option != 'o' || program->override_count == ARRAY_COUNT(program->overrides))
+        return false;
+    program->overrides[program->override_count++] = argument;
+    return true;
+}
+
+enum status program_load_config(struct program *program, bool needs_identity, struct err *err)
+{
+    const char *path = program->is_path_given ? program->config_path : CONFIG_DEFAULT_FILE;
+    enum status status;
+
+    status =
+        config_load(path, program->overrides, program->override_count, needs_identity, &program->config, err);
+    if (status != ST_NOT_FOUND || program->is_path_given)
+        return status == ST_NOT_FOUND
+                   ? err_set(err, ST_CONFIG, "%s: no such file; see tlsrpt-gen.conf(5)", path)
+                   : status;
+    config_done(&program->config);
+    status =
+        config_load("", program->overrides, program->override_count, needs_identity, &program->config, err);
+    return status == ST_CONFIG ? err_wrap(err, "%s does not exist", CONFIG_DEFAULT_FILE) : status;
+}
+
+void program_print_version(const struct program *program)
+{
+    (void)printf("%s %s\n", program->name, TLSRPT_GEN_VERSION);
+}
