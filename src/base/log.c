@@ -69,7 +69,7 @@ static bool is_plain(const char *text)
 static void add_quoted(struct strbuf *line, const char *text)
 {
     strbuf_add_char(line, '"');
-    for (size_t i = 0; text[i] != '\0' && i < LOG_VALUE_MAX; i++) {
+    for (size_t i = 0; i < LOG_VALUE_MAX && text[i] != '\0'; i++) {
         unsigned char byte = (unsigned char)text[i];
 
         if (byte == '"' || byte == '\\')

@@ -107,7 +107,7 @@ enum status domain_pattern_normalise(const char *text, size_t len, struct arena 
                                      const char **pattern_out, struct err *err)
 {
     bool is_wildcard = len >= 2 && memcmp(text, "*.", 2) == 0;
-    const char *name;
+    const char *name = NULL;
     enum status status;
 
     status = domain_normalise(text + (is_wildcard ? 2 : 0), len - (is_wildcard ? 2 : 0), arena, &name, err);
