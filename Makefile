@@ -136,6 +136,10 @@ check-programs: $(UNIT) $(REPLAY) $(TOOLS)
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'
 
+.PHONY: compile-flags
+compile-flags: # for lint's analysers, quoted for a shell
+	@printf '%s\n' "$(subst ",\",-std=c11 $(WARNINGS) -pthread -Iinclude $(DEFINES) $(PKG_CFLAGS))"
+
 lint: deps-lint ## format, warnings as errors with gcc and clang, analysers, layers, documents
 	@tests/lint/run $(C_FILES)
 
