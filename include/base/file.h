@@ -39,4 +39,11 @@ MUST_CHECK int file_write_all(int fd, const void *bytes, size_t len);
 /* mkdir(2) of every missing folder on the way to path itself.  ST_IO, ST_RANGE. */
 MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct err *err);
 
+/*
+ * Hold path (made if missing) for this process alone until *fd_out is closed or the process ends.
+ * ST_BUSY  another process holds it
+ * ST_IO
+ */
+MUST_CHECK enum status file_lock(const char *path, int *fd_out, struct err *err);
+
 #endif

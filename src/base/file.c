@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -100,4 +101,22 @@ enum status file_make_folders(const char *path, mode_t mode, struct err *err)
             return err_set_errno(err, ST_IO, errno, "create folder %s", folder);
     }
     return ST_OK;
+}
+
+enum status file_lock(const char *path, int *fd_out, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+    int saved_errno;
+
+    if (fd < 0)
+        return err_set_errno(err, ST_IO, errno, "open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        *fd_out = fd;
+        return ST_OK;
+    }
+    saved_errno = errno;
+    (void)close(fd);
+    if (saved_errno == EWOULDBLOCK)
+        return err_set(err, ST_BUSY, "%s: held by another process", path);
+    return err_set_errno(err, ST_IO, saved_errno, "lock %s", path);
 }
