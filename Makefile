@@ -107,6 +107,23 @@ $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
 .SECONDARY:
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
+# ---- install ---------------------------------------------------------------------------------------------
+PUBLIC_PROGRAMS = $(filter-out %/tlsrpt-gen-smtp,$(PROGRAMS))
+
+.PHONY: install uninstall
+install: all ## install below $(DESTDIR)$(PREFIX); an existing configuration is left alone
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen \
+	    $(foreach n,5 7 8,$(DESTDIR)$(MANDIR)/man$(n))
+	install -m 0755 $(PUBLIC_PROGRAMS) $(DESTDIR)$(BINDIR)
+	install -m 0755 $(BUILD)/tlsrpt-gen-smtp $(DESTDIR)$(LIBEXECDIR)
+	for page in man/*.[0-9]; do install -m 0644 "$$page" $(DESTDIR)$(MANDIR)/man"$${page##*.}"; done
+	[ -e $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen/tlsrpt-gen.conf ] || \
+	    install -m 0644 conf/tlsrpt-gen.conf $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen/tlsrpt-gen.conf
+
+uninstall: ## remove what install put there, except the configuration and the state
+	rm -f $(patsubst $(BUILD)/%,$(DESTDIR)$(BINDIR)/%,$(PUBLIC_PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/tlsrpt-gen-smtp
+	for page in man/*.[0-9]; do rm -f $(DESTDIR)$(MANDIR)/man"$${page##*.}"/"$${page##*/}"; done
+
 # ---- packages --------------------------------------------------------------------------------------------
 deps: ## install what building needs (Debian; root or sudo)
 	@conf/install-packages $(BUILD_PACKAGES)
