@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "model/utc_day.h"
+#include "store/ledger.h"
+
+#define DAY   20526 /* 2026-03-14 */
+#define NOW_S ((int64_t)(DAY + 1) * UTC_DAY_SECONDS + 600)
+
+struct fixture {
+    char folder[64];
+    char path[96];
+    struct ledger *ledger;
+    struct arena arena;
+    struct err err;
+};
+
+static void open_ledger(struct fixture *f)
+{
+    assert_int_equal(ledger_open(f->path, LEDGER_WRITE, &f->ledger, &f->err), ST_OK);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof *f);
+
+    strcpy(f->folder, "/tmp/ledger_test.XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    (void)snprintf(f->path, sizeof f->path, "%s/reports.db", f->folder);
+    arena_init(&f->arena, 1 << 20);
+    open_ledger(f);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    struct fixture *f = *state;
+    char path[128];
+
+    ledger_close(&f->ledger);
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++) {
+        (void)snprintf(path, sizeof path, "%s%s", f->path, SUFFIXES[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(f->folder);
+    arena_done(&f->arena);
+    free(f);
+    return 0;
+}
+
+static struct ledger_report make_report(int32_t utc_day, const char *domain, const char *report_id)
+{
+    return (struct ledger_report){
+        .utc_day = utc_day,
+        .domain = domain,
+        .report_id = report_id,
+        .created_at_s = NOW_S,
+        .organization_name = "Seaport",
+        .contact_info = "tls@reports.example",
+        .from = "noreply@reports.example",
+        .envelope_from = "bounce@reports.example",
+        .file_name = "reports.example!harbour.example!1!2.json.gz",
+        .gzip = "\x1f\x8b\0bytes",
+        .gzip_len = 8,
+        .inflated_bytes = 100,
+        .success = 3,
+        .failure = 1,
+        .note = "",
+    };
+}
+
+static const struct ledger_delivery TWO[] = {
+    {.kind = DELIVERY_HTTPS, .rua = "https://z.example/in", .host = "z.example", .next_at_s = NOW_S},
+    {.kind = DELIVERY_MAIL,
+     .rua = "a@m.example",
+     .host = "m.example",
+     .message_id = "1@x",
+     .next_at_s = NOW_S + 5},
+};
+
+static int64_t add(struct fixture *f, int32_t utc_day, const char *domain, const char *report_id)
+{
+    struct ledger_report report = make_report(utc_day, domain, report_id);
+    int64_t id = 0;
+
+    assert_int_equal(ledger_add_report(f->ledger, &report, TWO, 2, &id, &f->err), ST_OK);
+    return id;
+}
+
+/* What a walk saw: "https z.example due 0; " for each delivery. */
+struct seen {
+    char text[512];
+    int64_t ids[8];
+    size_t count;
+};
+
+static enum status see(void *context, const struct ledger_delivery *row, struct err *err)
+{
+    struct seen *seen = context;
+    size_t len = strlen(seen->text);
+
+    (void)err;
+    (void)snprintf(seen->text + len, sizeof seen->text - len, "%s %s %s %lld; ",
+                   delivery_kind_name(row->kind), row->host, delivery_state_name(row->state),
+                   (long long)row->tries);
+    seen->ids[seen->count++] = row->id;
+    return ST_OK;
+}
+
+static struct seen due(struct fixture *f, int64_t now_s)
+{
+    struct seen seen = {.count = 0};
+
+    assert_int_equal(ledger_each_due(f->ledger, now_s, see, &seen, &f->err), ST_OK);
+    return seen;
+}
+
+static enum ledger_entry find(struct fixture *f, const char *domain)
+{
+    enum ledger_entry entry;
+
+    assert_int_equal(ledger_find(f->ledger, DAY, domain, &entry, NULL, &f->err), ST_OK);
+    return entry;
+}
+
+static void test_report_is_frozen(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_report got;
+    int64_t id = add(f, DAY, "harbour.example", "1@reports.example");
+
+    ledger_close(&f->ledger);
+    open_ledger(f);
+    assert_int_equal(ledger_read_report(f->ledger, id, &f->arena, &got, &f->err), ST_OK);
+    assert_string_equal(got.domain, "harbour.example");
+    assert_string_equal(got.report_id, "1@reports.example");
+    assert_string_equal(got.envelope_from, "bounce@reports.example");
+    assert_int_equal(got.gzip_len, 8);
+    assert_memory_equal(got.gzip, "\x1f\x8b\0bytes", 8);
+    assert_int_equal(got.success, 3);
+    assert_int_equal(ledger_read_report(f->ledger, id + 1, &f->arena, &got, &f->err), ST_NOT_FOUND);
+}
+
+static void test_a_day_is_reported_once(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_report again = make_report(DAY, "harbour.example", "2@reports.example");
+    int64_t id;
+
+    add(f, DAY, "harbour.example", "1@reports.example");
+    assert_int_equal(ledger_add_report(f->ledger, &again, TWO, 2, &id, &f->err), ST_DENIED);
+    assert_int_equal(due(f, INT64_MAX).count, 2);
+    assert_int_equal(find(f, "harbour.example"), LEDGER_REPORT);
+    assert_int_equal(find(f, "other.example"), LEDGER_NOTHING);
+}
+
+static void test_waiting_gives_way(void **state)
+{
+    struct fixture *f = *state;
+    enum ledger_entry entry;
+    int64_t since_s = 0;
+
+    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "timeout", NOW_S, &f->err), ST_OK);
+    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "servfail", NOW_S + 9, &f->err), ST_OK);
+    assert_int_equal(ledger_find(f->ledger, DAY, "a.example", &entry, &since_s, &f->err), ST_OK);
+    assert_int_equal(entry, LEDGER_WAITING);
+    assert_int_equal(since_s, NOW_S);
+    assert_int_equal(ledger_skip(f->ledger, DAY, "a.example", "no record", NOW_S, &f->err), ST_OK);
+    assert_int_equal(find(f, "a.example"), LEDGER_SKIPPED);
+    add(f, DAY, "a.example", "1@x");
+    assert_int_equal(find(f, "a.example"), LEDGER_REPORT);
+}
+
+static void test_half_a_report_is_none(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_report second = make_report(DAY, "b.example", "1@x"); /* its report-id is taken */
+    int64_t id;
+
+    add(f, DAY, "a.example", "1@x");
+    assert_int_equal(ledger_begin(f->ledger, &f->err), ST_OK);
+    assert_int_equal(ledger_skip(f->ledger, DAY, "c.example", "no record", NOW_S, &f->err), ST_OK);
+    assert_int_equal(ledger_add_report(f->ledger, &second, TWO, 2, &id, &f->err), ST_INTERNAL);
+    assert_int_equal(ledger_commit(f->ledger, &f->err), ST_OK);
+    assert_int_equal(find(f, "b.example"), LEDGER_NOTHING);
+    assert_int_equal(find(f, "c.example"), LEDGER_SKIPPED);
+    assert_int_equal(due(f, INT64_MAX).count, 2);
+}
+
+static void test_due_is_sorted_by_kind_and_host(void **state)
+{
+    struct fixture *f = *state;
+    struct seen got;
+
+    add(f, DAY, "a.example", "1@x");
+    add(f, DAY, "b.example", "2@x");
+    got = due(f, NOW_S);
+    assert_string_equal(got.text, "https z.example due 0; https z.example due 0; ");
+    got = due(f, INT64_MAX);
+    assert_string_equal(got.text, "mailto m.example due 0; mailto m.example due 0; https z.example due 0; "
+                                  "https z.example due 0; ");
+}
+
+static void test_delivery_goes_through_its_states(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome outcome;
+    struct ledger_counts counts;
+    struct seen got;
+    int64_t next_s;
+
+    add(f, DAY, "a.example", "1@x");
+    got = due(f, INT64_MAX);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(ledger_mark_sending(f->ledger, got.ids[i], NOW_S, &f->err), ST_OK);
+    assert_int_equal(due(f, INT64_MAX).count, 0);
+    outcome_set(&outcome, OUTCOME_DELIVERED, OUTCOME_AT_DATA, 250, "ok");
+    assert_int_equal(
+        ledger_record_outcome(f->ledger, got.ids[0], DELIVERY_DELIVERED, 0, &outcome, NOW_S, &f->err), ST_OK);
+    outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_HTTP, 503, "busy");
+    assert_int_equal(
+        ledger_record_outcome(f->ledger, got.ids[1], DELIVERY_DUE, NOW_S + 900, &outcome, NOW_S, &f->err),
+        ST_OK);
+    assert_string_equal(due(f, NOW_S + 900).text, "https z.example due 1; ");
+    assert_int_equal(ledger_next_due(f->ledger, &next_s, &f->err), ST_OK);
+    assert_int_equal(next_s, NOW_S + 900);
+    assert_int_equal(ledger_count(f->ledger, DAY, &counts, &f->err), ST_OK);
+    assert_int_equal(counts.by_state[DELIVERY_DELIVERED], 1);
+    assert_int_equal(counts.by_state[DELIVERY_DUE], 1);
+    assert_int_equal(counts.reports, 1);
+    assert_int_equal(ledger_record_outcome(f->ledger, 999, DELIVERY_DUE, 0, &outcome, NOW_S, &f->err),
+                     ST_INTERNAL);
+}
+
+static void test_crash_while_sending_makes_it_due(void **state)
+{
+    struct fixture *f = *state;
+    struct seen got;
+    int64_t count = 0;
+
+    add(f, DAY, "a.example", "1@x");
+    got = due(f, INT64_MAX);
+    assert_int_equal(ledger_mark_sending(f->ledger, got.ids[0], NOW_S, &f->err), ST_OK);
+    ledger_close(&f->ledger);
+    open_ledger(f);
+    assert_int_equal(ledger_recover(f->ledger, NOW_S + 60, &count, &f->err), ST_OK);
+    assert_int_equal(count, 1);
+    assert_string_equal(due(f, NOW_S + 60).text, "mailto m.example due 1; https z.example due 0; ");
+}
+
+static void test_other_destinations_can_be_dropped(void **state)
+{
+    struct fixture *f = *state;
+    int64_t id = add(f, DAY, "a.example", "1@x");
+    struct ledger_counts counts;
+    struct seen got = due(f, INT64_MAX);
+
+    assert_int_equal(ledger_mark_sending(f->ledger, got.ids[0], NOW_S, &f->err), ST_OK);
+    assert_int_equal(ledger_suppress_others(f->ledger, id, "another took it", &f->err), ST_OK);
+    assert_int_equal(ledger_count(f->ledger, -1, &counts, &f->err), ST_OK);
+    assert_int_equal(counts.by_state[DELIVERY_SUPPRESSED], 1);
+    assert_int_equal(counts.by_state[DELIVERY_SENDING], 1);
+}
+
+static void test_days_close(void **state)
+{
+    struct fixture *f = *state;
+    bool is_closed = true;
+
+    assert_int_equal(ledger_day_is_closed(f->ledger, DAY, &is_closed, &f->err), ST_OK);
+    assert_false(is_closed);
+    assert_int_equal(ledger_close_day(f->ledger, DAY, NOW_S, &f->err), ST_OK);
+    assert_int_equal(ledger_close_day(f->ledger, DAY, NOW_S + 1, &f->err), ST_OK);
+    assert_int_equal(ledger_day_is_closed(f->ledger, DAY, &is_closed, &f->err), ST_OK);
+    assert_true(is_closed);
+}
+
+static void test_old_days_go_but_nothing_open(void **state)
+{
+    struct fixture *f = *state;
+    struct outcome outcome;
+    struct seen got;
+    int64_t count = -1;
+
+    add(f, DAY, "a.example", "1@x");
+    got = due(f, INT64_MAX);
+    outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "no such user");
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(
+            ledger_record_outcome(f->ledger, got.ids[i], DELIVERY_GIVEN_UP, 0, &outcome, NOW_S, &f->err),
+            ST_OK);
+    add(f, DAY, "b.example", "2@x");
+    assert_int_equal(ledger_delete_before(f->ledger, DAY, NOW_S, &count, &f->err), ST_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(ledger_delete_before(f->ledger, DAY + 1, NOW_S, &count, &f->err), ST_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(find(f, "a.example"), LEDGER_NOTHING);
+    assert_int_equal(find(f, "b.example"), LEDGER_REPORT);
+}
+
+static void test_suppression_gets_longer(void **state)
+{
+    static const struct {
+        const char *what;
+        int64_t at_days;
+        int64_t want_days;
+    } ROWS[] = {
+        {"the first refusal: three days", 0, 3},
+        {"a refusal meanwhile changes nothing", 2, 3},
+        {"the second: seven", 3, 10},
+        {"the third: twenty-eight", 10, 38},
+        {"and twenty-eight from then on", 38, 66},
+    };
+    struct fixture *f = *state;
+    bool is_suppressed;
+
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        int64_t now_s = NOW_S + ROWS[i].at_days * UTC_DAY_SECONDS;
+        int64_t until_s = 0;
+
+        assert_int_equal(ledger_suppress(f->ledger, "a@m.example", "550", now_s, &until_s, &f->err), ST_OK);
+        if (until_s != NOW_S + ROWS[i].want_days * UTC_DAY_SECONDS)
+            fail_msg("%s: got %lld", ROWS[i].what, (long long)until_s);
+        assert_int_equal(ledger_is_suppressed(f->ledger, "a@m.example", until_s - 1, &is_suppressed, &f->err),
+                         ST_OK);
+        assert_true(is_suppressed);
+        assert_int_equal(ledger_is_suppressed(f->ledger, "a@m.example", until_s, &is_suppressed, &f->err),
+                         ST_OK);
+        assert_false(is_suppressed);
+    }
+    assert_int_equal(ledger_unsuppress(f->ledger, "a@m.example", &f->err), ST_OK);
+    assert_int_equal(ledger_unsuppress(f->ledger, "a@m.example", &f->err), ST_NOT_FOUND);
+}
+
+static void test_mailed_adds_up(void **state)
+{
+    struct fixture *f = *state;
+    int64_t count = -1;
+
+    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
+    assert_int_equal(count, 0);
+    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 2, &f->err), ST_OK);
+    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 1, &f->err), ST_OK);
+    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
+    assert_int_equal(count, 3);
+    assert_int_equal(ledger_mailed(f->ledger, DAY + 1, "m.example", &count, &f->err), ST_OK);
+    assert_int_equal(count, 0);
+}
+
+#define LEDGER_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LEDGER_TEST(test_report_is_frozen),
+        LEDGER_TEST(test_a_day_is_reported_once),
+        LEDGER_TEST(test_waiting_gives_way),
+        LEDGER_TEST(test_half_a_report_is_none),
+        LEDGER_TEST(test_due_is_sorted_by_kind_and_host),
+        LEDGER_TEST(test_delivery_goes_through_its_states),
+        LEDGER_TEST(test_crash_while_sending_makes_it_due),
+        LEDGER_TEST(test_other_destinations_can_be_dropped),
+        LEDGER_TEST(test_days_close),
+        LEDGER_TEST(test_old_days_go_but_nothing_open),
+        LEDGER_TEST(test_suppression_gets_longer),
+        LEDGER_TEST(test_mailed_adds_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
