@@ -40,6 +40,9 @@ void cursor_fail(struct cursor *cursor);
 /* The next byte without moving, '\0' at the end. */
 char cursor_peek(const struct cursor *cursor);
 
+/* The next byte, and step over it; at the end it is a failure. */
+char cursor_take_byte(struct cursor *cursor);
+
 /* If the next bytes are exactly word, step over them and return true; else false, not a failure. */
 bool cursor_skip_word(struct cursor *cursor, const char *word);
 

@@ -36,6 +36,15 @@ char cursor_peek(const struct cursor *cursor)
     return cursor_at_end(cursor) ? '\0' : *cursor->at;
 }
 
+char cursor_take_byte(struct cursor *cursor)
+{
+    if (cursor_at_end(cursor)) {
+        cursor_fail(cursor);
+        return '\0';
+    }
+    return *cursor->at++;
+}
+
 bool cursor_skip_word(struct cursor *cursor, const char *word)
 {
     size_t len = strlen(word);
