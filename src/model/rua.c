@@ -12,7 +12,6 @@
 #include <strings.h>
 
 #include "base/cursor.h"
-#include "base/strbuf.h"
 #include "base/utf8.h"
 #include "model/domain.h"
 
@@ -189,61 +188,77 @@ static enum rua_fault fault_of_local_part(const char *text, size_t len)
     return RUA_FAULT_LOCAL_PART;
 }
 
-/* The content of the quoted string at the cursor, without its quotes and backslashes, into content. */
-static enum rua_fault read_quoted(struct cursor *cursor, struct strbuf *content)
+/* A local part as it grows; past its limit it only notes that. */
+struct local_part {
+    char text[RUA_LOCAL_PART_MAX + 1];
+    size_t len;
+    bool is_too_long;
+};
+
+static void local_part_add(struct local_part *part, char byte)
+{
+    part->is_too_long = part->is_too_long || part->len == RUA_LOCAL_PART_MAX;
+    if (!part->is_too_long)
+        part->text[part->len++] = byte;
+}
+
+/* The content of the quoted string at the cursor, without its quotes and backslashes. */
+static enum rua_fault read_quoted(struct cursor *cursor, struct local_part *content)
 {
     cursor_expect(cursor, "\"");
     while (!cursor_at_end(cursor) && cursor_peek(cursor) != '"') {
         (void)cursor_skip_word(cursor, "\\");
-        if (cursor_at_end(cursor))
-            break;
         if ((unsigned char)cursor_peek(cursor) >= 0x80)
             return RUA_FAULT_LOCAL_PART_NON_ASCII;
-        strbuf_add_char(content, cursor_take_byte(cursor));
+        local_part_add(content, cursor_take_byte(cursor));
     }
     cursor_expect(cursor, "\"");
-    if (strbuf_is_failed(content))
-        return RUA_FAULT_LOCAL_PART_LENGTH;
-    return cursor->is_failed || content->len == 0 ? RUA_FAULT_LOCAL_PART : RUA_FAULT_NONE;
+    if (cursor->is_failed || content->len == 0)
+        return RUA_FAULT_LOCAL_PART;
+    return content->is_too_long ? RUA_FAULT_LOCAL_PART_LENGTH : RUA_FAULT_NONE;
 }
 
 /* content as a local part: plain if it can be, else quoted as little as possible (RFC 5321 section 4.1.2). */
-static void write_local_part(const struct strbuf *content, struct strbuf *out)
+static void write_local_part(const struct local_part *content, struct local_part *out)
 {
-    if (is_dot_atom(content->data, content->len)) {
-        strbuf_add(out, content->data, content->len);
-        return;
-    }
-    strbuf_add_char(out, '"');
+    bool is_quoted = !is_dot_atom(content->text, content->len);
+
+    if (is_quoted)
+        local_part_add(out, '"');
     for (size_t i = 0; i < content->len; i++) {
-        if (is_in(content->data[i], "\"\\"))
-            strbuf_add_char(out, '\\');
-        strbuf_add_char(out, content->data[i]);
+        if (is_quoted && is_in(content->text[i], "\"\\"))
+            local_part_add(out, '\\');
+        local_part_add(out, content->text[i]);
     }
-    strbuf_add_char(out, '"');
+    if (is_quoted)
+        local_part_add(out, '"');
 }
 
-static enum rua_fault read_local_part(struct cursor *cursor, struct strbuf *out)
+static enum rua_fault read_dot_atom(struct cursor *cursor, struct local_part *out)
 {
-    struct strbuf content;
+    struct span text = cursor_take_until(cursor, "@");
+
+    if (text.len == 0)
+        return RUA_FAULT_NO_ADDRESS;
+    if (!is_dot_atom(text.at, text.len))
+        return fault_of_local_part(text.at, text.len);
+    for (size_t i = 0; i < text.len; i++)
+        local_part_add(out, text.at[i]);
+    return RUA_FAULT_NONE;
+}
+
+static enum rua_fault read_local_part(struct cursor *cursor, struct local_part *out)
+{
+    struct local_part content = {.len = 0};
     enum rua_fault fault;
-    struct span plain;
 
     if (cursor_peek(cursor) == '"') {
-        strbuf_init(&content, RUA_LOCAL_PART_MAX);
         fault = read_quoted(cursor, &content);
-        if (fault == RUA_FAULT_NONE)
-            write_local_part(&content, out);
-        strbuf_done(&content);
+        write_local_part(&content, out);
     } else {
-        plain = cursor_take_until(cursor, "@");
-        fault = is_dot_atom(plain.at, plain.len) ? RUA_FAULT_NONE : fault_of_local_part(plain.at, plain.len);
-        if (plain.len == 0)
-            fault = RUA_FAULT_NO_ADDRESS;
-        if (fault == RUA_FAULT_NONE)
-            strbuf_add(out, plain.at, plain.len);
+        fault = read_dot_atom(cursor, out);
     }
-    return fault == RUA_FAULT_NONE && strbuf_is_failed(out) ? RUA_FAULT_LOCAL_PART_LENGTH : fault;
+    return fault == RUA_FAULT_NONE && out->is_too_long ? RUA_FAULT_LOCAL_PART_LENGTH : fault;
 }
 
 static enum rua_fault read_mail_domain(const char *text, size_t len, struct arena *arena,
@@ -276,26 +291,21 @@ static enum rua_fault check_decoded(const char *text, size_t len)
 /* addr-spec, already percent-decoded: exactly one, bare. */
 static enum rua_fault read_addr_spec(const char *text, size_t len, struct arena *arena, struct rua *rua)
 {
-    struct strbuf local_part;
+    struct local_part local_part = {.len = 0};
+    enum rua_fault fault = check_decoded(text, len);
     struct cursor cursor;
-    enum rua_fault fault;
 
-    fault = check_decoded(text, len);
+    cursor_init(&cursor, text, len);
+    if (fault == RUA_FAULT_NONE)
+        fault = read_local_part(&cursor, &local_part);
     if (fault != RUA_FAULT_NONE)
         return fault;
-    cursor_init(&cursor, text, len);
-    strbuf_init(&local_part, RUA_LOCAL_PART_MAX);
-    fault = read_local_part(&cursor, &local_part);
-    if (fault != RUA_FAULT_NONE)
-        goto out;
-    rua->local_part = arena_copy_text(arena, local_part.data, local_part.len);
     if (!cursor_skip_word(&cursor, "@"))
-        fault = RUA_FAULT_NO_ADDRESS;
-    else
-        fault = read_mail_domain(cursor.at, (size_t)(cursor.end - cursor.at), arena, &rua->domain);
-out:
-    strbuf_done(&local_part);
-    return fault;
+        return RUA_FAULT_NO_ADDRESS;
+    rua->local_part = arena_copy_text(arena, local_part.text, local_part.len);
+    if (rua->local_part == NULL)
+        return RUA_FAULT_NOMEM;
+    return read_mail_domain(cursor.at, (size_t)(cursor.end - cursor.at), arena, &rua->domain);
 }
 
 /* "mailto:" address, its local part percent-encoded. */
@@ -344,8 +354,6 @@ static enum rua_fault read_mailto(struct span rest, struct arena *arena, struct 
     fault = read_addr_spec(decoded, len, arena, rua);
     if (fault != RUA_FAULT_NONE)
         return fault;
-    if (rua->local_part == NULL)
-        return RUA_FAULT_NOMEM;
     rua->address = arena_format(arena, "%s@%s", rua->local_part, rua->domain);
     rua->uri = write_mailto(rua, arena);
     if (rua->address == NULL || rua->uri == NULL)
