@@ -20,6 +20,7 @@ from aiosmtpd.smtp import SMTP
 LOOPBACK = "127.0.0.1"
 START_S = 15
 STOP_S = 10
+GATE_S = 60
 
 
 def free_port():
@@ -216,16 +217,17 @@ class _SinkHandler:
 
     async def handle_DATA(self, server, session, envelope):
         answer = self.sink.answer_for("DATA")
-        if answer is None:
-            self.sink.mails.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content,
-                                        session.ssl is not None))
+        kept = self.sink.mails if answer is None else self.sink.refused
+        kept.append(Mail(envelope.mail_from, list(envelope.rcpt_tos), envelope.original_content,
+                         session.ssl is not None))
         return answer or "250 2.0.0 taken"
 
 
 class SmtpSink:
     """A relay that keeps what it gets.
 
-    mails: what was accepted.  attempts: every address of a RCPT command.
+    mails: what was accepted.  refused: what was answered otherwise after its last dot.
+    attempts: every address of a RCPT command.
     answers: an address, "MAIL" or "DATA" -> a reply that is given instead of 250; a list of replies is used up
     one by one (None in it means: accept this time).
     """
@@ -233,6 +235,7 @@ class SmtpSink:
     def __init__(self, tls_context=None):
         self.tls_context = tls_context
         self.mails = []
+        self.refused = []
         self.attempts = []
         self.answers = {}
         self.port = 0
@@ -306,6 +309,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         owner = self.server.owner
         headers = {name.lower(): value for name, value in self.headers.items()}
         owner.requests.append(Request(self.command, self.path, headers, body, headers.get("host", "")))
+        owner.gate.wait(GATE_S)
         status, extra = owner.answer_for(self.path)
         self.send_response(status)
         for name, value in extra.items():
@@ -340,6 +344,7 @@ class HttpsServer:
 
     status: the answer to all paths; statuses: path -> status, or a list of them used up one by one; a status may
     be (code, {header: value}).  errors: handshakes and connections that failed.
+    gate: clear() it to let requests wait for their answer until set().
     """
 
     def __init__(self, certificate, status=200, port=0):
@@ -347,6 +352,8 @@ class HttpsServer:
         self.statuses = {}
         self.requests = []
         self.errors = []
+        self.gate = threading.Event()
+        self.gate.set()
         self.port = port
         self.tls_context = certificate.server_context()
         self._server = None
@@ -368,6 +375,7 @@ class HttpsServer:
 
     def stop(self):
         if self._server is not None:
+            self.gate.set()
             self._server.shutdown()
             self._server.server_close()
             self._thread.join(STOP_S)
