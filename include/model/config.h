@@ -36,6 +36,7 @@ struct config {
     int64_t min_delay_s;
     int64_t spread_s;
     int64_t max_age_days;
+    int64_t max_report_size; /* bytes of JSON */
 
     /* delivery */
     struct option_list resolver;    /* "host:port" or "[v6]:port"; empty: the system's */

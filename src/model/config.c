@@ -165,6 +165,9 @@ static const struct option_row TABLE[] = {
      .min = 0, .max = DAY, .help = "Over how long the reports of a day are spread, by a hash of the domain."},
     {.name = "max_age_days", .kind = OPTION_NUMBER, .offset = FIELD(max_age_days), .default_value = "3",
      .min = 1, .max = 30, .help = "How many days back a day that was missed is still reported."},
+    {.name = "max_report_size", .kind = OPTION_SIZE, .offset = FIELD(max_report_size), .default_value = "5M",
+     .min = 64 * 1024, .max = 100 * 1024 * 1024,
+     .help = "Largest report before compression; above it the rarest failure details are summed up."},
 
     {.name = "resolver", .kind = OPTION_LIST, .offset = FIELD(resolver), .default_value = "",
      .check = check_resolver, .help = "DNS resolvers, ADDRESS or ADDRESS:PORT; the system's if unset."},
