@@ -406,6 +406,7 @@ static bool is_number_like(const char *name)
 static enum rua_fault read_reg_name(struct cursor *cursor, struct arena *arena, struct rua *rua)
 {
     struct span text = cursor_take_until(cursor, ":");
+    enum rua_fault fault = check_bytes(text);
     struct address address;
     enum status status;
     char *decoded;
@@ -413,8 +414,8 @@ static enum rua_fault read_reg_name(struct cursor *cursor, struct arena *arena, 
 
     if (text.len == 0)
         return RUA_FAULT_NO_AUTHORITY;
-    if (check_bytes(text) != RUA_FAULT_NONE)
-        return check_bytes(text);
+    if (fault != RUA_FAULT_NONE)
+        return fault;
     decoded = percent_decode(text, arena, &len);
     if (decoded == NULL)
         return RUA_FAULT_NOMEM;

@@ -281,7 +281,7 @@ static bool is_uri(const char *text)
         return false;
     while (text[at] != '\0' && (strchr(ALPHA, text[at]) != NULL || strchr(REST, text[at]) != NULL))
         at++;
-    return text[at] == '\0' && at <= DETAIL_URI_MAX;
+    return at <= DETAIL_URI_MAX && text[at] == '\0';
 }
 
 static json_t *detail_new(struct report_writer *writer, const struct failure_detail *detail,
