@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dkim.h - sign a mail: one DKIM-Signature field for each key, up to two.
+ *
+ * In: a whole message as compose.h makes it, the time frozen with it.  Out: header lines to put in front.
+ * Source: RFC 6376 (relaxed/relaxed, no l=, From and Subject oversigned), RFC 8463 (ed25519-sha256), RFC 8301
+ * (rsa-sha256 with 2048 bits or more); RFC 8460 sections 3 and 5.3 (R44 to R47); rfc8460.md C.4.
+ *
+ * Both algorithms are deterministic: the same message, time and keys give the same bytes.
+ */
+#ifndef MAIL_DKIM_H
+#define MAIL_DKIM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+
+#define DKIM_KEYS_MAX     2
+#define DKIM_RSA_BITS_MIN 2048
+#define DKIM_KEY_FILE_MAX 65536
+
+enum dkim_algorithm {
+    DKIM_RSA_SHA256,
+    DKIM_ED25519_SHA256,
+    DKIM_ALGORITHM_COUNT,
+};
+
+/* One dkim_key setting, "selector:algorithm:file"; texts live in the arena it was parsed into. */
+struct dkim_key_setting {
+    const char *selector; /* canonical name; may have dots */
+    enum dkim_algorithm algorithm;
+    const char *file; /* absolute path */
+};
+
+struct dkim_keys;
+
+/* "rsa-sha256", "ed25519-sha256" */
+const char *dkim_algorithm_name(enum dkim_algorithm algorithm);
+
+/* ST_CONFIG  not "selector:algorithm:file"; err names the mend;  ST_NOMEM */
+MUST_CHECK enum status dkim_key_parse(const char *text, struct arena *arena,
+                                      struct dkim_key_setting *setting_out, struct err *err);
+
+/*
+ * Read the private keys (PEM, not encrypted) of count settings, to sign for domain.  Free with
+ * dkim_keys_free.
+ * ST_CONFIG  a file is missing, may be read by others, holds no key, the wrong kind of key or an RSA key
+ * below DKIM_RSA_BITS_MIN; more than DKIM_KEYS_MAX keys; the same selector twice; err names file and mend
+ * ST_NOMEM
+ */
+MUST_CHECK enum status dkim_keys_load(const struct dkim_key_setting *settings, size_t count,
+                                      const char *domain, struct dkim_keys **keys_out, struct err *err);
+void dkim_keys_free(struct dkim_keys **keys);
+
+/* How many keys; 0 for NULL. */
+size_t dkim_keys_count(const struct dkim_keys *keys);
+
+/*
+ * Append one DKIM-Signature field per key, each with CRLF, to out: put them in front of message[0..len),
+ * which has CRLF line ends throughout.  time_s becomes t=.
+ * ST_SYNTAX    message has no end of its header
+ * ST_INTERNAL  OpenSSL refused
+ * ST_NOMEM
+ */
+MUST_CHECK enum status dkim_sign(const struct dkim_keys *keys, const char *message, size_t len,
+                                 int64_t time_s, struct strbuf *out, struct err *err);
+
+/*
+ * Where and what to publish for key number index: name "SELECTOR._domainkey.DOMAIN" and the TXT record
+ * "v=DKIM1; k=…; p=…", each appended.  ST_INTERNAL, ST_NOMEM.
+ */
+MUST_CHECK enum status dkim_key_record(const struct dkim_keys *keys, size_t index, struct strbuf *name_out,
+                                       struct strbuf *record_out, struct err *err);
+
+#endif
