@@ -149,10 +149,10 @@ static enum status read_key_file(const char *file, struct strbuf *out, struct er
 /* Asked when a key is encrypted: there is nobody to ask. */
 static int no_passphrase(char *text_out, int size, int is_writing, void *context)
 {
-    (void)text_out;
-    (void)size;
     (void)is_writing;
     (void)context;
+    if (size > 0)
+        text_out[0] = '\0';
     return -1;
 }
 
@@ -199,33 +199,40 @@ out:
     return status;
 }
 
-enum status dkim_keys_load(const struct dkim_key_setting *settings, size_t count, const char *domain,
-                           struct dkim_keys **keys_out, struct err *err)
+static enum status check_settings(const struct dkim_key_setting *settings, size_t count, struct err *err)
 {
-    struct dkim_keys *keys;
-    enum status status = ST_OK;
-
     if (count > DKIM_KEYS_MAX)
         return err_set(err, ST_CONFIG, "%zu DKIM keys; at most %d can be used", count, DKIM_KEYS_MAX);
     for (size_t i = 1; i < count; i++)
         if (strcmp(settings[i].selector, settings[0].selector) == 0)
             return err_set(err, ST_CONFIG, "DKIM selector %s stands for two keys; name another one",
                            settings[0].selector);
-    keys = calloc(1, sizeof *keys);
-    if (keys != NULL)
-        keys->domain = strdup(domain);
-    if (keys == NULL || keys->domain == NULL)
-        status = out_of_memory(err);
-    for (size_t i = 0; i < count && status == ST_OK; i++) {
-        status = load_key(&settings[i], &keys->keys[i], err);
-        keys->count++;
-    }
-    if (status != ST_OK) {
-        dkim_keys_free(&keys);
-        return status;
-    }
-    *keys_out = keys;
     return ST_OK;
+}
+
+enum status dkim_keys_load(const struct dkim_key_setting *settings, size_t count, const char *domain,
+                           struct dkim_keys **keys_out, struct err *err)
+{
+    enum status status = check_settings(settings, count, err);
+    struct dkim_keys *keys;
+
+    if (status != ST_OK)
+        return status;
+    keys = calloc(1, sizeof *keys);
+    if (keys == NULL)
+        return out_of_memory(err);
+    keys->domain = strdup(domain);
+    if (keys->domain == NULL)
+        status = out_of_memory(err);
+    while (keys->count < count && status == ST_OK) {
+        status = load_key(&settings[keys->count], &keys->keys[keys->count], err);
+        keys->count++; /* also after a failure: what it holds is to be freed */
+    }
+    if (status == ST_OK)
+        *keys_out = keys;
+    else
+        dkim_keys_free(&keys);
+    return status;
 }
 
 void dkim_keys_free(struct dkim_keys **keys)
