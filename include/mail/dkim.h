@@ -14,35 +14,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/arena.h"
 #include "base/err.h"
 #include "base/strbuf.h"
+#include "model/dkim_key.h"
 
-#define DKIM_KEYS_MAX     2
 #define DKIM_RSA_BITS_MIN 2048
 #define DKIM_KEY_FILE_MAX 65536
 
-enum dkim_algorithm {
-    DKIM_RSA_SHA256,
-    DKIM_ED25519_SHA256,
-    DKIM_ALGORITHM_COUNT,
-};
-
-/* One dkim_key setting, "selector:algorithm:file"; texts live in the arena it was parsed into. */
-struct dkim_key_setting {
-    const char *selector; /* canonical name; may have dots */
-    enum dkim_algorithm algorithm;
-    const char *file; /* absolute path */
-};
-
 struct dkim_keys;
-
-/* "rsa-sha256", "ed25519-sha256" */
-const char *dkim_algorithm_name(enum dkim_algorithm algorithm);
-
-/* ST_CONFIG  not "selector:algorithm:file"; err names the mend;  ST_NOMEM */
-MUST_CHECK enum status dkim_key_parse(const char *text, struct arena *arena,
-                                      struct dkim_key_setting *setting_out, struct err *err);
 
 /*
  * Read the private keys (PEM, not encrypted) of count settings, to sign for domain.  Free with

@@ -21,10 +21,12 @@
 struct config {
     /* who we are */
     const char *organization_name;
-    const char *contact_info;  /* addr-spec; its domain is the submitter (R42) */
-    const char *submitter;     /* derived: contact_info's domain, canonical */
-    const char *from;          /* default: contact_info */
-    const char *envelope_from; /* default: from */
+    const char *contact_info;    /* addr-spec; its domain, canonical, is the submitter (R42) */
+    const char *submitter;       /* derived: contact_info's domain, canonical */
+    const char *from;            /* default: contact_info */
+    const char *envelope_from;   /* default: from */
+    const char *dkim_domain;     /* d= of our signatures; default: submitter; aligned with it and with from */
+    struct option_list dkim_key; /* dkim_key_parse takes each; empty: the relay must sign */
 
     /* collector */
     struct option_list socket; /* paths */

@@ -27,7 +27,6 @@
 #include "base/cursor.h"
 #include "base/file.h"
 #include "mail/base64.h"
-#include "model/domain.h"
 
 #define BASE64_COLUMNS    72
 #define HEADER_BYTES_MAX  65536
@@ -54,13 +53,12 @@ static const char *const SIGNED_FIELDS[] = {
 };
 
 static const struct {
-    const char *name;
     const char *key_name; /* k= in the DNS record */
     int key_type;
     const char *kind; /* for people */
 } ALGORITHMS[DKIM_ALGORITHM_COUNT] = {
-    [DKIM_RSA_SHA256] = {"rsa-sha256", "rsa", EVP_PKEY_RSA, "RSA"},
-    [DKIM_ED25519_SHA256] = {"ed25519-sha256", "ed25519", EVP_PKEY_ED25519, "Ed25519"},
+    [DKIM_RSA_SHA256] = {"rsa", EVP_PKEY_RSA, "RSA"},
+    [DKIM_ED25519_SHA256] = {"ed25519", EVP_PKEY_ED25519, "Ed25519"},
 };
 
 struct dkim_key {
@@ -80,49 +78,7 @@ static enum status out_of_memory(struct err *err)
     return err_set(err, ST_NOMEM, "DKIM: out of memory");
 }
 
-const char *dkim_algorithm_name(enum dkim_algorithm algorithm)
-{
-    return ALGORITHMS[algorithm].name;
-}
-
-/* ---- settings and keys ---- */
-
-static bool find_algorithm(struct span name, enum dkim_algorithm *algorithm_out)
-{
-    for (int i = 0; i < DKIM_ALGORITHM_COUNT; i++)
-        if (span_is(name, ALGORITHMS[i].name)) {
-            *algorithm_out = (enum dkim_algorithm)i;
-            return true;
-        }
-    return false;
-}
-
-enum status dkim_key_parse(const char *text, struct arena *arena, struct dkim_key_setting *setting_out,
-                           struct err *err)
-{
-    struct dkim_key_setting setting = {0};
-    struct span selector, algorithm;
-    struct cursor cursor;
-
-    cursor_init(&cursor, text, strlen(text));
-    selector = cursor_take_until(&cursor, ":");
-    cursor_expect(&cursor, ":");
-    algorithm = cursor_take_until(&cursor, ":");
-    cursor_expect(&cursor, ":");
-    if (cursor.is_failed || cursor_peek(&cursor) != '/')
-        return err_set(err, ST_CONFIG,
-                       "not a DKIM key; use SELECTOR:ALGORITHM:/FILE, as in "
-                       "tlsrpt:rsa-sha256:/etc/tlsrpt-gen/dkim.pem");
-    if (!find_algorithm(algorithm, &setting.algorithm))
-        return err_set(err, ST_CONFIG, "not a DKIM algorithm; use rsa-sha256 or ed25519-sha256");
-    if (domain_normalise(selector.at, selector.len, arena, &setting.selector, NULL) != ST_OK)
-        return err_set(err, ST_CONFIG, "not a DKIM selector; use letters, digits and '-'");
-    setting.file = arena_copy_text(arena, cursor.at, (size_t)(cursor.end - cursor.at));
-    if (setting.file == NULL)
-        return out_of_memory(err);
-    *setting_out = setting;
-    return ST_OK;
-}
+/* ---- keys ---- */
 
 /* The bytes of a key file that only its owner and group may touch. */
 static enum status read_key_file(const char *file, struct strbuf *out, struct err *err)

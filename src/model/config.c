@@ -5,7 +5,9 @@
 
 #include "base/cursor.h"
 #include "model/address.h"
+#include "model/dkim_key.h"
 #include "model/domain.h"
+#include "model/identity.h"
 
 /* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------
  */
@@ -23,29 +25,42 @@ static const char *check_text(const char *value)
     return is_printable(value) ? NULL : "has a control character; remove it";
 }
 
-/* addr-spec = dot-atom "@" domain (RFC 5322 section 3.4.1 without its quoted and obsolete forms; R17). */
 static const char *check_address(const char *value)
 {
-    static const char ATEXT_AND_DOT[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-/=?^_`{|}~.";
-    const char *at_sign = strrchr(value, '@');
+    const char *mailbox, *domain;
     struct arena arena;
-    const char *domain;
-    size_t local_len;
     enum status status;
 
-    if (at_sign == NULL)
-        return "not a mail address; use local@domain without display name or brackets";
-    local_len = (size_t)(at_sign - value);
-    if (local_len == 0 || local_len > 64 || strspn(value, ATEXT_AND_DOT) != local_len || value[0] == '.' ||
-        at_sign[-1] == '.' || strstr(value, "..") != NULL)
-        return "the part before the @ is not a plain mailbox name; use letters, digits, dots, '-' and '_'";
     arena_init(&arena, 8192);
-    status = domain_normalise(at_sign + 1, strlen(at_sign + 1), &arena, &domain, NULL);
+    status = identity_mailbox_normalise(value, &arena, &mailbox, &domain, NULL);
     arena_done(&arena);
-    if (status != ST_OK || strchr(at_sign, '.') == NULL)
-        return "the part after the @ is not a full domain name, as in reports@example.org";
-    return NULL;
+    return status == ST_OK ? NULL
+                           : "not a mail address; use local@example.org without display name or brackets";
+}
+
+static const char *check_domain(const char *value)
+{
+    struct arena arena;
+    const char *domain;
+    enum status status;
+
+    arena_init(&arena, 8192);
+    status = domain_normalise(value, strlen(value), &arena, &domain, NULL);
+    arena_done(&arena);
+    return status == ST_OK ? NULL : "not a domain name; use one such as reports.example.org";
+}
+
+static const char *check_dkim_key(const char *value)
+{
+    struct dkim_key_setting setting;
+    struct arena arena;
+    enum status status;
+
+    arena_init(&arena, 16384);
+    status = dkim_key_parse(value, &arena, &setting, NULL);
+    arena_done(&arena);
+    return status == ST_OK ? NULL
+                           : "not a DKIM key; use SELECTOR:ALGORITHM:/FILE with rsa-sha256 or ed25519-sha256";
 }
 
 static const char *check_path(const char *value)
@@ -148,6 +163,11 @@ static const struct option_row TABLE[] = {
      .help = "Mail address in the From field of the reports; contact_info if unset."},
     {.name = "envelope_from", .kind = OPTION_TEXT, .offset = FIELD(envelope_from), .default_value = "",
      .check = check_address, .help = "Mail address that gets the bounces; from if unset."},
+    {.name = "dkim_key", .kind = OPTION_LIST, .offset = FIELD(dkim_key), .default_value = "",
+     .check = check_dkim_key,
+     .help = "Up to two keys that sign the mails, SELECTOR:ALGORITHM:/FILE; if unset the relay must sign."},
+    {.name = "dkim_domain", .kind = OPTION_TEXT, .offset = FIELD(dkim_domain), .default_value = "",
+     .check = check_domain, .help = "Domain that the signatures name; the submitter if unset."},
 
     {.name = "socket", .kind = OPTION_LIST, .offset = FIELD(socket),
      .default_value = TLSRPT_GEN_RUNDIR "/tlsrpt.sock", .check = check_socket,
@@ -192,24 +212,71 @@ static enum status missing(const char *path, const char *name, const char *examp
                    *path != '\0' ? path : "-o", name, name, example);
 }
 
+/* One mailbox in canonical form; an unset one takes fallback. */
+static enum status take_mailbox(struct config *config, const char **mailbox, const char *fallback,
+                                const char **domain_out, struct err *err)
+{
+    return identity_mailbox_normalise(**mailbox != '\0' ? *mailbox : fallback, &config->options.arena,
+                                      mailbox, domain_out, err);
+}
+
+/* R42: mail is accepted only if DMARC finds the domains of From, submitter and signature aligned. */
+static enum status check_alignment(const struct config *config, const char *option, const char *domain,
+                                   const char *other_name, const char *other, struct err *err)
+{
+    char origin[ERR_TEXT_MAX / 2];
+
+    if (identity_is_aligned(domain, other))
+        return ST_OK;
+    options_origin_format(&config->options, option, origin, sizeof origin);
+    return err_set(err, ST_CONFIG,
+                   "%s: %s: DMARC would not align its domain %s with the %s %s; use one domain for both, or "
+                   "one below the other",
+                   origin, option, domain, other_name, other);
+}
+
+static enum status derive_dkim(struct config *config, const char *from_domain, struct err *err)
+{
+    enum status status;
+
+    if (*config->dkim_domain == '\0')
+        config->dkim_domain = config->submitter;
+    status = domain_normalise(config->dkim_domain, strlen(config->dkim_domain), &config->options.arena,
+                              &config->dkim_domain, err);
+    if (status == ST_OK && config->dkim_key.count > DKIM_KEYS_MAX)
+        status = err_set(err, ST_CONFIG, "dkim_key: %zu keys; at most %d can be used", config->dkim_key.count,
+                         DKIM_KEYS_MAX);
+    if (status == ST_OK)
+        status =
+            check_alignment(config, "dkim_domain", config->dkim_domain, "domain of from,", from_domain, err);
+    if (status == ST_OK)
+        status =
+            check_alignment(config, "dkim_domain", config->dkim_domain, "submitter", config->submitter, err);
+    return status;
+}
+
 /* Values that follow from others, and the two that nothing can follow from. */
 static enum status derive(struct config *config, const char *path, bool needs_identity, struct err *err)
 {
-    const char *at_sign = strrchr(config->contact_info, '@');
+    const char *from_domain, *any;
+    enum status status;
 
+    config->submitter = "";
     if (needs_identity && *config->organization_name == '\0')
         return missing(path, "organization_name", "Example Ltd", err);
-    if (needs_identity && at_sign == NULL)
+    if (needs_identity && *config->contact_info == '\0')
         return missing(path, "contact_info", "tls-reports@example.org", err);
-    if (*config->from == '\0')
-        config->from = config->contact_info;
-    if (*config->envelope_from == '\0')
-        config->envelope_from = config->from;
-    config->submitter = "";
-    if (at_sign == NULL)
+    if (*config->contact_info == '\0')
         return ST_OK;
-    return domain_normalise(at_sign + 1, strlen(at_sign + 1), &config->options.arena, &config->submitter,
-                            err);
+    status = take_mailbox(config, &config->contact_info, "", &config->submitter, err);
+    if (status == ST_OK)
+        status = take_mailbox(config, &config->from, config->contact_info, &from_domain, err);
+    if (status == ST_OK)
+        status = take_mailbox(config, &config->envelope_from, config->from, &any, err);
+    if (status == ST_OK)
+        status = check_alignment(config, "from", from_domain, "submitter, contact_info's domain,",
+                                 config->submitter, err);
+    return status == ST_OK ? derive_dkim(config, from_domain, err) : status;
 }
 
 enum status config_load(const char *path, const char *const *overrides, size_t override_count,
