@@ -31,6 +31,10 @@ bool address_parse(const char *text, size_t len, struct address *address_out);
 /* Canonical text: dotted quad or RFC 5952. */
 void address_format(const struct address *address, char text_out[ADDRESS_TEXT_SIZE]);
 
+/* From the bytes as they travel; a mapped IPv6 address becomes the IPv4 one. */
+void address_from_ipv4(const uint8_t bytes[4], struct address *address_out);
+void address_from_ipv6(const uint8_t bytes[16], struct address *address_out);
+
 /* From a socket address of family AF_INET or AF_INET6 (mapped ones become IPv4); false for others. */
 bool address_from_sockaddr(const struct sockaddr *sockaddr, struct address *address_out);
 

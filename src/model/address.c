@@ -30,16 +30,16 @@ static const struct {
 
 static const uint8_t MAPPED_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
 
-static void from_ipv4(const uint8_t *bytes, struct address *address_out)
+void address_from_ipv4(const uint8_t bytes[4], struct address *address_out)
 {
     *address_out = (struct address){.len = 4};
     memcpy(address_out->bytes, bytes, 4);
 }
 
-static void from_ipv6(const uint8_t *bytes, struct address *address_out)
+void address_from_ipv6(const uint8_t bytes[16], struct address *address_out)
 {
     if (memcmp(bytes, MAPPED_PREFIX, sizeof MAPPED_PREFIX) == 0) {
-        from_ipv4(bytes + sizeof MAPPED_PREFIX, address_out);
+        address_from_ipv4(bytes + sizeof MAPPED_PREFIX, address_out);
         return;
     }
     *address_out = (struct address){.len = 16};
@@ -56,9 +56,9 @@ bool address_parse(const char *text, size_t len, struct address *address_out)
     memcpy(copy, text, len);
     copy[len] = '\0';
     if (inet_pton(AF_INET, copy, bytes) == 1)
-        from_ipv4(bytes, address_out);
+        address_from_ipv4(bytes, address_out);
     else if (inet_pton(AF_INET6, copy, bytes) == 1)
-        from_ipv6(bytes, address_out);
+        address_from_ipv6(bytes, address_out);
     else
         return false;
     return true;
@@ -76,14 +76,14 @@ bool address_from_sockaddr(const struct sockaddr *sockaddr, struct address *addr
         struct sockaddr_in in;
 
         memcpy(&in, sockaddr, sizeof in);
-        from_ipv4((const uint8_t *)&in.sin_addr, address_out);
+        address_from_ipv4((const uint8_t *)&in.sin_addr, address_out);
         return true;
     }
     if (sockaddr->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
 
         memcpy(&in6, sockaddr, sizeof in6);
-        from_ipv6(in6.sin6_addr.s6_addr, address_out);
+        address_from_ipv6(in6.sin6_addr.s6_addr, address_out);
         return true;
     }
     return false;
@@ -148,7 +148,7 @@ bool address_is_public(const struct address *address) // NOLINT(misc-no-recursio
 
         if (!is_within(address, EMBEDDED[i].network))
             continue;
-        from_ipv4(address->bytes + EMBEDDED[i].offset, &inner);
+        address_from_ipv4(address->bytes + EMBEDDED[i].offset, &inner);
         return address_is_public(&inner);
     }
     return true;

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resolve.h - ask the DNS many things at once.
+ *
+ * In:      names, each with a callback.
+ * Out:     for each one answer of three kinds: found, none, temporary.  What "several" means is for the
+ * caller to say (tlsrpt_record_choose): RRs are never thrown away here. Source:  RFC 8460 section 3 (R1, R2,
+ * R12, R13), RFC 5321 section 5.1 and RFC 7505 for MX. Limits:  RESOLVE_IN_FLIGHT questions at once,
+ * RESOLVE_DEADLINE_MS for each; RESOLVE_SERVERS_MAX servers.
+ *
+ * A name is asked exactly as given, as an absolute name: no search list, no host file, no parent domain,
+ * nothing from the environment.  A truncated answer is asked for again over TCP.  One thread only.
+ */
+#ifndef RESOLVE_RESOLVE_H
+#define RESOLVE_RESOLVE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/cursor.h"
+#include "base/err.h"
+#include "model/address.h"
+#include "resolve/dns_reply.h"
+
+#define RESOLVE_IN_FLIGHT   200
+#define RESOLVE_TIMEOUT_MS  1500 /* of the first try at each server; the second waits twice as long */
+#define RESOLVE_TRIES       2
+#define RESOLVE_DEADLINE_MS 8000 /* of one question, over all tries and servers */
+#define RESOLVE_SERVERS_MAX 8
+
+struct resolver;
+
+struct resolve_limits {
+    unsigned in_flight;
+    int timeout_ms;
+    int tries;
+    int deadline_ms;
+};
+
+enum resolve_kind {
+    RESOLVE_TLSRPT,    /* TXT RRs of _smtp._tls.<name> (R1) */
+    RESOLVE_TXT,       /* TXT RRs of the name itself */
+    RESOLVE_ADDRESSES, /* A and AAAA of the name */
+    RESOLVE_MX,        /* mail hosts of the name, in the order to try them */
+};
+
+enum resolve_outcome {
+    RESOLVE_FOUND,
+    RESOLVE_NONE,      /* the DNS says that there is none */
+    RESOLVE_TEMPORARY, /* no answer that can be relied on: ask again later, conclude nothing (R12) */
+};
+
+/* Of the lists only that of the question's kind is filled. */
+struct resolve_answer {
+    enum resolve_outcome outcome;
+    const char *name;   /* as it was asked */
+    const char *reason; /* RESOLVE_TEMPORARY: why, for people; else "" */
+    struct span *txts;  /* each RR's strings joined (R2) */
+    size_t txt_count;
+    struct address *addresses; /* IPv6 first */
+    size_t address_count;
+    struct mx_host *mx_hosts;
+    size_t mx_count;
+    bool is_implicit_mx; /* RESOLVE_FOUND: there is no MX, so mx_hosts is the name itself */
+    bool is_null_mx;     /* RESOLVE_NONE: the domain says that it takes no mail (RFC 7505) */
+};
+
+/* answer and all it points to live until the callback returns.  It may call resolve_add. */
+typedef void resolve_callback_fn(void *context, const struct resolve_answer *answer);
+
+/*
+ * servers: "192.0.2.1:53", "[2001:db8::1]:53", the port may be left out; none: the system's.  limits may be
+ * NULL: the constants above.  Free with resolve_close. ST_CONFIG  a server that is no address, or too many
+ * ST_NOMEM, ST_IO
+ */
+MUST_CHECK enum status resolve_open(const char *const *servers, size_t server_count,
+                                    const struct resolve_limits *limits, struct resolver **resolver_out,
+                                    struct err *err);
+
+/* Callbacks that are still owed are not called.  Accepts NULL, sets it to NULL. */
+void resolve_close(struct resolver **resolver);
+
+/*
+ * Queue a question; nothing is sent yet.  callback is called exactly once, from resolve_run.
+ * ST_SYNTAX, ST_RANGE  not a domain name, or too long
+ * ST_NOMEM
+ */
+MUST_CHECK enum status resolve_add(struct resolver *resolver, enum resolve_kind kind, const char *name,
+                                   resolve_callback_fn *callback, void *context, struct err *err);
+
+/*
+ * Ask all that is queued and call every callback.  When *stop (may be NULL) becomes true, the rest is
+ * answered RESOLVE_TEMPORARY at once.
+ */
+void resolve_run(struct resolver *resolver, const volatile sig_atomic_t *stop);
+
+/*
+ * One question, answered on return; nothing else may be queued.  *answer_out lives as long as arena.
+ * ST_SYNTAX, ST_RANGE, ST_NOMEM as resolve_add.
+ */
+MUST_CHECK enum status resolve_one(struct resolver *resolver, enum resolve_kind kind, const char *name,
+                                   struct arena *arena, struct resolve_answer *answer_out, struct err *err);
+
+#endif
