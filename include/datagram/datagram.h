@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * datagram.h - libtlsrpt's datagram: one JSON object that tells one session's outcome.
+ *
+ * In: hostile bytes from a local socket.  Out: a struct event in canonical form (model/policy.h).
+ * Source: rfc8460.md part G (libtlsrpt's wire format, versions with and without "dpv"); RFC 8460 section 4.
+ * Limits: DATAGRAM_*_MAX below and EVENT_*_MAX of event.h; items beyond those are left out.
+ *
+ * What is bad in an optional field costs that field only; an outcome is refused only where nothing usable is
+ * left.  One key is ours: "utc-day":"YYYY-MM-DD", written by the log reader, which knows the day.
+ */
+#ifndef DATAGRAM_DATAGRAM_H
+#define DATAGRAM_DATAGRAM_H
+
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "model/event.h"
+
+#define DATAGRAM_BYTES_MAX      (256 * 1024)
+#define DATAGRAM_DEPTH_MAX      8                 /* nested arrays and objects; libtlsrpt needs 5 */
+#define DATAGRAM_CONTAINERS_MAX 10000             /* arrays and objects in all */
+#define DATAGRAM_ARENA_BYTES    (4 * 1024 * 1024) /* enough for the largest event */
+
+/* Once per process, before the first decode: seeds the hash of object keys. */
+void datagram_init(void);
+
+/*
+ * Decode one datagram.  Borrows bytes for the call; all that *event_out points to lives in arena.
+ * ST_SYNTAX       not a JSON object, no valid "d", "policies" not an array, or no usable policy in it
+ * ST_UNSUPPORTED  "dpv" is neither absent nor 1
+ * ST_RANGE        larger, deeper or more crowded than the limits
+ * ST_NOMEM
+ */
+MUST_CHECK enum status datagram_decode(const void *bytes, size_t len, struct arena *arena,
+                                       struct event *event_out, struct err *err);
+
+/*
+ * Append the datagram of a canonical event to out, as libtlsrpt 0.5.1 would send it.  Decoding it gives the
+ * same event again, except that is_repaired and dropped_policies are not told.
+ * ST_RANGE  out's limit
+ * ST_NOMEM
+ */
+MUST_CHECK enum status datagram_encode(const struct event *event, struct strbuf *out, struct err *err);
+
+#endif

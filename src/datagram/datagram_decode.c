@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * 1. bounds: size, depth and number of containers, before anything is built in memory
+ * 2. JSON, after repairing what is not UTF-8
+ * 3. version, domain, day, record
+ * 4. each policy with its details; one that is not understood is left out and counted
+ */
+#include "datagram/datagram.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "model/detail_text.h"
+#include "model/domain.h"
+#include "model/utc_day.h"
+
+#define JSON_FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
+
+/* One event in the making.  Out of memory sticks, so that it is asked for once, at the end. */
+struct decoder {
+    struct arena *arena;
+    bool is_out_of_memory;
+};
+
+typedef enum status clean_fn(struct span text, struct arena *arena, const char **text_out);
+
+void datagram_init(void)
+{
+    json_object_seed(0);
+}
+
+/* ---- 1. bounds ------------------------------------------------------------------------------------------
+ */
+
+static enum status check_bounds(const char *text, size_t len, struct err *err)
+{
+    size_t depth = 0, containers = 0;
+    bool is_in_string = false;
+
+    if (len > DATAGRAM_BYTES_MAX)
+        return err_set(err, ST_RANGE, "%zu bytes; the limit is %d", len, DATAGRAM_BYTES_MAX);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '"')
+            is_in_string = !is_in_string;
+        else if (is_in_string && text[i] == '\\')
+            i++;
+        else if (!is_in_string && (text[i] == '{' || text[i] == '[')) {
+            depth++;
+            containers++;
+        } else if (!is_in_string && (text[i] == '}' || text[i] == ']') && depth > 0)
+            depth--;
+        if (depth > DATAGRAM_DEPTH_MAX)
+            return err_set(err, ST_RANGE, "nested more than %d deep", DATAGRAM_DEPTH_MAX);
+        if (containers > DATAGRAM_CONTAINERS_MAX)
+            return err_set(err, ST_RANGE, "more than %d arrays and objects", DATAGRAM_CONTAINERS_MAX);
+    }
+    return ST_OK;
+}
+
+/* ---- 2. JSON --------------------------------------------------------------------------------------------
+ */
+
+static enum status json_failure(const json_error_t *error, struct err *err)
+{
+    if (json_error_code(error) == json_error_out_of_memory)
+        return err_set(err, ST_NOMEM, "datagram: out of memory");
+    return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
+}
+
+static enum status load_repaired(const char *text, size_t len, json_t **root_out, struct err *err)
+{
+    enum status status = ST_OK;
+    struct strbuf repaired;
+    json_error_t error;
+
+    strbuf_init(&repaired, 3 * DATAGRAM_BYTES_MAX);
+    (void)utf8_repair(text, len, &repaired);
+    if (strbuf_is_failed(&repaired))
+        status = err_set(err, ST_NOMEM, "datagram: out of memory");
+    else if ((*root_out = json_loadb(repaired.data, repaired.len, JSON_FLAGS, &error)) == NULL)
+        status = json_failure(&error, err);
+    strbuf_done(&repaired);
+    return status;
+}
+
+static enum status load(const char *text, size_t len, json_t **root_out, bool *is_repaired_out,
+                        struct err *err)
+{
+    json_error_t error;
+
+    *is_repaired_out = false;
+    *root_out = json_loadb(text, len, JSON_FLAGS, &error);
+    if (*root_out != NULL)
+        return ST_OK;
+    if (json_error_code(&error) != json_error_invalid_utf8)
+        return json_failure(&error, err);
+    *is_repaired_out = true;
+    return load_repaired(text, len, root_out, err);
+}
+
+static struct span span_of(const json_t *value)
+{
+    if (!json_is_string(value))
+        return (struct span){.at = "", .len = 0};
+    return (struct span){.at = json_string_value(value), .len = json_string_length(value)};
+}
+
+/* The cleaned text under key; NULL if it is missing, not a string, or nothing usable is in it (R32). */
+static const char *get_text(struct decoder *decoder, const json_t *object, const char *key, clean_fn *clean)
+{
+    struct span text = span_of(json_object_get(object, key));
+    const char *cleaned = NULL;
+
+    if (text.len > 0 && clean(text, decoder->arena, &cleaned) == ST_NOMEM)
+        decoder->is_out_of_memory = true;
+    return cleaned;
+}
+
+/* The cleaned strings of an array; what is not usable is left out. */
+static struct text_list get_list(struct decoder *decoder, const json_t *array, clean_fn *clean)
+{
+    struct text_list list = {0};
+    size_t count = json_array_size(array);
+
+    if (count > POLICY_LINES_MAX)
+        count = POLICY_LINES_MAX;
+    if (count == 0)
+        return list;
+    list.items = arena_alloc_array(decoder->arena, count, sizeof list.items[0]);
+    if (list.items == NULL) {
+        decoder->is_out_of_memory = true;
+        return list;
+    }
+    for (size_t i = 0; i < count; i++) {
+        enum status status =
+            clean(span_of(json_array_get(array, i)), decoder->arena, &list.items[list.count]);
+
+        if (status == ST_OK)
+            list.count++;
+        else if (status == ST_NOMEM)
+            decoder->is_out_of_memory = true;
+    }
+    return list;
+}
+
+static enum status optional(enum status status)
+{
+    return status == ST_OK || status == ST_NOMEM ? status : ST_NOT_FOUND;
+}
+
+static enum status clean_domain(struct span text, struct arena *arena, const char **text_out)
+{
+    return optional(domain_normalise(text.at, text.len, arena, text_out, NULL));
+}
+
+static enum status clean_pattern(struct span text, struct arena *arena, const char **text_out)
+{
+    return optional(domain_pattern_normalise(text.at, text.len, arena, text_out, NULL));
+}
+
+/* ---- 4. policies and details ----------------------------------------------------------------------------
+ */
+
+/* An unknown code is told as validation-failure with the code as its reason (R23, R69). */
+static void set_result_type(struct decoder *decoder, const json_t *code, struct failure_detail *detail)
+{
+    long long number = (long long)json_integer_value(code);
+
+    if (json_is_integer(code) && result_type_from_code(number, &detail->result_type))
+        return;
+    detail->result_type = RESULT_VALIDATION_FAILURE;
+    if (!json_is_integer(code))
+        return;
+    detail->failure_reason_code = arena_format(decoder->arena, "libtlsrpt-code-%lld", number);
+    if (detail->failure_reason_code == NULL)
+        decoder->is_out_of_memory = true;
+}
+
+static void decode_detail(struct decoder *decoder, const json_t *object, struct failure_detail *detail)
+{
+    detail->failure_reason_code = get_text(decoder, object, "f", detail_text_reason);
+    set_result_type(decoder, json_object_get(object, "c"), detail);
+    detail->sending_mta_ip = get_text(decoder, object, "s", detail_text_address);
+    detail->receiving_mx_hostname = get_text(decoder, object, "n", clean_domain);
+    detail->receiving_mx_helo = get_text(decoder, object, "h", detail_text_helo_host);
+    detail->receiving_ip = get_text(decoder, object, "r", detail_text_address);
+    detail->additional_information = get_text(decoder, object, "a", detail_text_uri);
+}
+
+static void decode_details(struct decoder *decoder, const json_t *array, struct event_policy *out)
+{
+    size_t count = json_array_size(array);
+
+    if (count > EVENT_DETAILS_MAX)
+        count = EVENT_DETAILS_MAX;
+    if (count == 0)
+        return;
+    out->details = arena_alloc_array(decoder->arena, count, sizeof out->details[0]);
+    if (out->details == NULL) {
+        decoder->is_out_of_memory = true;
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        if (json_is_object(json_array_get(array, i)))
+            decode_detail(decoder, json_array_get(array, i), &out->details[out->detail_count++]);
+}
+
+/* "f" is 0 or 1; where it is missing or no number, the details tell. */
+static bool has_failed(const json_t *flag, size_t detail_count)
+{
+    if (json_is_number(flag))
+        return json_number_value(flag) != 0.0;
+    if (json_is_boolean(flag))
+        return json_is_true(flag);
+    return detail_count > 0;
+}
+
+/* Strings of tlsa are put in order (R33); mx hosts belong to sts only (R22). */
+static void decode_strings(struct decoder *decoder, const json_t *object, struct policy *policy)
+{
+    const json_t *strings = json_object_get(object, "policy-string");
+
+    if (policy->type == POLICY_TLSA) {
+        policy->strings = get_list(decoder, strings, detail_text_tlsa);
+        detail_text_sort_unique(&policy->strings);
+    }
+    if (policy->type == POLICY_STS) {
+        policy->strings = get_list(decoder, strings, detail_text_policy_line);
+        policy->mx_hosts = get_list(decoder, json_object_get(object, "mx-host"), clean_pattern);
+    }
+}
+
+/* False if it is no policy that we know. */
+static bool decode_policy(struct decoder *decoder, const json_t *object, const char *domain,
+                          struct event_policy *out)
+{
+    const json_t *type = json_object_get(object, "policy-type");
+
+    if (!json_is_integer(type) || !policy_type_from_code(json_integer_value(type), &out->policy.type))
+        return false;
+    out->policy.domain = get_text(decoder, object, "policy-domain", clean_domain);
+    if (out->policy.domain == NULL)
+        out->policy.domain = domain; /* Postfix before 3.10.5 leaves it out (R31) */
+    decode_strings(decoder, object, &out->policy);
+    decode_details(decoder, json_object_get(object, "failure-details"), out);
+    out->is_failed = has_failed(json_object_get(object, "f"), out->detail_count);
+    return true;
+}
+
+static enum status decode_policies(struct decoder *decoder, const json_t *array, struct event *event,
+                                   struct err *err)
+{
+    size_t count = json_array_size(array);
+
+    if (!json_is_array(array))
+        return err_set(err, ST_SYNTAX, "\"policies\" is not an array");
+    if (count > EVENT_POLICIES_MAX) {
+        event->dropped_policies = count - EVENT_POLICIES_MAX;
+        count = EVENT_POLICIES_MAX;
+    }
+    event->policies = arena_alloc_array(decoder->arena, count, sizeof event->policies[0]);
+    if (event->policies == NULL)
+        return err_set(err, ST_NOMEM, "datagram: out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (decode_policy(decoder, json_array_get(array, i), event->domain,
+                          &event->policies[event->policy_count]))
+            event->policy_count++;
+        else
+            event->dropped_policies++;
+    if (event->policy_count == 0)
+        return err_set(err, ST_SYNTAX, "\"policies\" has no usable policy");
+    return ST_OK;
+}
+
+/* ---- 3. the event ---------------------------------------------------------------------------------------
+ */
+
+static enum status check_version(const json_t *version, struct err *err)
+{
+    struct span text = span_of(version);
+
+    if (version == NULL || span_is(text, "1") ||
+        (json_is_integer(version) && json_integer_value(version) == 1))
+        return ST_OK;
+    return err_set(err, ST_UNSUPPORTED, "\"dpv\" is not 1");
+}
+
+static enum status decode_domain(const json_t *value, struct arena *arena, struct event *event,
+                                 struct err *err)
+{
+    struct span text = span_of(value);
+    struct err reason;
+    enum status status;
+
+    if (!json_is_string(value))
+        return err_set(err, ST_SYNTAX, "\"d\" is missing or not a string");
+    status = domain_normalise(text.at, text.len, arena, &event->domain, &reason);
+    if (status == ST_OK)
+        return ST_OK;
+    return err_set(err, status == ST_NOMEM ? ST_NOMEM : ST_SYNTAX, "\"d\": %s", reason.text);
+}
+
+static void decode_day(const json_t *value, struct event *event)
+{
+    struct span text = span_of(value);
+
+    event->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &event->utc_day);
+}
+
+static enum status decode_event(const json_t *root, struct arena *arena, struct event *event, struct err *err)
+{
+    struct decoder decoder = {.arena = arena};
+    enum status status;
+
+    if (!json_is_object(root))
+        return err_set(err, ST_SYNTAX, "not a JSON object");
+    status = check_version(json_object_get(root, "dpv"), err);
+    if (status == ST_OK)
+        status = decode_domain(json_object_get(root, "d"), arena, event, err);
+    if (status != ST_OK)
+        return status;
+    decode_day(json_object_get(root, "utc-day"), event);
+    event->record = get_text(&decoder, root, "pr", detail_text_record);
+    status = decode_policies(&decoder, json_object_get(root, "policies"), event, err);
+    if (status == ST_OK && decoder.is_out_of_memory)
+        status = err_set(err, ST_NOMEM, "datagram: out of memory");
+    return status;
+}
+
+enum status datagram_decode(const void *bytes, size_t len, struct arena *arena, struct event *event_out,
+                            struct err *err)
+{
+    struct event event = {0};
+    json_t *root = NULL;
+    enum status status;
+
+    if (len == 0)
+        return err_set(err, ST_SYNTAX, "empty datagram");
+    status = check_bounds(bytes, len, err);
+    if (status == ST_OK)
+        status = load(bytes, len, &root, &event.is_repaired, err);
+    if (status == ST_OK)
+        status = decode_event(root, arena, &event, err);
+    if (status == ST_OK)
+        *event_out = event;
+    json_decref(root);
+    return status;
+}
