@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+#include <string.h>
+
+#include "base/cursor.h"
+#include "session_sqlite.h"
+
+/* One policy's texts: two lists of at most POLICY_LINES_MAX lines. */
+#define POLICY_ARENA_BYTES ((size_t)4 * POLICY_LINES_MAX * (POLICY_LINE_MAX + 1))
+
+enum status session_sqlite_each_day(struct session_store *store, session_day_fn *fn, void *context,
+                                    struct err *err)
+{
+    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct sqlite3_stmt *statement;
+    bool has_row;
+    enum status status = session_sqlite_get(sqlite, SQL_LIST_DAYS, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+        struct session_day day = {
+            .utc_day = (int32_t)db_column_int(statement, 0),
+            .closed_at_s = db_column_int(statement, 1),
+            .domains = (uint64_t)db_column_int(statement, 2),
+            .sessions = {(uint64_t)db_column_int(statement, 3), (uint64_t)db_column_int(statement, 4)},
+        };
+
+        day.is_closed = day.closed_at_s != 0;
+        status = fn(context, &day, err);
+        if (status != ST_OK)
+            break;
+    }
+    db_reset(statement);
+    return status;
+}
+
+enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
+                                       void *context, struct err *err)
+{
+    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct sqlite3_stmt *statement;
+    bool has_row;
+    enum status status = session_sqlite_get(sqlite, SQL_LIST_DOMAINS, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_int(statement, 1, utc_day);
+    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+        struct session_counts sessions = {(uint64_t)db_column_int(statement, 1),
+                                          (uint64_t)db_column_int(statement, 2)};
+
+        status = fn(context, db_column_text(statement, 0), &sessions, err);
+        if (status != ST_OK)
+            break;
+    }
+    db_reset(statement);
+    return status;
+}
+
+/* ST_NOT_FOUND: no such domain. */
+static enum status find_domain(struct session_sqlite *sqlite, const char *domain, int64_t *id_out,
+                               struct err *err)
+{
+    struct sqlite3_stmt *statement;
+    enum status status = session_sqlite_get(sqlite, SQL_FIND_DOMAIN, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_text(statement, 1, domain);
+    status = db_step(&sqlite->db, statement, err);
+    if (status == ST_OK)
+        *id_out = db_column_int(statement, 0);
+    db_reset(statement);
+    return status;
+}
+
+/* The items of a text in which they stand with a newline between. */
+static enum status split(const char *joined, struct arena *arena, struct text_list *list_out, struct err *err)
+{
+    struct text_list list = {0};
+    struct cursor cursor;
+
+    cursor_init(&cursor, joined, strlen(joined));
+    if (cursor_at_end(&cursor)) {
+        *list_out = list;
+        return ST_OK;
+    }
+    list.items = arena_alloc_array(arena, POLICY_LINES_MAX, sizeof list.items[0]);
+    do {
+        struct span line = cursor_take_until(&cursor, "\n");
+
+        if (list.items == NULL || list.count == POLICY_LINES_MAX)
+            return err_set(err, ST_NOMEM, "session store: a policy's text is too long");
+        list.items[list.count] = arena_copy_text(arena, line.at, line.len);
+        if (list.items[list.count++] == NULL)
+            return err_set(err, ST_NOMEM, "session store: out of memory");
+    } while (cursor_skip_word(&cursor, "\n"));
+    *list_out = list;
+    return ST_OK;
+}
+
+static const char *text_or_null(struct sqlite3_stmt *statement, int column)
+{
+    const char *text = db_column_text(statement, column);
+
+    return text != NULL && *text != '\0' ? text : NULL;
+}
+
+static enum status give_detail(struct sqlite3_stmt *row, const struct session_sink *sink, struct err *err)
+{
+    struct failure_detail detail = {
+        .result_type = RESULT_VALIDATION_FAILURE,
+        .sending_mta_ip = text_or_null(row, 1),
+        .receiving_mx_hostname = text_or_null(row, 2),
+        .receiving_mx_helo = text_or_null(row, 3),
+        .receiving_ip = text_or_null(row, 4),
+        .additional_information = text_or_null(row, 5),
+        .failure_reason_code = text_or_null(row, 6),
+    };
+
+    (void)result_type_from_name(db_column_text(row, 0), &detail.result_type);
+    return sink->detail(sink->context, &detail, (uint64_t)db_column_int(row, 7), err);
+}
+
+static enum status give_details(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
+                                int64_t policy_id, const struct session_sink *sink, struct err *err)
+{
+    struct sqlite3_stmt *statement;
+    bool has_row;
+    enum status status = session_sqlite_get(sqlite, SQL_LIST_DETAILS, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_int(statement, 1, domain_id);
+    db_bind_int(statement, 2, utc_day);
+    db_bind_int(statement, 3, policy_id);
+    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+        status = give_detail(statement, sink, err);
+        if (status != ST_OK)
+            break;
+    }
+    db_reset(statement);
+    return status;
+}
+
+static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena, const struct session_sink *sink,
+                               struct err *err)
+{
+    struct policy policy = {.type = (enum policy_type)db_column_int(row, 1),
+                            .domain = db_column_text(row, 2)};
+    struct session_counts sessions = {(uint64_t)db_column_int(row, 5), (uint64_t)db_column_int(row, 6)};
+    enum status status = ST_OK;
+
+    if ((int)policy.type < 0 || policy.type >= POLICY_TYPE_COUNT)
+        return err_set(err, ST_UNSUPPORTED, "session store: unknown policy type %d", (int)policy.type);
+    arena_reset(arena);
+    status = split(db_column_text(row, 3), arena, &policy.strings, err);
+    if (status == ST_OK)
+        status = split(db_column_text(row, 4), arena, &policy.mx_hosts, err);
+    return status == ST_OK ? sink->policy(sink->context, &policy, &sessions, err) : status;
+}
+
+/* ST_NOT_FOUND: not one policy. */
+static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
+                                 const struct session_sink *sink, struct err *err)
+{
+    struct sqlite3_stmt *statement;
+    bool has_row;
+    struct arena arena;
+    bool is_empty = true;
+    enum status status = session_sqlite_get(sqlite, SQL_LIST_POLICIES, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    arena_init(&arena, POLICY_ARENA_BYTES);
+    db_bind_int(statement, 1, domain_id);
+    db_bind_int(statement, 2, utc_day);
+    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+        is_empty = false;
+        status = give_policy(statement, &arena, sink, err);
+        if (status == ST_OK && sink->detail != NULL)
+            status = give_details(sqlite, utc_day, domain_id, db_column_int(statement, 0), sink, err);
+        if (status != ST_OK)
+            break;
+    }
+    db_reset(statement);
+    arena_done(&arena);
+    return status == ST_OK && is_empty ? ST_NOT_FOUND : status;
+}
+
+enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
+                                       const struct session_sink *sink, struct err *err)
+{
+    struct session_sqlite *sqlite = session_sqlite_of(store);
+    int64_t domain_id = 0;
+    enum status status = find_domain(sqlite, domain, &domain_id, err);
+
+    if (status == ST_OK)
+        status = give_policies(sqlite, utc_day, domain_id, sink, err);
+    if (status == ST_NOT_FOUND)
+        return err_set(err, ST_NOT_FOUND, "no session of %s on that day", domain);
+    return status;
+}
+
+enum status session_sqlite_top_failure(struct session_store *store, int32_t utc_day, const char *domain,
+                                       enum result_type *type_out, uint64_t *sessions_out, struct err *err)
+{
+    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct sqlite3_stmt *statement;
+    enum status status = session_sqlite_get(sqlite, SQL_TOP_FAILURE, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_int(statement, 1, utc_day);
+    db_bind_text(statement, 2, domain);
+    status = db_step(&sqlite->db, statement, err);
+    if (status == ST_OK) {
+        *type_out = RESULT_VALIDATION_FAILURE;
+        (void)result_type_from_name(db_column_text(statement, 0), type_out);
+        *sessions_out = (uint64_t)db_column_int(statement, 1);
+    }
+    db_reset(statement);
+    return status == ST_NOT_FOUND ? err_set(err, ST_NOT_FOUND, "no failure detail of %s", domain) : status;
+}
+
+enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
+                                       session_record_fn *fn, void *context, struct err *err)
+{
+    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct sqlite3_stmt *statement;
+    bool has_row;
+    enum status status = session_sqlite_get(sqlite, SQL_READ_RECORDS, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_int(statement, 1, utc_day);
+    db_bind_text(statement, 2, domain);
+    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+        status = fn(context, db_column_text(statement, 0), db_column_int(statement, 1), err);
+        if (status != ST_OK)
+            break;
+    }
+    db_reset(statement);
+    return status;
+}
