@@ -1,0 +1,600 @@
+/* SPDX-License-Identifier: MIT */
+#include "deliver/smtp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/strbuf.h"
+
+#define WORKER_NAME  "tlsrpt-gen-smtp"
+#define REPLIES_MAX  (1u << 20) /* of a worker that are not taken yet */
+#define READ_BYTES   16384
+#define POLL_MAX_MS  60000
+#define FRAMES_SLACK 4096 /* of a message's frame besides its bytes */
+#define NEVER_MS     INT64_MAX
+
+enum slot_state {
+    SLOT_FREE,
+    SLOT_RUNNING,
+    SLOT_ENDED, /* its output is at an end: to be reaped */
+};
+
+struct slot {
+    enum slot_state state;
+    struct smtp_batch batch;
+    bool is_settled[SMTP_BATCH_MAX];
+    size_t unsettled;
+    size_t target;   /* index into batch.targets */
+    bool is_tls_off; /* second try without TLS */
+
+    /* the worker process */
+    pid_t pid;
+    int fd;
+    int64_t started_ms;
+    enum smtp_progress progress;
+    size_t sent; /* mails that are in out or gone */
+    bool is_go_sent;
+    struct strbuf out;
+    size_t out_at; /* bytes of out that are gone */
+    struct strbuf in;
+    struct outcome rest; /* what becomes of mails without an outcome of their own */
+};
+
+struct pool {
+    const char *worker;
+    const struct smtp_limits *limits;
+    const struct smtp_hooks *hooks;
+    struct slot *slots;
+    size_t slot_count;
+    bool is_dry; /* next has no more */
+    bool has_news;
+};
+
+/* ---- outcomes --------------------------------------------------------------------------------------------
+ */
+
+static void settle(struct pool *pool, struct slot *slot, size_t index, const struct outcome *outcome)
+{
+    slot->is_settled[index] = true;
+    slot->unsettled--;
+    pool->has_news = true;
+    pool->hooks->outcome(pool->hooks->context, slot->batch.mails[index].id, outcome);
+}
+
+/* A worker sends one mail after the other, so only the first without an outcome can be in doubt. */
+static void settle_rest(struct pool *pool, struct slot *slot)
+{
+    bool is_first = true;
+
+    for (size_t i = 0; i < slot->batch.count; i++) {
+        struct outcome outcome = slot->rest;
+
+        if (slot->is_settled[i])
+            continue;
+        outcome.is_in_doubt = is_first && slot->progress == SMTP_PROGRESS_MAILING;
+        is_first = false;
+        settle(pool, slot, i, &outcome);
+    }
+}
+
+static void set_rest(struct slot *slot, enum outcome_stage stage, const char *words)
+{
+    outcome_set(&slot->rest, OUTCOME_TRY_LATER, stage, 0, "%s", words);
+}
+
+static enum outcome_stage stage_of(enum smtp_progress progress)
+{
+    switch (progress) {
+    case SMTP_PROGRESS_NONE:
+        return OUTCOME_AT_CONNECT;
+    case SMTP_PROGRESS_TLS_BEGUN:
+        return OUTCOME_AT_TLS;
+    case SMTP_PROGRESS_MAILING:
+        return OUTCOME_AT_MAIL;
+    case SMTP_PROGRESS_CONNECTED:
+    case SMTP_PROGRESS_TLS_UP:
+    case SMTP_PROGRESS_COUNT:
+        break;
+    }
+    return OUTCOME_AT_GREETING;
+}
+
+/* ---- starting a worker -----------------------------------------------------------------------------------
+ */
+
+static struct span span_of(const char *text)
+{
+    return (struct span){text, strlen(text)};
+}
+
+static void put_settings(struct slot *slot, const struct smtp_limits *limits)
+{
+    const struct smtp_target *target = &slot->batch.targets[slot->target];
+    const struct smtp_wire_settings settings = {
+        .host = span_of(target->host),
+        .port = target->port,
+        .address = span_of(target->address),
+        .ehlo_name = span_of(target->ehlo_name),
+        .tls = slot->is_tls_off ? SMTP_TLS_OFF : target->tls,
+        .ca_file = span_of(target->ca_file),
+        .user = span_of(target->user),
+        .password = span_of(target->password),
+        .step_timeout_ms = (uint32_t)limits->step_timeout_ms,
+    };
+
+    smtp_wire_put_settings(&slot->out, &settings);
+}
+
+/* fork and exec with fd as stdin and stdout; 0 or an errno. */
+static int spawn(const char *worker, int fd, pid_t *pid_out)
+{
+    static char name[] = WORKER_NAME;
+    static char home[] = "HOME=/nonexistent";
+    char *const environment[] = {home, NULL};
+    char *const arguments[] = {name, NULL};
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t all, none;
+    int error = posix_spawn_file_actions_init(&actions);
+
+    if (error != 0)
+        return error;
+    error = posix_spawnattr_init(&attributes);
+    if (error != 0) {
+        (void)posix_spawn_file_actions_destroy(&actions);
+        return error;
+    }
+    (void)sigfillset(&all);
+    (void)sigemptyset(&none);
+    error = posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
+    error = error != 0 ? error : posix_spawnattr_setsigdefault(&attributes, &all);
+    error = error != 0 ? error : posix_spawnattr_setsigmask(&attributes, &none);
+    error = error != 0 ? error : posix_spawn_file_actions_adddup2(&actions, fd, STDIN_FILENO);
+    error = error != 0 ? error : posix_spawn_file_actions_adddup2(&actions, fd, STDOUT_FILENO);
+    error = error != 0 ? error : posix_spawn(pid_out, worker, &actions, &attributes, arguments, environment);
+    (void)posix_spawnattr_destroy(&attributes);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    return error;
+}
+
+/* Both ends of the worker's stdin and stdout, and the worker; 0 or an errno. */
+static int open_worker(struct slot *slot, const char *worker)
+{
+    int ends[2];
+    int error;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        return errno;
+    if (fcntl(ends[0], F_SETFL, O_NONBLOCK) != 0)
+        error = errno;
+    else
+        error = spawn(worker, ends[1], &slot->pid);
+    (void)close(ends[1]);
+    if (error != 0)
+        (void)close(ends[0]);
+    else
+        slot->fd = ends[0];
+    return error;
+}
+
+/* A worker for what is unsettled in the slot's batch.  If there can be none, the slot ends at once. */
+static void start(struct pool *pool, struct slot *slot)
+{
+    int error;
+
+    slot->pid = 0;
+    slot->progress = SMTP_PROGRESS_NONE;
+    slot->sent = 0;
+    slot->is_go_sent = false;
+    slot->out_at = 0;
+    strbuf_reset(&slot->out);
+    strbuf_reset(&slot->in);
+    slot->started_ms = clock_monotonic_ms();
+    slot->state = SLOT_RUNNING;
+    put_settings(slot, pool->limits);
+    error = open_worker(slot, pool->worker);
+    if (error == 0) {
+        set_rest(slot, OUTCOME_AT_START, "the worker ended without a word");
+        return;
+    }
+    outcome_set(&slot->rest, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "cannot start %s: %s", pool->worker,
+                strerror(error));
+    slot->state = SLOT_ENDED;
+}
+
+/* ---- feeding it ------------------------------------------------------------------------------------------
+ */
+
+/* The next frame into out; false when there is nothing more to say. */
+static bool put_next(struct slot *slot)
+{
+    while (slot->sent < slot->batch.count && slot->is_settled[slot->sent])
+        slot->sent++;
+    if (slot->sent < slot->batch.count) {
+        const struct smtp_mail *mail = &slot->batch.mails[slot->sent];
+        const struct smtp_wire_message message = {.id = slot->sent++,
+                                                  .envelope_from = span_of(mail->envelope_from),
+                                                  .recipient = span_of(mail->recipient),
+                                                  .bytes = {mail->bytes, mail->len}};
+
+        smtp_wire_put_message(&slot->out, &message);
+        return true;
+    }
+    if (slot->is_go_sent)
+        return false;
+    slot->is_go_sent = true;
+    smtp_wire_put_go(&slot->out);
+    return true;
+}
+
+static void kill_worker(struct slot *slot, enum outcome_stage stage, const char *words)
+{
+    set_rest(slot, stage, words);
+    slot->state = SLOT_ENDED;
+    if (slot->pid > 0)
+        (void)kill(slot->pid, SIGKILL);
+}
+
+static bool has_output(const struct slot *slot)
+{
+    return slot->out_at < slot->out.len || !slot->is_go_sent;
+}
+
+/* Write until the pipe is full or all is said.  A worker that does not read any more says why, or its end
+ * does. */
+static void feed(struct slot *slot)
+{
+    while (slot->state == SLOT_RUNNING) {
+        ssize_t sent;
+
+        if (slot->out_at == slot->out.len) {
+            strbuf_reset(&slot->out);
+            slot->out_at = 0;
+            if (!put_next(slot))
+                return;
+        }
+        if (strbuf_is_failed(&slot->out)) {
+            kill_worker(slot, OUTCOME_AT_START, "a message is too large, or memory is out");
+            return;
+        }
+        sent = send(slot->fd, slot->out.data + slot->out_at, slot->out.len - slot->out_at, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR)
+            continue;
+        if (sent < 0 && errno == EAGAIN)
+            return;
+        if (sent < 0) { /* it is gone: nothing more to say, its end will be read */
+            slot->is_go_sent = true;
+            slot->sent = slot->batch.count;
+            slot->out_at = slot->out.len;
+            return;
+        }
+        slot->out_at += (size_t)sent;
+    }
+}
+
+/* ---- hearing it ------------------------------------------------------------------------------------------
+ */
+
+static bool take_outcome(struct pool *pool, struct slot *slot, struct span payload)
+{
+    struct smtp_wire_outcome frame;
+
+    if (!smtp_wire_read_outcome(payload, &frame) || frame.id >= slot->batch.count ||
+        slot->is_settled[frame.id])
+        return false;
+    settle(pool, slot, (size_t)frame.id, &frame.outcome);
+    return true;
+}
+
+static bool take_end(struct slot *slot, struct span payload)
+{
+    struct smtp_wire_end end;
+
+    if (!smtp_wire_read_end(payload, &end))
+        return false;
+    outcome_set(&slot->rest, OUTCOME_TRY_LATER, end.stage, (int)end.code, "%.*s",
+                (int)(end.text.len < OUTCOME_TEXT_MAX ? end.text.len : OUTCOME_TEXT_MAX), end.text.at);
+    return true;
+}
+
+static bool take_frame(struct pool *pool, struct slot *slot, enum smtp_wire_type type, struct span payload)
+{
+    switch (type) {
+    case SMTP_WIRE_PROGRESS:
+        return smtp_wire_read_progress(payload, &slot->progress);
+    case SMTP_WIRE_OUTCOME:
+        return take_outcome(pool, slot, payload);
+    case SMTP_WIRE_END:
+        return take_end(slot, payload);
+    case SMTP_WIRE_SETTINGS:
+    case SMTP_WIRE_MESSAGE:
+    case SMTP_WIRE_GO:
+        break;
+    }
+    return false;
+}
+
+/* Take the whole frames in slot->in and keep the rest; false if they are not of our protocol. */
+static bool take_frames(struct pool *pool, struct slot *slot)
+{
+    size_t at = 0;
+    enum smtp_wire_found found;
+
+    for (;;) {
+        enum smtp_wire_type type;
+        struct span payload;
+        size_t used;
+
+        found = smtp_wire_find(slot->in.data + at, slot->in.len - at, &type, &payload, &used);
+        if (found != SMTP_WIRE_FRAME)
+            break;
+        if (!take_frame(pool, slot, type, payload))
+            return false;
+        at += used;
+    }
+    if (at > 0) {
+        memmove(slot->in.data, slot->in.data + at, slot->in.len - at);
+        slot->in.len -= at;
+    }
+    return found == SMTP_WIRE_MORE;
+}
+
+/* Read what is there. */
+static void hear(struct pool *pool, struct slot *slot)
+{
+    char chunk[READ_BYTES];
+
+    for (;;) {
+        ssize_t got = read(slot->fd, chunk, sizeof chunk);
+
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && errno == EAGAIN)
+            return;
+        if (got <= 0) {
+            slot->state = SLOT_ENDED;
+            return;
+        }
+        strbuf_add(&slot->in, chunk, (size_t)got);
+        if (strbuf_is_failed(&slot->in) || !take_frames(pool, slot)) {
+            kill_worker(slot, OUTCOME_AT_START, "the worker does not keep to the protocol");
+            return;
+        }
+    }
+}
+
+/* ---- deadlines -------------------------------------------------------------------------------------------
+ */
+
+static int64_t deadline_ms(const struct pool *pool, const struct slot *slot)
+{
+    return slot->started_ms + (slot->progress == SMTP_PROGRESS_NONE ? pool->limits->connect_timeout_ms
+                                                                    : pool->limits->session_timeout_ms);
+}
+
+static void check_deadline(struct pool *pool, struct slot *slot)
+{
+    if (clock_monotonic_ms() < deadline_ms(pool, slot))
+        return;
+    hear(pool, slot); /* what it said in time counts */
+    if (slot->state == SLOT_RUNNING)
+        kill_worker(slot, stage_of(slot->progress),
+                    slot->progress == SMTP_PROGRESS_NONE ? "no connection within the time limit"
+                                                         : "the session took longer than its time limit");
+}
+
+/* ---- ending ----------------------------------------------------------------------------------------------
+ */
+
+/* Wait for a process that has closed its output or was killed. */
+static void reap(struct slot *slot)
+{
+    int status = 0;
+
+    if (slot->pid <= 0)
+        return;
+    (void)kill(slot->pid, SIGKILL); /* it has said all it will say; it must not outstay that */
+    while (waitpid(slot->pid, &status, 0) < 0 && errno == EINTR)
+        continue;
+    (void)close(slot->fd);
+    slot->pid = 0;
+}
+
+static void finish(struct pool *pool, struct slot *slot)
+{
+    const struct smtp_target *target = &slot->batch.targets[slot->target];
+    bool is_usable = slot->progress == SMTP_PROGRESS_MAILING;
+    bool is_tls_trouble = slot->progress == SMTP_PROGRESS_TLS_BEGUN || slot->progress == SMTP_PROGRESS_TLS_UP;
+
+    reap(slot);
+    if (slot->unsettled > 0 && !is_usable) {
+        if (is_tls_trouble && target->tls == SMTP_TLS_OPPORTUNISTIC && !slot->is_tls_off) {
+            slot->is_tls_off = true; /* R48 */
+            start(pool, slot);
+            return;
+        }
+        if (slot->target + 1 < slot->batch.target_count) {
+            slot->target++;
+            slot->is_tls_off = false;
+            start(pool, slot);
+            return;
+        }
+    }
+    settle_rest(pool, slot);
+    slot->state = SLOT_FREE;
+    pool->hooks->batch_done(pool->hooks->context, &slot->batch);
+}
+
+/* ---- the loop --------------------------------------------------------------------------------------------
+ */
+
+static void take_batch(struct pool *pool, struct slot *slot)
+{
+    bool is_late = pool->limits->stop_at_ms != 0 && clock_monotonic_ms() >= pool->limits->stop_at_ms;
+
+    if (pool->is_dry || is_late || !pool->hooks->next(pool->hooks->context, &slot->batch)) {
+        pool->is_dry = true;
+        return;
+    }
+    memset(slot->is_settled, 0, sizeof slot->is_settled);
+    slot->unsettled = slot->batch.count;
+    slot->target = 0;
+    slot->is_tls_off = false;
+    start(pool, slot);
+}
+
+/* Give every free slot a batch and end what has ended; the number of running workers. */
+static size_t turn(struct pool *pool)
+{
+    size_t running = 0;
+
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        /* A batch that ends at once must not keep the next from being asked for. */
+        while (slot->state == SLOT_ENDED || (slot->state == SLOT_FREE && !pool->is_dry)) {
+            if (slot->state == SLOT_ENDED)
+                finish(pool, slot);
+            else
+                take_batch(pool, slot);
+        }
+        running += slot->state == SLOT_RUNNING;
+    }
+    if (pool->has_news && pool->hooks->settled != NULL)
+        pool->hooks->settled(pool->hooks->context);
+    pool->has_news = false;
+    return running;
+}
+
+static int wait_ms(const struct pool *pool)
+{
+    int64_t next_ms = clock_monotonic_ms() + POLL_MAX_MS;
+    int64_t now_ms = clock_monotonic_ms();
+
+    for (size_t i = 0; i < pool->slot_count; i++)
+        if (pool->slots[i].state == SLOT_RUNNING && deadline_ms(pool, &pool->slots[i]) < next_ms)
+            next_ms = deadline_ms(pool, &pool->slots[i]);
+    return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
+}
+
+/* Wait until a worker can be read or fed, and do so.  False if poll fails for good. */
+static bool serve(struct pool *pool)
+{
+    struct pollfd fds[SMTP_CONNECTIONS_MAX];
+
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        const struct slot *slot = &pool->slots[i];
+
+        fds[i] = (struct pollfd){.fd = slot->state == SLOT_RUNNING ? slot->fd : -1,
+                                 .events = (short)(POLLIN | (has_output(slot) ? POLLOUT : 0))};
+    }
+    if (poll(fds, (nfds_t)pool->slot_count, wait_ms(pool)) < 0)
+        return errno == EINTR;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        if (slot->state != SLOT_RUNNING)
+            continue;
+        if ((fds[i].revents & POLLOUT) != 0)
+            feed(slot);
+        if (slot->state == SLOT_RUNNING && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+            hear(pool, slot);
+        if (slot->state == SLOT_RUNNING)
+            check_deadline(pool, slot);
+    }
+    return true;
+}
+
+static void give_up_all(struct pool *pool)
+{
+    pool->is_dry = true;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        if (slot->state == SLOT_FREE)
+            continue;
+        kill_worker(slot, stage_of(slot->progress), "the run was broken off");
+        slot->progress = SMTP_PROGRESS_MAILING; /* no second try */
+    }
+    (void)turn(pool);
+}
+
+enum status smtp_deliver(const char *worker, const struct smtp_limits *limits, const struct smtp_hooks *hooks,
+                         struct err *err)
+{
+    struct pool pool = {.worker = worker, .limits = limits, .hooks = hooks};
+    enum status status = ST_OK;
+
+    pool.slot_count = limits->connections < 1 ? 1 : limits->connections;
+    if (pool.slot_count > SMTP_CONNECTIONS_MAX)
+        pool.slot_count = SMTP_CONNECTIONS_MAX;
+    pool.slots = calloc(pool.slot_count, sizeof *pool.slots);
+    if (pool.slots == NULL)
+        return err_set(err, ST_NOMEM, "out of memory");
+    for (size_t i = 0; i < pool.slot_count; i++) {
+        strbuf_init(&pool.slots[i].out, SMTP_WIRE_FRAME_MAX + FRAMES_SLACK);
+        strbuf_init(&pool.slots[i].in, REPLIES_MAX);
+    }
+    while (turn(&pool) > 0 && status == ST_OK)
+        if (!serve(&pool))
+            status = err_set_errno(err, ST_IO, errno, "poll");
+    if (status != ST_OK)
+        give_up_all(&pool);
+    for (size_t i = 0; i < pool.slot_count; i++) {
+        strbuf_done(&pool.slots[i].out);
+        strbuf_done(&pool.slots[i].in);
+    }
+    free(pool.slots);
+    return status;
+}
+
+/* ---- the worker's place ----------------------------------------------------------------------------------
+ */
+
+/* "/folder/of/the/running/program/tlsrpt-gen-smtp" */
+static bool path_beside_program(char *path_out, size_t size)
+{
+    char program[PATH_MAX];
+    ssize_t len = readlink("/proc/self/exe", program, sizeof program - 1);
+    char *slash;
+
+    if (len <= 0)
+        return false;
+    program[len] = '\0';
+    slash = strrchr(program, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    return (size_t)snprintf(path_out, size, "%s/%s", program, WORKER_NAME) < size;
+}
+
+enum status smtp_find_worker(char *path_out, size_t size, struct err *err)
+{
+    char beside[PATH_MAX];
+    char installed[] = TLSRPT_GEN_LIBEXECDIR "/" WORKER_NAME;
+    const char *found = NULL;
+
+    if (path_beside_program(beside, sizeof beside) && access(beside, X_OK) == 0)
+        found = beside;
+    else if (access(installed, X_OK) == 0)
+        found = installed;
+    if (found == NULL)
+        return err_set(err, ST_NOT_FOUND,
+                       "%s is neither beside this program nor %s; install tlsrpt-gen whole", WORKER_NAME,
+                       installed);
+    if (strlen(found) >= size)
+        return err_set(err, ST_RANGE, "%s: path is too long", found);
+    memcpy(path_out, found, strlen(found) + 1);
+    return ST_OK;
+}

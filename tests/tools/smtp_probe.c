@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * smtp_probe - deliver made-up mails through deliver/smtp.h and print each outcome: for fault tests and
+ * figures.
+ *
+ * smtp_probe KEY=VALUE ...
+ *   host port address ehlo tls=opportunistic|require|off ca_file user password    the target
+ *   port2                  a second target on the same host
+ *   mails=N recipient=ADDR[,ADDR...]  recipient of mail i is the (i mod count)-th
+ *   bytes=N                size of each mail's body
+ *   batch=N connections=N connect_ms=N step_ms=N session_ms=N
+ *
+ * One line per outcome: "ID KIND STAGE CODE DOUBT TEXT"; the last line is "settled N".
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/strbuf.h"
+#include "deliver/smtp.h"
+
+#define MAILS_MAX      200000
+#define RECIPIENTS_MAX 32
+
+struct probe {
+    struct smtp_target targets[2];
+    size_t target_count;
+    struct smtp_limits limits;
+    size_t mail_count;
+    size_t batch_size;
+    char *recipients[RECIPIENTS_MAX];
+    size_t recipient_count;
+    size_t body_bytes;
+    size_t next;    /* first mail that no batch has taken */
+    size_t settled; /* outcomes told */
+    bool is_quiet;
+};
+
+struct batch {
+    struct smtp_mail mails[SMTP_BATCH_MAX];
+};
+
+static void add_mail(const struct probe *probe, struct smtp_mail *mail, size_t index)
+{
+    struct strbuf bytes;
+    const char *recipient = probe->recipients[index % probe->recipient_count];
+
+    strbuf_init(&bytes, 64u << 20);
+    strbuf_addf(&bytes,
+                "From: <probe@sender.example>\r\nTo: <%s>\r\nDate: Sat, 14 Mar 2026 00:00:00 +0000\r\n"
+                "Message-ID: <%zu@sender.example>\r\nSubject: probe\r\n\r\n.a line with a dot\r\n",
+                recipient, index);
+    while (bytes.len < probe->body_bytes)
+        strbuf_add_text(&bytes,
+                        "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n");
+    *mail = (struct smtp_mail){
+        .id = (int64_t)index, .envelope_from = "bounce@sender.example", .recipient = recipient};
+    mail->bytes = strbuf_take(&bytes, &mail->len);
+}
+
+static bool on_next(void *context, struct smtp_batch *batch_out)
+{
+    struct probe *probe = context;
+    struct batch *batch = calloc(1, sizeof *batch);
+    size_t count = 0;
+
+    if (batch == NULL)
+        abort();
+    while (count < probe->batch_size && probe->next < probe->mail_count)
+        add_mail(probe, &batch->mails[count++], probe->next++);
+    if (count == 0) {
+        free(batch);
+        return false;
+    }
+    *batch_out = (struct smtp_batch){.targets = probe->targets,
+                                     .target_count = probe->target_count,
+                                     .mails = batch->mails,
+                                     .count = count,
+                                     .owner = batch};
+    return true;
+}
+
+static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
+{
+    struct probe *probe = context;
+
+    probe->settled++;
+    if (!probe->is_quiet || outcome->kind != OUTCOME_DELIVERED)
+        printf("%lld %s %s %d %s %s\n", (long long)id, outcome_kind_name(outcome->kind),
+               outcome_stage_name(outcome->stage), outcome->code, outcome->is_in_doubt ? "in-doubt" : "-",
+               outcome->text);
+}
+
+static void on_batch_done(void *context, const struct smtp_batch *batch)
+{
+    struct batch *ours = batch->owner;
+
+    (void)context;
+    for (size_t i = 0; i < batch->count; i++) {
+        void *bytes = NULL;
+
+        memcpy(&bytes, &ours->mails[i].bytes, sizeof bytes);
+        free(bytes);
+    }
+    free(ours);
+}
+
+static enum smtp_tls tls_of(const char *word)
+{
+    if (strcmp(word, "require") == 0)
+        return SMTP_TLS_REQUIRE;
+    return strcmp(word, "off") == 0 ? SMTP_TLS_OFF : SMTP_TLS_OPPORTUNISTIC;
+}
+
+static void take_recipients(struct probe *probe, char *list)
+{
+    probe->recipient_count = 0;
+    for (char *at = strtok(list, ","); at != NULL && probe->recipient_count < RECIPIENTS_MAX;
+         at = strtok(NULL, ","))
+        probe->recipients[probe->recipient_count++] = at;
+}
+
+static void take_number(struct probe *probe, const char *key, const char *value)
+{
+    const struct {
+        const char *key;
+        int64_t *to;
+    } times[] = {{"connect_ms", &probe->limits.connect_timeout_ms},
+                 {"step_ms", &probe->limits.step_timeout_ms},
+                 {"session_ms", &probe->limits.session_timeout_ms}};
+    const struct {
+        const char *key;
+        size_t *to;
+    } sizes[] = {{"mails", &probe->mail_count}, {"batch", &probe->batch_size}, {"bytes", &probe->body_bytes}};
+
+    for (size_t i = 0; i < ARRAY_COUNT(times); i++)
+        if (strcmp(key, times[i].key) == 0)
+            *times[i].to = atoll(value);
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++)
+        if (strcmp(key, sizes[i].key) == 0)
+            *sizes[i].to = (size_t)atoll(value);
+    if (strcmp(key, "connections") == 0)
+        probe->limits.connections = (unsigned)atoi(value);
+    if (strcmp(key, "port") == 0)
+        probe->targets[0].port = (uint16_t)atoi(value);
+    if (strcmp(key, "quiet") == 0)
+        probe->is_quiet = atoi(value) != 0;
+}
+
+static void take_argument(struct probe *probe, char *argument)
+{
+    struct smtp_target *target = &probe->targets[0];
+    const struct {
+        const char *key;
+        const char **to;
+    } texts[] = {{"host", &target->host},      {"address", &target->address},
+                 {"ehlo", &target->ehlo_name}, {"ca_file", &target->ca_file},
+                 {"user", &target->user},      {"password", &target->password}};
+    char *value = strchr(argument, '=');
+
+    if (value == NULL)
+        return;
+    *value++ = '\0';
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        if (strcmp(argument, texts[i].key) == 0)
+            *texts[i].to = value;
+    if (strcmp(argument, "tls") == 0)
+        target->tls = tls_of(value);
+    else if (strcmp(argument, "recipient") == 0)
+        take_recipients(probe, value);
+    else if (strcmp(argument, "port2") == 0)
+        probe->targets[1].port = (uint16_t)atoi(value);
+    else
+        take_number(probe, argument, value);
+}
+
+int main(int argc, char **argv)
+{
+    static char recipient[] = "tls@receiver.example";
+    struct probe probe = {.targets = {{.host = "127.0.0.1",
+                                       .address = "",
+                                       .ehlo_name = "sender.example",
+                                       .ca_file = "",
+                                       .user = "",
+                                       .password = ""}},
+                          .target_count = 1,
+                          .limits = SMTP_LIMITS_DEFAULT,
+                          .mail_count = 1,
+                          .batch_size = SMTP_BATCH_MAX,
+                          .recipients = {recipient},
+                          .recipient_count = 1};
+    const struct smtp_hooks hooks = {
+        .context = &probe, .next = on_next, .outcome = on_outcome, .batch_done = on_batch_done};
+    const char *worker = getenv("SMTP_WORKER");
+    struct err err;
+
+    for (int i = 1; i < argc; i++)
+        take_argument(&probe, argv[i]);
+    if (probe.targets[1].port != 0) {
+        uint16_t port = probe.targets[1].port;
+
+        probe.targets[1] = probe.targets[0];
+        probe.targets[1].port = port;
+        probe.target_count = 2;
+    }
+    if (probe.mail_count > MAILS_MAX || probe.batch_size < 1 || probe.batch_size > SMTP_BATCH_MAX)
+        return 64;
+    if (smtp_deliver(worker != NULL ? worker : "build/tlsrpt-gen-smtp", &probe.limits, &hooks, &err) !=
+        ST_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    printf("settled %zu\n", probe.settled);
+    return 0;
+}
