@@ -575,6 +575,7 @@ enum status resolve_open(const char *const *servers, size_t server_count, const 
 void resolve_close(struct resolver **resolver)
 {
     struct question *question;
+    struct question *next;
 
     if (*resolver == NULL)
         return;
@@ -582,8 +583,8 @@ void resolve_close(struct resolver **resolver)
         question->is_answered = true; /* so that no callback is called */
     if ((*resolver)->channel != NULL)
         ares_destroy((*resolver)->channel); /* lets go of every active and late question */
-    while ((question = (*resolver)->queue.first) != NULL) {
-        list_remove(&(*resolver)->queue, question);
+    for (question = (*resolver)->queue.first; question != NULL; question = next) {
+        next = question->next;
         question_free(question);
     }
     ares_library_cleanup();
