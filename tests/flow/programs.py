@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import struct
 import subprocess
 import termios
@@ -187,6 +188,11 @@ class Site:
     def collector_events(self, name=None):
         events = parse_log(self.collector_log.read_text(errors="replace"))
         return [event for event in events if name is None or event["event"] == name]
+
+    def counters(self):
+        """name -> value of the collector's counters, as committed."""
+        with contextlib.closing(sqlite3.connect(f"file:{self.state}/sessions.db?mode=ro", uri=True)) as store:
+            return dict(store.execute("SELECT name, value FROM counter"))
 
     # ---- the generator ----
     def command(self, *arguments):
