@@ -76,6 +76,16 @@ static enum resolve_kind kind_named(const char *name)
     exit(64);
 }
 
+static int number_of(const char *text)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+
+    if (*text == '\0' || *end != '\0' || number < 0 || number > 1000000)
+        exit(64);
+    return (int)number;
+}
+
 static int look_up(struct resolver *resolver, enum resolve_kind kind)
 {
     char line[1024];
@@ -104,13 +114,13 @@ int main(int argc, char **argv)
         if (option == 's' && server_count < ARRAY_COUNT(servers))
             servers[server_count++] = optarg;
         else if (option == 't')
-            limits.timeout_ms = atoi(optarg);
+            limits.timeout_ms = number_of(optarg);
         else if (option == 'n')
-            limits.tries = atoi(optarg);
+            limits.tries = number_of(optarg);
         else if (option == 'd')
-            limits.deadline_ms = atoi(optarg);
+            limits.deadline_ms = number_of(optarg);
         else if (option == 'p')
-            limits.in_flight = (unsigned)atoi(optarg);
+            limits.in_flight = (unsigned)number_of(optarg);
         else
             return 64;
     }
