@@ -33,6 +33,9 @@ void strbuf_add_text(struct strbuf *buf, const char *text);
 void strbuf_add_char(struct strbuf *buf, char byte);
 void strbuf_addf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 
+/* Add text with every byte that is not printable ASCII as \\xHH: safe to show on a terminal. */
+void strbuf_add_printable(struct strbuf *buf, const char *text, size_t len);
+
 MUST_CHECK bool strbuf_is_failed(const struct strbuf *buf);
 
 /* Give the bytes away: the caller frees them with free(); buf is empty afterwards.  NULL if failed. */

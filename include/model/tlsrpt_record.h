@@ -41,6 +41,8 @@ enum tlsrpt_finding_kind {
     FINDING_BAD_URI,
     FINDING_OVER_COUNT,
     FINDING_BAD_FIELD,
+    FINDING_BAD_RUA_FIELD,
+    FINDING_BARE_URI,
     FINDING_EMPTY_FIELD,
     FINDING_OVER_LENGTH,
     /* Nothing is lost, but the record is not as it should be. */
@@ -91,7 +93,7 @@ const char *tlsrpt_outcome_name(enum tlsrpt_outcome outcome);
 /* Was a part skipped, or is it only a hint? */
 bool tlsrpt_finding_is_skip(const struct tlsrpt_finding *finding);
 
-/* Add one sentence for people, printable ASCII whatever the record holds. */
+/* Add what it is about and what is wrong with it, for people: printable ASCII whatever the record holds. */
 void tlsrpt_finding_describe(const struct tlsrpt_finding *finding, struct strbuf *out);
 
 #endif

@@ -91,6 +91,18 @@ void strbuf_addf(struct strbuf *buf, const char *format, ...)
     buf->len += (size_t)len;
 }
 
+void strbuf_add_printable(struct strbuf *buf, const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char byte = (unsigned char)text[i];
+
+        if (byte < ' ' || byte >= 0x7F)
+            strbuf_addf(buf, "\\x%02x", byte);
+        else
+            strbuf_add_char(buf, text[i]);
+    }
+}
+
 bool strbuf_is_failed(const struct strbuf *buf)
 {
     return buf->is_failed;

@@ -29,19 +29,21 @@ static const struct {
     bool is_skip;
     const char *words; /* behind the part itself */
 } FINDINGS[FINDING_KIND_COUNT] = {
-    [FINDING_BAD_URI] = {true, "is skipped"},
-    [FINDING_OVER_COUNT] = {true, "is skipped: a record may name 10 destinations here"},
-    [FINDING_BAD_FIELD] = {true, "is skipped: it is not of the form name=value"},
-    [FINDING_EMPTY_FIELD] = {true, "is skipped: nothing stands between two ';'"},
-    [FINDING_OVER_LENGTH] = {true, "and all behind it is skipped: a record may have 4096 bytes here"},
-    [FINDING_DUPLICATE_URI] = {false, "names a destination a second time; it counts once"},
-    [FINDING_DROPPED_FIELDS] = {false, "has header fields behind '?'; only the address is used"},
-    [FINDING_DROPPED_FRAGMENT] = {false, "has a fragment behind '#'; it is not used"},
-    [FINDING_UNKNOWN_FIELD] = {false, "is no field that RFC 8460 knows; it is ignored"},
-    [FINDING_RUA_CASE] = {false, "is ignored: \"rua\" must be written in lower case"},
-    [FINDING_BLANK_IN_VERSION] = {false, "has a blank before its ';'; some senders of reports refuse that"},
-    [FINDING_TRAILING_BLANK] = {false, "ends in a blank"},
-    [FINDING_OTHER_RR] = {false, "is another TXT record at this name; it is ignored"},
+    [FINDING_BAD_URI] = {true, ""}, /* rua_fault_words */
+    [FINDING_OVER_COUNT] = {true, "more than 10 destinations"},
+    [FINDING_BAD_FIELD] = {true, "it is not of the form name=value"},
+    [FINDING_BAD_RUA_FIELD] = {true, "\"rua=\" has no blank or colon in it"},
+    [FINDING_BARE_URI] = {true, "\"rua=\" is missing in front of it"},
+    [FINDING_EMPTY_FIELD] = {true, "nothing stands between two ';'"},
+    [FINDING_OVER_LENGTH] = {true, "this and all behind it is beyond 4096 bytes"},
+    [FINDING_DUPLICATE_URI] = {false, "the same destination a second time; it counts once"},
+    [FINDING_DROPPED_FIELDS] = {false, "header fields behind '?' are not used, only the address is"},
+    [FINDING_DROPPED_FRAGMENT] = {false, "what stands behind '#' is not used"},
+    [FINDING_UNKNOWN_FIELD] = {false, "RFC 8460 knows no such field; it is ignored"},
+    [FINDING_RUA_CASE] = {false, "it is ignored; \"rua\" must be written in lower case"},
+    [FINDING_BLANK_IN_VERSION] = {false, "some senders of reports refuse a blank before this ';'"},
+    [FINDING_TRAILING_BLANK] = {false, "a blank stands behind it, at the record's end"},
+    [FINDING_OTHER_RR] = {false, "another TXT record at this name; it is ignored"},
 };
 
 const char *tlsrpt_outcome_name(enum tlsrpt_outcome outcome)
@@ -54,31 +56,24 @@ bool tlsrpt_finding_is_skip(const struct tlsrpt_finding *finding)
     return FINDINGS[finding->kind].is_skip;
 }
 
-static void add_printable(struct strbuf *out, struct span text)
+static void add_quoted(struct strbuf *out, struct span text)
 {
     size_t shown = text.len < SHOWN_BYTES ? text.len : SHOWN_BYTES;
 
     strbuf_add_char(out, '"');
-    for (size_t i = 0; i < shown; i++) {
-        unsigned char byte = (unsigned char)text.at[i];
-
-        if (byte < ' ' || byte >= 0x7F)
-            strbuf_addf(out, "\\x%02x", byte);
-        else
-            strbuf_add_char(out, (char)byte);
-    }
+    strbuf_add_printable(out, text.at, shown);
     strbuf_add_text(out, shown < text.len ? "...\"" : "\"");
 }
 
 void tlsrpt_finding_describe(const struct tlsrpt_finding *finding, struct strbuf *out)
 {
-    add_printable(out, finding->part);
+    const char *words =
+        finding->kind == FINDING_BAD_URI ? rua_fault_words(finding->fault) : FINDINGS[finding->kind].words;
+
+    add_quoted(out, finding->part);
     if (finding->kind != FINDING_OTHER_RR)
         strbuf_addf(out, " (byte %zu)", finding->offset);
-    strbuf_addf(out, " %s", FINDINGS[finding->kind].words);
-    if (finding->kind == FINDING_BAD_URI)
-        strbuf_addf(out, ": %s", rua_fault_words(finding->fault));
-    strbuf_add_char(out, '.');
+    strbuf_addf(out, ": %s.", words);
 }
 
 /* ---- reading one record ------------------------------------------------------------------------------- */
@@ -211,11 +206,41 @@ static bool is_value(const char *at, const char *end)
     return true;
 }
 
+static bool begins_with(struct span text, const char *word)
+{
+    return text.len >= strlen(word) && strncasecmp(text.at, word, strlen(word)) == 0;
+}
+
+/* A field that does not follow the grammar: name the likeliest slip. */
+static enum tlsrpt_finding_kind kind_of_bad_field(struct span field)
+{
+    struct cursor cursor;
+
+    if (begins_with(field, "mailto:") || begins_with(field, "https:"))
+        return FINDING_BARE_URI;
+    cursor_init(&cursor, field.at, field.len);
+    if (cursor_skip_word(&cursor, "rua") && cursor_skip_any(&cursor, WSP ":=") > 0)
+        return FINDING_BAD_RUA_FIELD;
+    return FINDING_BAD_FIELD;
+}
+
+/* A field that is not "rua=". */
+static enum tlsrpt_finding_kind kind_of_other_field(struct span field)
+{
+    struct cursor cursor;
+    struct span name;
+
+    cursor_init(&cursor, field.at, field.len);
+    name = cursor_take_until(&cursor, "="); /* at the first '=' only */
+    if (!is_name(name) || !cursor_skip_word(&cursor, "=") || !is_value(cursor.at, cursor.end))
+        return kind_of_bad_field(field);
+    return name.len == 3 && begins_with(name, "rua") ? FINDING_RUA_CASE : FINDING_UNKNOWN_FIELD;
+}
+
 /* One field, blanks around it removed; is_last: nothing but blanks follows. */
 static void read_field(struct reading *reading, struct span field, bool is_last)
 {
     struct cursor cursor;
-    struct span name;
 
     cursor_init(&cursor, field.at, field.len);
     if (field.len == 0) {
@@ -223,17 +248,10 @@ static void read_field(struct reading *reading, struct span field, bool is_last)
             add_finding(reading, FINDING_EMPTY_FIELD, RUA_FAULT_NONE, field);
         return;
     }
-    if (cursor_skip_word(&cursor, "rua=")) {
+    if (cursor_skip_word(&cursor, "rua="))
         read_uri_list(reading, (struct span){.at = cursor.at, .len = (size_t)(cursor.end - cursor.at)});
-        return;
-    }
-    name = cursor_take_until(&cursor, "="); /* at the first '=' only */
-    if (!is_name(name) || !cursor_skip_word(&cursor, "=") || !is_value(cursor.at, cursor.end))
-        add_finding(reading, FINDING_BAD_FIELD, RUA_FAULT_NONE, field);
-    else if (name.len == 3 && strncasecmp(name.at, "rua", 3) == 0)
-        add_finding(reading, FINDING_RUA_CASE, RUA_FAULT_NONE, field);
     else
-        add_finding(reading, FINDING_UNKNOWN_FIELD, RUA_FAULT_NONE, field); /* R6 */
+        add_finding(reading, kind_of_other_field(field), RUA_FAULT_NONE, field); /* R6 */
 }
 
 /*
