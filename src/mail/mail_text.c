@@ -40,8 +40,8 @@ static void add_head(const struct mail_parts *parts, struct strbuf *out)
 static void add_totals(const struct report_summary *summary, struct strbuf *out)
 {
     strbuf_add_text(out, "Our mail servers opened TLS sessions to yours (SMTP with STARTTLS):\r\n\r\n");
-    strbuf_addf(out, "  %10" PRIu64 "  met your domain's policy\r\n", summary->sessions.success);
-    strbuf_addf(out, "  %10" PRIu64 "  did not\r\n\r\n", summary->sessions.failure);
+    strbuf_addf(out, "  %10" PRIu64 "  succeeded\r\n", summary->sessions.success);
+    strbuf_addf(out, "  %10" PRIu64 "  failed: no TLS, or not as your policy demands\r\n\r\n", summary->sessions.failure);
     if (summary->policies > 1)
         strbuf_addf(out,
                     "There were %" PRIu64 " policies; a session that was held against two of them counts\r\n"

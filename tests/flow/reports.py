@@ -6,6 +6,8 @@ import email.policy
 import gzip
 import json
 
+import receivers
+
 
 @dataclasses.dataclass
 class Received:
@@ -23,7 +25,10 @@ def refuse_duplicates(pairs):
 
 
 def parse_report(text):
-    return json.loads(text, object_pairs_hook=refuse_duplicates)
+    """The report, which every receiver must accept."""
+    report = json.loads(text, object_pairs_hook=refuse_duplicates)
+    receivers.accept_all(text)
+    return report
 
 
 def canonical(report):
