@@ -69,8 +69,7 @@ libs       = $(shell pkg-config --libs $(1))
 .PHONY: all check check-unit check-asan demo deps deps-demo deps-test deps-lint lint format clean help \
         check-dependencies FORCE
 
-all: check-dependencies ## build the programs into build/
-	@$(MAKE) --no-print-directory programs
+all: programs ## build the programs into build/
 
 .PHONY: programs
 programs: $(PROGRAMS)
@@ -87,7 +86,7 @@ $(BUILD)/flags: FORCE
 	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS)' | sed "s/'//g" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
-$(BUILD)/%.o: %.c $(BUILD)/flags
+$(BUILD)/%.o: %.c $(BUILD)/flags | check-dependencies
 	@mkdir -p $(@D)
 	$(CC) $(ALL_CFLAGS) $(DEFINES) $(PKG_CFLAGS) -MMD -MP -c -o $@ $<
 
