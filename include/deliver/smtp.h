@@ -57,7 +57,8 @@ struct smtp_batch {
 
 struct smtp_hooks {
     void *context;
-    /* The next batch, which must live until batch_done; false: there is none (it is not asked again). */
+    /* The next batch, which must live until batch_done; false: none just now.  Asked again when one is done.
+     */
     bool (*next)(void *context, struct smtp_batch *batch_out);
     void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
     /* Some outcomes were told and nothing waits just now: a good moment to commit them.  May be NULL. */
@@ -81,7 +82,7 @@ struct smtp_limits {
                           .session_timeout_ms = 300000})
 
 /*
- * Deliver batches until next has no more (or stop_at_ms has passed) and every one is done.  worker: path of
+ * Deliver batches until next has no more (or stop_at_ms has passed) and none is under way.  worker: path of
  * tlsrpt-gen-smtp; that it cannot be started is an outcome (try later) of each mail.
  * ST_NOMEM  before anything was asked for
  * ST_IO     poll failed; every mail has its outcome all the same

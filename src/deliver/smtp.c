@@ -57,7 +57,8 @@ struct pool {
     const struct smtp_hooks *hooks;
     struct slot *slots;
     size_t slot_count;
-    bool is_dry; /* next has no more */
+    bool is_dry; /* next has no more just now */
+    bool is_broken_off;
     bool has_news;
 };
 
@@ -433,6 +434,7 @@ static void finish(struct pool *pool, struct slot *slot)
     }
     settle_rest(pool, slot);
     slot->state = SLOT_FREE;
+    pool->is_dry = false;
     pool->hooks->batch_done(pool->hooks->context, &slot->batch);
 }
 
@@ -443,7 +445,7 @@ static void take_batch(struct pool *pool, struct slot *slot)
 {
     bool is_late = pool->limits->stop_at_ms != 0 && clock_monotonic_ms() >= pool->limits->stop_at_ms;
 
-    if (pool->is_dry || is_late || !pool->hooks->next(pool->hooks->context, &slot->batch)) {
+    if (pool->is_broken_off || is_late || !pool->hooks->next(pool->hooks->context, &slot->batch)) {
         pool->is_dry = true;
         return;
     }
@@ -518,7 +520,7 @@ static bool serve(struct pool *pool)
 
 static void give_up_all(struct pool *pool)
 {
-    pool->is_dry = true;
+    pool->is_broken_off = true;
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct slot *slot = &pool->slots[i];
 

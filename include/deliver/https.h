@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * https.h - deliver reports by HTTPS: POST each gzip file to its URL, several at once; the only place that
+ * knows libcurl.
+ *
+ * In:     posts, asked for one by one through hooks, with the addresses that their host's name stands for.
+ * Out:    exactly one outcome per post, through hooks.
+ * Source: RFC 8460 sections 3 and 5.4 (R56 to R61).
+ * Limits: HTTPS_PARALLEL_MAX posts at once; an answer is read up to HTTPS_ANSWER_MAX bytes; time limits.
+ *
+ * Every address is held against the guard before the connection and again when its socket is made, and curl
+ * never looks a name up itself.  One request per post; a second one only where the first could not be sent
+ * because of the certificate (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
+ */
+#ifndef DELIVER_HTTPS_H
+#define DELIVER_HTTPS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "deliver/guard.h"
+#include "model/address.h"
+#include "model/outcome.h"
+
+#define HTTPS_PARALLEL_MAX  128
+#define HTTPS_ADDRESSES_MAX 16
+#define HTTPS_ANSWER_MAX    65536
+#define HTTPS_REDIRECTS_MAX 3
+#define HTTPS_URL_MAX       4096
+
+/* What a bad certificate means. */
+enum https_verify {
+    HTTPS_VERIFY_FALLBACK, /* tried with the check first; if that fails, sent without, and said so (R59) */
+    HTTPS_VERIFY_STRICT,   /* try later */
+    HTTPS_VERIFY_OFF,      /* nothing */
+};
+
+struct https_post {
+    int64_t id;       /* the caller's */
+    const char *url;  /* used literally (R60) */
+    const char *host; /* as it stands in url; an IPv6 address without brackets */
+    uint16_t port;
+    const struct address *addresses; /* of host, in the order to try them */
+    size_t address_count;
+    const void *body;
+    size_t len;
+    void *owner; /* the caller's */
+};
+
+struct https_hooks {
+    void *context;
+    /* The next post, which must live until post_done; false: none just now.  Asked again when a post is done.
+     */
+    bool (*next)(void *context, struct https_post *post_out);
+    void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
+    /* Some outcomes were told and nothing waits just now: a good moment to commit them.  May be NULL. */
+    void (*settled)(void *context);
+    void (*post_done)(void *context, const struct https_post *post);
+    /* Addresses of a redirect's host; how many, at most max.  NULL: no redirects. */
+    size_t (*locate)(void *context, const char *host, struct address *addresses_out, size_t max);
+};
+
+struct https_settings {
+    const struct guard *guard;
+    enum https_verify verify;
+    const char *ca_file;    /* "": the system's */
+    const char *user_agent; /* "tlsrpt-gen/0.1.0" */
+    unsigned redirects;     /* 307 and 308 to https that are followed: 0 .. HTTPS_REDIRECTS_MAX */
+    unsigned parallel;
+    int64_t connect_timeout_ms;
+    int64_t total_timeout_ms;
+    int64_t stop_at_ms; /* clock_monotonic_ms: ask for no post after that; 0: no limit */
+};
+
+#define HTTPS_PARALLEL_DEFAULT   32
+#define HTTPS_CONNECT_TIMEOUT_MS 10000
+#define HTTPS_TOTAL_TIMEOUT_MS   60000
+
+/*
+ * Deliver posts until next has no more (or stop_at_ms has passed) and none is under way.  SIGPIPE must be
+ * ignored.
+ * ST_CONFIG    ca_file cannot be used
+ * ST_NOMEM
+ * ST_INTERNAL  curl cannot do what we need
+ * After ST_OK, and after a failure too, every post that was taken has had its outcome.
+ */
+MUST_CHECK enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
+                                     struct err *err);
+
+#endif

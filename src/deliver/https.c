@@ -1,0 +1,545 @@
+/* SPDX-License-Identifier: MIT */
+#include "deliver/https.h"
+
+#include <curl/curl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/attr.h"
+#include "base/clock.h"
+#include "base/strbuf.h"
+
+#define POLL_MS        1000
+#define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
+#define CLASS_OF(code) ((code) / 100)
+
+struct slot {
+    CURL *easy;
+    bool is_busy;
+    struct https_post post;
+    char url[HTTPS_URL_MAX + 1]; /* where to now: the post's, or a redirect's */
+    char host[256];
+    uint16_t port;
+    struct address addresses[HTTPS_ADDRESSES_MAX]; /* that the guard allows */
+    size_t address_count;
+    struct curl_slist *pins; /* CURLOPT_RESOLVE */
+    unsigned redirects;      /* followed so far */
+    bool is_unverified;      /* sent without looking at the certificate */
+    bool is_refused;         /* the guard refused at the socket */
+    size_t answer_bytes;
+    char certificate_words[CURL_ERROR_SIZE]; /* why the certificate is not good */
+    char error[CURL_ERROR_SIZE];
+};
+
+struct pool {
+    const struct https_settings *settings;
+    const struct https_hooks *hooks;
+    CURLM *multi;
+    struct curl_slist *headers;
+    struct slot *slots;
+    size_t slot_count;
+    size_t busy;
+    bool is_asking; /* next may have more */
+    bool has_news;
+    char unverified_host[256]; /* the last whose certificate was bad: work comes sorted by host */
+};
+
+/* ---- outcomes --------------------------------------------------------------------------------------------
+ */
+
+static void set_outcome(struct outcome *outcome, const struct slot *slot, enum outcome_kind kind, long code,
+                        const char *words)
+{
+    outcome_set(outcome, kind, OUTCOME_AT_HTTP, (int)code, "HTTP %ld%s%s%s%s", code,
+                *words != '\0' ? ", " : "", words,
+                slot->is_unverified && slot->certificate_words[0] != '\0' ? ", certificate not verified: "
+                                                                          : "",
+                slot->is_unverified ? slot->certificate_words : "");
+}
+
+/* R58.  An answer that was cut short after its status counts by its status. */
+static void judge_status(struct slot *slot, long code, struct outcome *outcome)
+{
+    static const int LATER[] = {408, 425, 429};
+    curl_off_t retry_after_s = 0;
+    enum outcome_kind kind = CLASS_OF(code) == 5 ? OUTCOME_TRY_LATER : OUTCOME_GIVE_UP;
+
+    if (CLASS_OF(code) == 2) {
+        set_outcome(outcome, slot, OUTCOME_DELIVERED, code, "");
+        return;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(LATER); i++)
+        if (code == LATER[i])
+            kind = OUTCOME_TRY_LATER;
+    set_outcome(outcome, slot, kind, code, CLASS_OF(code) == 3 ? "redirects are not followed" : "");
+    if (kind == OUTCOME_TRY_LATER &&
+        curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s) == CURLE_OK && retry_after_s > 0)
+        outcome->retry_after_s = retry_after_s;
+}
+
+static enum outcome_stage stage_of(CURLcode result, bool is_connected)
+{
+    switch ((int)result) {
+    case CURLE_COULDNT_RESOLVE_HOST:
+        return OUTCOME_AT_RESOLVE;
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_CIPHER:
+        return OUTCOME_AT_TLS;
+    default:
+        return is_connected ? OUTCOME_AT_HTTP : OUTCOME_AT_CONNECT;
+    }
+}
+
+static void judge_failure(struct slot *slot, CURLcode result, struct outcome *outcome)
+{
+    curl_off_t connect_us = 0;
+    curl_off_t sent = 0;
+
+    if (slot->is_refused) {
+        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0, "%s port %u is not an address to send to",
+                    slot->host, (unsigned)slot->port);
+        return;
+    }
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_APPCONNECT_TIME_T, &connect_us);
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    outcome_set(outcome, OUTCOME_TRY_LATER, stage_of(result, connect_us > 0), 0, "%s",
+                slot->error[0] != '\0' ? slot->error : curl_easy_strerror(result));
+    outcome->is_in_doubt = sent == (curl_off_t)slot->post.len;
+}
+
+static void tell(struct pool *pool, const struct https_post *post, const struct outcome *outcome)
+{
+    pool->has_news = true;
+    pool->is_asking = true;
+    pool->hooks->outcome(pool->hooks->context, post->id, outcome);
+    pool->hooks->post_done(pool->hooks->context, post);
+}
+
+/* ---- callbacks of curl -----------------------------------------------------------------------------------
+ */
+
+/* Count body and header bytes; too many end the transfer. */
+static size_t on_answer(char *bytes, size_t size, size_t count, void *context)
+{
+    struct slot *slot = context;
+
+    (void)bytes;
+    slot->answer_bytes += size * count;
+    return slot->answer_bytes > HTTPS_ANSWER_MAX ? 0 : size * count;
+}
+
+static bool is_pinned(const struct slot *slot, const struct address *address)
+{
+    for (size_t i = 0; i < slot->address_count; i++)
+        if (slot->addresses[i].len == address->len &&
+            memcmp(slot->addresses[i].bytes, address->bytes, address->len) == 0)
+            return true;
+    return false;
+}
+
+/* The last look before a connection is made (R61). */
+static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *peer)
+{
+    struct slot *slot = context;
+    struct address address;
+
+    (void)purpose;
+    if (!address_from_sockaddr(&peer->addr, &address) || !is_pinned(slot, &address)) {
+        slot->is_refused = true;
+        return CURL_SOCKET_BAD;
+    }
+    return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
+}
+
+/* ---- one transfer ----------------------------------------------------------------------------------------
+ */
+
+/* "host:port:address,address" for curl's own table of names; NULL if memory is out. */
+static struct curl_slist *make_pins(const struct slot *slot)
+{
+    struct curl_slist *pins;
+    struct strbuf entry;
+
+    strbuf_init(&entry, RESOLVE_MAX);
+    strbuf_addf(&entry, "%s:%u:", slot->host, (unsigned)slot->port);
+    for (size_t i = 0; i < slot->address_count; i++) {
+        char text[ADDRESS_TEXT_SIZE];
+
+        address_format(&slot->addresses[i], text);
+        strbuf_addf(&entry, slot->addresses[i].len == 16 ? "%s[%s]" : "%s%s", i > 0 ? "," : "", text);
+    }
+    pins = strbuf_is_failed(&entry) ? NULL : curl_slist_append(NULL, entry.data);
+    strbuf_done(&entry);
+    return pins;
+}
+
+/* Keep what the guard allows; 0 if that is nothing. */
+static size_t take_addresses(struct slot *slot, const struct guard *guard, const struct address *addresses,
+                             size_t count)
+{
+    slot->address_count = 0;
+    for (size_t i = 0; i < count && slot->address_count < HTTPS_ADDRESSES_MAX; i++)
+        if (guard_allows(guard, &addresses[i], slot->port))
+            slot->addresses[slot->address_count++] = addresses[i];
+    return slot->address_count;
+}
+
+/* Aim slot at its url, host, port and addresses, and let curl begin. */
+static bool launch(struct pool *pool, struct slot *slot)
+{
+    struct curl_slist *pins = make_pins(slot);
+    bool is_verified = pool->settings->verify != HTTPS_VERIFY_OFF && !slot->is_unverified;
+
+    if (pins == NULL)
+        return false;
+    slot->is_refused = false;
+    slot->answer_bytes = 0;
+    slot->error[0] = '\0';
+    if (curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_RESOLVE, pins) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_SSL_VERIFYPEER, (long)is_verified) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_SSL_VERIFYHOST, is_verified ? 2L : 0L) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, slot->post.body) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)slot->post.len) != CURLE_OK ||
+        curl_multi_add_handle(pool->multi, slot->easy) != CURLM_OK) {
+        curl_slist_free_all(pins);
+        return false;
+    }
+    curl_slist_free_all(slot->pins);
+    slot->pins = pins;
+    return true;
+}
+
+/* NULL, or why this post cannot be tried. */
+static const char *prepare(struct pool *pool, struct slot *slot, struct outcome *outcome)
+{
+    const struct https_post *post = &slot->post;
+
+    slot->port = post->port;
+    slot->redirects = 0;
+    slot->certificate_words[0] = '\0';
+    slot->is_unverified = false;
+    if (strncasecmp(post->url, "https://", 8) != 0 || strlen(post->url) > HTTPS_URL_MAX ||
+        strlen(post->host) >= sizeof slot->host) {
+        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "not a usable https URL");
+        return outcome->text;
+    }
+    (void)strcpy(slot->url, post->url);
+    (void)strcpy(slot->host, post->host);
+    if (post->address_count == 0) {
+        outcome_set(outcome, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE, 0, "%s has no address", slot->host);
+        return outcome->text;
+    }
+    if (take_addresses(slot, pool->settings->guard, post->addresses, post->address_count) == 0) {
+        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0, "%s port %u is not an address to send to",
+                    slot->host, (unsigned)slot->port);
+        return outcome->text;
+    }
+    if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && strcmp(slot->host, pool->unverified_host) == 0) {
+        slot->is_unverified = true;
+        (void)strcpy(slot->certificate_words, "as before");
+    }
+    return NULL;
+}
+
+/* Give the slot a post that is under way; false if there is none. */
+static bool take_post(struct pool *pool, struct slot *slot)
+{
+    struct outcome outcome;
+    bool is_late = pool->settings->stop_at_ms != 0 && clock_monotonic_ms() >= pool->settings->stop_at_ms;
+
+    while (!is_late && pool->hooks->next(pool->hooks->context, &slot->post)) {
+        if (prepare(pool, slot, &outcome) == NULL) {
+            if (launch(pool, slot)) {
+                slot->is_busy = true;
+                pool->busy++;
+                return true;
+            }
+            outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "out of memory");
+        }
+        tell(pool, &slot->post, &outcome);
+    }
+    return false;
+}
+
+/* ---- redirects -------------------------------------------------------------------------------------------
+ */
+
+/* Host and port of url into the slot; false if it is no https URL that we would send to. */
+static bool take_url(struct slot *slot, const char *url)
+{
+    CURLU *parts = curl_url();
+    char *scheme = NULL, *host = NULL, *port = NULL, *user = NULL;
+    bool is_fine = false;
+
+    if (parts == NULL || strlen(url) > HTTPS_URL_MAX ||
+        curl_url_set(parts, CURLUPART_URL, url, 0) != CURLUE_OK)
+        goto out;
+    if (curl_url_get(parts, CURLUPART_SCHEME, &scheme, 0) != CURLUE_OK || strcmp(scheme, "https") != 0 ||
+        curl_url_get(parts, CURLUPART_USER, &user, 0) == CURLUE_OK ||
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) != CURLUE_OK ||
+        curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
+        strlen(host) >= sizeof slot->host)
+        goto out;
+    (void)strcpy(slot->url, url);
+    (void)snprintf(slot->host, sizeof slot->host, "%s", host[0] == '[' ? host + 1 : host);
+    slot->host[strcspn(slot->host, "]")] = '\0';
+    slot->port = (uint16_t)strtoul(port, NULL, 10);
+    is_fine = true;
+out:
+    curl_free(scheme);
+    curl_free(host);
+    curl_free(port);
+    curl_free(user);
+    curl_url_cleanup(parts);
+    return is_fine;
+}
+
+/* Follow a 307 or 308 if settings, URL and guard allow it; true if a new request is under way. */
+static bool follow(struct pool *pool, struct slot *slot, long code)
+{
+    struct address addresses[HTTPS_ADDRESSES_MAX];
+    char *location = NULL;
+    size_t count = 1;
+
+    if ((code != 307 && code != 308) || slot->redirects >= pool->settings->redirects ||
+        pool->hooks->locate == NULL ||
+        curl_easy_getinfo(slot->easy, CURLINFO_REDIRECT_URL, &location) != CURLE_OK || location == NULL ||
+        !take_url(slot, location))
+        return false;
+    if (!address_parse(slot->host, strlen(slot->host), &addresses[0]))
+        count = pool->hooks->locate(pool->hooks->context, slot->host, addresses, HTTPS_ADDRESSES_MAX);
+    if (take_addresses(slot, pool->settings->guard, addresses, count) == 0)
+        return false;
+    slot->redirects++;
+    slot->is_unverified = false;
+    return launch(pool, slot);
+}
+
+/* ---- ends ------------------------------------------------------------------------------------------------
+ */
+
+/* The certificate is bad and settings say to send all the same: true if that is under way. */
+static bool fall_back(struct pool *pool, struct slot *slot, CURLcode result)
+{
+    if (result != CURLE_PEER_FAILED_VERIFICATION || slot->is_unverified || slot->is_refused ||
+        pool->settings->verify != HTTPS_VERIFY_FALLBACK)
+        return false;
+    slot->is_unverified = true;
+    (void)snprintf(slot->certificate_words, sizeof slot->certificate_words, "%s", slot->error);
+    (void)strcpy(pool->unverified_host, slot->host);
+    return launch(pool, slot);
+}
+
+static void finish(struct pool *pool, struct slot *slot, CURLcode result)
+{
+    struct outcome outcome;
+    long code = 0;
+
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &code);
+    (void)curl_multi_remove_handle(pool->multi, slot->easy);
+    if (fall_back(pool, slot, result) || (result == CURLE_OK && follow(pool, slot, code)))
+        return;
+    if (code >= 200)
+        judge_status(slot, code, &outcome);
+    else
+        judge_failure(slot, result, &outcome);
+    slot->is_busy = false;
+    pool->busy--;
+    tell(pool, &slot->post, &outcome);
+}
+
+static void take_messages(struct pool *pool)
+{
+    CURLMsg *message;
+    int left;
+
+    while ((message = curl_multi_info_read(pool->multi, &left)) != NULL) {
+        char *slot = NULL;
+        CURLcode result = message->data.result;
+
+        if (message->msg == CURLMSG_DONE &&
+            curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot) == CURLE_OK)
+            finish(pool, (struct slot *)(void *)slot, result);
+    }
+}
+
+/* Break everything off; what is under way may be tried later. */
+static void give_up_all(struct pool *pool)
+{
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct slot *slot = &pool->slots[i];
+        struct outcome outcome;
+
+        if (!slot->is_busy)
+            continue;
+        (void)curl_multi_remove_handle(pool->multi, slot->easy);
+        outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_HTTP, 0, "the run was broken off");
+        outcome.is_in_doubt = true;
+        slot->is_busy = false;
+        pool->busy--;
+        tell(pool, &slot->post, &outcome);
+    }
+}
+
+static void report_news(struct pool *pool)
+{
+    if (pool->has_news && pool->hooks->settled != NULL)
+        pool->hooks->settled(pool->hooks->context);
+    pool->has_news = false;
+}
+
+static enum status run(struct pool *pool, struct err *err)
+{
+    for (;;) {
+        int running = 0;
+
+        for (size_t i = 0; i < pool->slot_count && pool->is_asking; i++)
+            if (!pool->slots[i].is_busy)
+                pool->is_asking = take_post(pool, &pool->slots[i]);
+        report_news(pool);
+        if (pool->busy == 0)
+            return ST_OK;
+        if (curl_multi_perform(pool->multi, &running) != CURLM_OK ||
+            (running > 0 && curl_multi_poll(pool->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK))
+            return err_set(err, ST_INTERNAL, "curl cannot go on");
+        take_messages(pool);
+    }
+}
+
+/* ---- setting up ------------------------------------------------------------------------------------------
+ */
+
+/* Options that are the same for every post.  Whatever curl refuses would be a hole: so all or nothing. */
+static CURLcode set_common(const struct pool *pool, struct slot *slot)
+{
+    const struct https_settings *settings = pool->settings;
+    const struct {
+        CURLoption option;
+        long value;
+    } numbers[] = {
+        {CURLOPT_NOSIGNAL, 1},
+        {CURLOPT_FOLLOWLOCATION, 0},
+        {CURLOPT_PATH_AS_IS, 1}, /* R60 */
+        {CURLOPT_POST, 1},
+        {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* a broken connection costs one post, not many */
+        {CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms},
+        {CURLOPT_TIMEOUT_MS, (long)settings->total_timeout_ms},
+    };
+    const struct {
+        CURLoption option;
+        const char *value;
+    } texts[] = {
+        {CURLOPT_PROTOCOLS_STR, "https"},
+        {CURLOPT_REDIR_PROTOCOLS_STR, "https"},
+        {CURLOPT_PROXY, ""}, /* an environment's proxy would get around the guard */
+        {CURLOPT_USERAGENT, settings->user_agent},
+        {CURLOPT_ERRORBUFFER, slot->error},
+    };
+    CURLcode result = CURLE_OK;
+
+    for (size_t i = 0; i < ARRAY_COUNT(numbers) && result == CURLE_OK; i++)
+        result = curl_easy_setopt(slot->easy, numbers[i].option, numbers[i].value);
+    for (size_t i = 0; i < ARRAY_COUNT(texts) && result == CURLE_OK; i++)
+        result = curl_easy_setopt(slot->easy, texts[i].option, texts[i].value);
+    return result;
+}
+
+static CURLcode set_pointers(const struct pool *pool, struct slot *slot)
+{
+    CURLcode result = curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, pool->headers);
+
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_answer);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_HEADERFUNCTION, on_answer);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_HEADERDATA, slot);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_OPENSOCKETDATA, slot);
+    if (result == CURLE_OK)
+        result = curl_easy_setopt(slot->easy, CURLOPT_PRIVATE, slot);
+    if (result == CURLE_OK && *pool->settings->ca_file != '\0')
+        result = curl_easy_setopt(slot->easy, CURLOPT_CAINFO, pool->settings->ca_file);
+    return result;
+}
+
+static bool make_headers(struct pool *pool)
+{
+    /* R57: no Content-Encoding.  "Expect:" without a value: do not ask first. */
+    static const char *const HEADERS[] = {"Content-Type: application/tlsrpt+gzip", "Expect:"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(HEADERS); i++) {
+        struct curl_slist *longer = curl_slist_append(pool->headers, HEADERS[i]);
+
+        if (longer == NULL)
+            return false;
+        pool->headers = longer;
+    }
+    return true;
+}
+
+static enum status open_pool(struct pool *pool, struct err *err)
+{
+    const struct https_settings *settings = pool->settings;
+
+    if (*settings->ca_file != '\0' && access(settings->ca_file, R_OK) != 0)
+        return err_set(err, ST_CONFIG, "%s cannot be read", settings->ca_file);
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+        return err_set(err, ST_INTERNAL, "curl cannot start");
+    pool->slot_count = settings->parallel < 1 ? 1 : settings->parallel;
+    if (pool->slot_count > HTTPS_PARALLEL_MAX)
+        pool->slot_count = HTTPS_PARALLEL_MAX;
+    pool->slots = calloc(pool->slot_count, sizeof *pool->slots);
+    pool->multi = curl_multi_init();
+    if (pool->slots == NULL || pool->multi == NULL || !make_headers(pool))
+        return err_set(err, ST_NOMEM, "out of memory");
+    (void)curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)pool->slot_count);
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct slot *slot = &pool->slots[i];
+
+        slot->easy = curl_easy_init();
+        if (slot->easy == NULL)
+            return err_set(err, ST_NOMEM, "out of memory");
+        if (set_common(pool, slot) != CURLE_OK || set_pointers(pool, slot) != CURLE_OK)
+            return err_set(err, ST_INTERNAL, "this curl lacks an option that is needed");
+    }
+    return ST_OK;
+}
+
+static void close_pool(struct pool *pool)
+{
+    for (size_t i = 0; pool->slots != NULL && i < pool->slot_count; i++) {
+        curl_easy_cleanup(pool->slots[i].easy);
+        curl_slist_free_all(pool->slots[i].pins);
+    }
+    free(pool->slots);
+    (void)curl_multi_cleanup(pool->multi);
+    curl_slist_free_all(pool->headers);
+}
+
+enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
+                          struct err *err)
+{
+    struct pool pool = {.settings = settings, .hooks = hooks, .is_asking = true};
+    enum status status = open_pool(&pool, err);
+
+    if (status == ST_OK)
+        status = run(&pool, err);
+    if (status != ST_OK) {
+        give_up_all(&pool);
+        report_news(&pool);
+    }
+    close_pool(&pool);
+    return status;
+}

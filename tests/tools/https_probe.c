@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * https_probe - post made-up reports through deliver/https.h and print each outcome: for fault tests and
+ * figures.
+ *
+ * https_probe KEY=VALUE ... URL ...
+ *   host= port= address=   of the URLs behind them; address may be several, comma-separated
+ *   allow=ITEM[,ITEM...]   the guard's exceptions
+ *   verify=fallback|strict|off ca_file= redirects=N locate=ADDRESS
+ *   posts=N                that many to the URLs in turn; bytes=N in each
+ *   parallel=N connect_ms=N total_ms=N quiet=1
+ *
+ * One line per outcome: "ID KIND STAGE CODE DOUBT RETRY_AFTER TEXT"; the last line is "settled N".
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "deliver/https.h"
+
+#define URLS_MAX  1024
+#define ITEMS_MAX 16
+
+struct place {
+    const char *url;
+    const char *host;
+    uint16_t port;
+    struct address addresses[HTTPS_ADDRESSES_MAX];
+    size_t address_count;
+};
+
+struct probe {
+    struct place places[URLS_MAX];
+    size_t place_count;
+    struct place current; /* what the next URL gets */
+    struct guard guard;
+    struct https_settings settings;
+    struct address located;
+    bool has_located;
+    size_t posts;
+    size_t bytes;
+    char *body;
+    size_t next;
+    size_t settled;
+    bool is_quiet;
+};
+
+static bool on_next(void *context, struct https_post *post_out)
+{
+    struct probe *probe = context;
+    const struct place *place;
+
+    if (probe->next == probe->posts)
+        return false;
+    place = &probe->places[probe->next * probe->place_count / probe->posts];
+    *post_out = (struct https_post){.id = (int64_t)probe->next++,
+                                    .url = place->url,
+                                    .host = place->host,
+                                    .port = place->port,
+                                    .addresses = place->addresses,
+                                    .address_count = place->address_count,
+                                    .body = probe->body,
+                                    .len = probe->bytes};
+    return true;
+}
+
+static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
+{
+    struct probe *probe = context;
+
+    probe->settled++;
+    if (!probe->is_quiet || outcome->kind != OUTCOME_DELIVERED)
+        printf("%lld %s %s %d %s %lld %s\n", (long long)id, outcome_kind_name(outcome->kind),
+               outcome_stage_name(outcome->stage), outcome->code, outcome->is_in_doubt ? "in-doubt" : "-",
+               (long long)outcome->retry_after_s, outcome->text);
+}
+
+static void on_post_done(void *context, const struct https_post *post)
+{
+    (void)context;
+    (void)post;
+}
+
+static size_t on_locate(void *context, const char *host, struct address *addresses_out, size_t max)
+{
+    const struct probe *probe = context;
+
+    (void)host;
+    if (!probe->has_located || max == 0)
+        return 0;
+    addresses_out[0] = probe->located;
+    return 1;
+}
+
+static void take_addresses(struct place *place, char *list)
+{
+    place->address_count = 0;
+    for (char *at = strtok(list, ","); at != NULL; at = strtok(NULL, ","))
+        if (place->address_count < HTTPS_ADDRESSES_MAX &&
+            address_parse(at, strlen(at), &place->addresses[place->address_count]))
+            place->address_count++;
+}
+
+static void take_allow(struct probe *probe, char *list)
+{
+    const char *items[ITEMS_MAX];
+    size_t count = 0;
+
+    for (char *at = strtok(list, ","); at != NULL && count < ITEMS_MAX; at = strtok(NULL, ","))
+        items[count++] = at;
+    if (guard_init(&probe->guard, GUARD_HTTPS_PORT, items, count, NULL) != ST_OK)
+        exit(64);
+}
+
+static enum https_verify verify_of(const char *word)
+{
+    if (strcmp(word, "strict") == 0)
+        return HTTPS_VERIFY_STRICT;
+    return strcmp(word, "off") == 0 ? HTTPS_VERIFY_OFF : HTTPS_VERIFY_FALLBACK;
+}
+
+static bool take_number(struct probe *probe, const char *key, const char *value)
+{
+    if (strcmp(key, "port") == 0)
+        probe->current.port = (uint16_t)atoi(value);
+    else if (strcmp(key, "redirects") == 0)
+        probe->settings.redirects = (unsigned)atoi(value);
+    else if (strcmp(key, "posts") == 0)
+        probe->posts = (size_t)atoll(value);
+    else if (strcmp(key, "bytes") == 0)
+        probe->bytes = (size_t)atoll(value);
+    else if (strcmp(key, "parallel") == 0)
+        probe->settings.parallel = (unsigned)atoi(value);
+    else if (strcmp(key, "connect_ms") == 0)
+        probe->settings.connect_timeout_ms = atoll(value);
+    else if (strcmp(key, "total_ms") == 0)
+        probe->settings.total_timeout_ms = atoll(value);
+    else if (strcmp(key, "quiet") == 0)
+        probe->is_quiet = atoi(value) != 0;
+    else
+        return false;
+    return true;
+}
+
+static bool take_text(struct probe *probe, const char *key, char *value)
+{
+    if (strcmp(key, "host") == 0)
+        probe->current.host = value;
+    else if (strcmp(key, "address") == 0)
+        take_addresses(&probe->current, value);
+    else if (strcmp(key, "allow") == 0)
+        take_allow(probe, value);
+    else if (strcmp(key, "verify") == 0)
+        probe->settings.verify = verify_of(value);
+    else if (strcmp(key, "ca_file") == 0)
+        probe->settings.ca_file = value;
+    else if (strcmp(key, "locate") == 0)
+        probe->has_located = address_parse(value, strlen(value), &probe->located);
+    else
+        return false;
+    return true;
+}
+
+static void take_argument(struct probe *probe, char *argument)
+{
+    char *value = strchr(argument, '=');
+
+    if (strncmp(argument, "https:", 6) == 0 || value == NULL) {
+        if (probe->place_count < URLS_MAX) {
+            probe->places[probe->place_count] = probe->current;
+            probe->places[probe->place_count++].url = argument;
+        }
+        return;
+    }
+    *value++ = '\0';
+    if (!take_number(probe, argument, value) && !take_text(probe, argument, value))
+        exit(64);
+}
+
+int main(int argc, char **argv)
+{
+    static struct probe probe = {
+        .current = {.host = "localhost", .port = 443},
+        .settings = {.ca_file = "",
+                     .user_agent = "tlsrpt-gen/probe",
+                     .parallel = HTTPS_PARALLEL_DEFAULT,
+                     .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
+                     .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS},
+        .bytes = 400,
+    };
+    const struct https_hooks hooks = {.context = &probe,
+                                      .next = on_next,
+                                      .outcome = on_outcome,
+                                      .post_done = on_post_done,
+                                      .locate = on_locate};
+    struct err err;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (guard_init(&probe.guard, GUARD_HTTPS_PORT, NULL, 0, NULL) != ST_OK)
+        return 70;
+    probe.settings.guard = &probe.guard;
+    for (int i = 1; i < argc; i++)
+        take_argument(&probe, argv[i]);
+    if (probe.posts == 0)
+        probe.posts = probe.place_count;
+    probe.body = malloc(probe.bytes + 1);
+    if (probe.body == NULL || probe.place_count == 0)
+        return 64;
+    memset(probe.body, 'x', probe.bytes);
+    if (https_deliver(&probe.settings, &hooks, &err) != ST_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return 1;
+    }
+    free(probe.body);
+    printf("settled %zu\n", probe.settled);
+    return 0;
+}
