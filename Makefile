@@ -10,6 +10,10 @@ BINDIR     ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/tlsrpt-gen
 SYSCONFDIR ?= /etc
 MANDIR     ?= $(PREFIX)/share/man
+DATADIR    ?= $(PREFIX)/share/tlsrpt-gen
+UNITDIR    ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 STATEDIR   ?= /var/lib/tlsrpt-gen
 RUNDIR     ?= /run/tlsrpt-gen
 
@@ -32,6 +36,8 @@ DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck
+DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev dpkg-dev debhelper lintian
+INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
 # ---- sources ---------------------------------------------------------------------------------------------
 MAINS    = $(sort $(wildcard src/cmd/tlsrpt-gen*.c))
@@ -56,7 +62,7 @@ endif
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 DEFINES    = -D_GNU_SOURCE -DTLSRPT_GEN_VERSION='"$(VERSION)"' -DTLSRPT_GEN_SYSCONFDIR='"$(SYSCONFDIR)"' \
              -DTLSRPT_GEN_STATEDIR='"$(STATEDIR)"' -DTLSRPT_GEN_RUNDIR='"$(RUNDIR)"' \
-             -DTLSRPT_GEN_LIBEXECDIR='"$(LIBEXECDIR)"'
+             -DTLSRPT_GEN_LIBEXECDIR='"$(LIBEXECDIR)"' -DTLSRPT_GEN_DATADIR='"$(DATADIR)"'
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARNINGS) $(HARDENING) $(SANITIZERS) $(EXTRA_CFLAGS) \
              -ffile-prefix-map=$(CURDIR)=. -pthread -Iinclude
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS) -pthread
@@ -104,24 +110,74 @@ $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/tests/fuzz/replay.o $(LIBRARY) $(call libs,$(LIBS_test))
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
 
 # ---- install ---------------------------------------------------------------------------------------------
 PUBLIC_PROGRAMS = $(filter-out %/tlsrpt-gen-smtp,$(PROGRAMS))
+UNITS    = $(sort $(wildcard conf/systemd/*.socket conf/systemd/*.service conf/systemd/*.timer conf/systemd/*@*.d/*.conf))
+EXAMPLES = $(sort $(foreach d,cron.d exim logrotate.d postfix rsyslog.d runit sysctl.d,$(wildcard conf/$(d)/*)) \
+             $(wildcard conf/systemd/*.socket.d/*.conf))
+
+# Every file that is installed, FILE:PLACE:MODE; install and uninstall both go by this list.
+INSTALLED = \
+    $(foreach f,$(PUBLIC_PROGRAMS),$(f):$(BINDIR)/$(notdir $(f)):0755) \
+    $(foreach f,$(filter %/tlsrpt-gen-smtp,$(PROGRAMS)),$(f):$(LIBEXECDIR)/$(notdir $(f)):0755) \
+    $(foreach f,$(sort $(wildcard man/*.[0-9])),$(f):$(MANDIR)/man$(subst .,,$(suffix $(f)))/$(notdir $(f)):0644) \
+    $(foreach f,$(UNITS),$(BUILD)/$(f):$(UNITDIR)/$(f:conf/systemd/%=%):0644) \
+    $(foreach f,$(EXAMPLES),$(BUILD)/$(f):$(DATADIR)/$(f:conf/%=%):$(if $(filter conf/runit/%,$(f)),0755,0644)) \
+    conf/sysusers.d/tlsrpt-gen.conf:$(SYSUSERSDIR)/tlsrpt-gen.conf:0644 \
+    conf/tmpfiles.d/tlsrpt-gen.conf:$(TMPFILESDIR)/tlsrpt-gen.conf:0644
+CONFIG    = $(SYSCONFDIR)/tlsrpt-gen/tlsrpt-gen.conf
+# Folders of our own that may go when they are empty, deepest first.
+OWN_DIRS  = $(patsubst %/,%,$(sort $(dir $(foreach f,$(EXAMPLES),$(DATADIR)/$(f:conf/%=%))))) $(DATADIR)/systemd \
+            $(DATADIR) $(LIBEXECDIR) $(UNITDIR)/tlsrpt-gen-log@exim.service.d
+
+# Units and examples name /usr/sbin, as a distribution installs them; here they get the place that was chosen.
+$(BUILD)/conf/%: conf/% $(BUILD)/flags
+	@mkdir -p $(@D)
+	sed 's,/usr/sbin/tlsrpt-gen,$(BINDIR)/tlsrpt-gen,g' $< > $@
 
 .PHONY: install uninstall
-install: all ## install below $(DESTDIR)$(PREFIX); an existing configuration is left alone
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen \
-	    $(foreach n,5 7 8,$(DESTDIR)$(MANDIR)/man$(n))
-	install -m 0755 $(PUBLIC_PROGRAMS) $(DESTDIR)$(BINDIR)
-	install -m 0755 $(BUILD)/tlsrpt-gen-smtp $(DESTDIR)$(LIBEXECDIR)
-	for page in man/*.[0-9]; do install -m 0644 "$$page" $(DESTDIR)$(MANDIR)/man"$${page##*.}"; done
-	[ -e $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen/tlsrpt-gen.conf ] || \
-	    install -m 0644 conf/tlsrpt-gen.conf $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen/tlsrpt-gen.conf
+install: all $(foreach f,$(UNITS) $(EXAMPLES),$(BUILD)/$(f)) ## install below $(DESTDIR)$(PREFIX); an existing configuration is left alone
+	@set -e; for row in $(INSTALLED); do \
+	    file=$${row%%:*}; mode=$${row##*:}; place=$${row#*:}; place=$(DESTDIR)$${place%:*}; \
+	    install -D -m "$$mode" "$$file" "$$place"; echo "$$place"; \
+	 done
+	@[ -e $(DESTDIR)$(CONFIG) ] && echo "$(DESTDIR)$(CONFIG) is left as it is" || \
+	    { install -D -m 0644 conf/tlsrpt-gen.conf $(DESTDIR)$(CONFIG); echo "$(DESTDIR)$(CONFIG)"; }
 
 uninstall: ## remove what install put there, except the configuration and the state
-	rm -f $(patsubst $(BUILD)/%,$(DESTDIR)$(BINDIR)/%,$(PUBLIC_PROGRAMS)) $(DESTDIR)$(LIBEXECDIR)/tlsrpt-gen-smtp
-	for page in man/*.[0-9]; do rm -f $(DESTDIR)$(MANDIR)/man"$${page##*.}"/"$${page##*/}"; done
+	@set -e; for row in $(INSTALLED); do place=$${row#*:}; rm -f "$(DESTDIR)$${place%:*}"; done
+	@for dir in $(OWN_DIRS); do rmdir "$(DESTDIR)$$dir" 2>/dev/null || true; done
+	@echo "left: $(DESTDIR)$(SYSCONFDIR)/tlsrpt-gen and $(DESTDIR)$(STATEDIR)"
+
+# ---- archive and Debian package --------------------------------------------------------------------------
+NAME_VERSION = tlsrpt-gen-$(VERSION)
+TREE = git ls-files -z --cached --others --exclude-standard 2>/dev/null || \
+       find . -path ./$(BUILD) -prune -o -type f -printf '%P\0'
+# A make of its own: no variable or flag of this one reaches it.
+CLEAN_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u BUILD -u DESTDIR -u PREFIX
+DEB_ARCH = $(shell dpkg --print-architecture)
+
+.PHONY: dist deb
+$(BUILD)/$(NAME_VERSION): FORCE
+	@rm -rf $@ && mkdir -p $@
+	@{ $(TREE); } | sort -zu | tar -c --null -T - | tar -x -C $@
+	@chmod -R u=rwX,go=rX $@
+
+dist: $(BUILD)/$(NAME_VERSION) ## the sources as build/tlsrpt-gen-VERSION.tar.gz, the same bytes each time
+	tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(dpkg-parsechangelog -l conf/debian/changelog -S Timestamp) \
+	    -C $(BUILD) $(NAME_VERSION) | gzip -9n > $(BUILD)/$(NAME_VERSION).tar.gz
+
+deb: deps-deb $(BUILD)/$(NAME_VERSION) ## a Debian package, build/deb/tlsrpt-gen_VERSION_ARCH.deb, checked with lintian
+	@[ "$$(dpkg-parsechangelog -l conf/debian/changelog -S Version)" = "$(VERSION)" ] || \
+	    { echo "conf/debian/changelog does not begin with version $(VERSION)" >&2; exit 1; }
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && mv $(BUILD)/$(NAME_VERSION) $(BUILD)/deb/
+	@cp -r conf/debian $(BUILD)/deb/$(NAME_VERSION)/debian
+	cd $(BUILD)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="$$DEB_BUILD_OPTIONS noautodbgsym" $(CLEAN_ENV) dpkg-buildpackage -b -us -uc
+	lintian --allow-root --fail-on error,warning --show-overrides $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).changes
+	@rm -rf $(BUILD)/deb/$(NAME_VERSION)
+	@ls -l $(BUILD)/deb/*.deb
 
 # ---- packages --------------------------------------------------------------------------------------------
 deps: ## install what building needs (Debian; root or sudo)
@@ -132,6 +188,11 @@ deps-test: ## install what the tests need
 	@conf/install-packages $(TEST_PACKAGES)
 deps-lint: ## install what lint needs
 	@conf/install-packages $(LINT_PACKAGES)
+
+deps-deb:
+	@conf/install-packages $(DEB_PACKAGES)
+deps-install-test:
+	@conf/install-packages $(INSTALL_TEST_PACKAGES)
 
 # ---- try and test ----------------------------------------------------------------------------------------
 demo: deps-demo ## see it work: datagrams in, reports out by mail and HTTPS, all on loopback
