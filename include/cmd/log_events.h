@@ -13,6 +13,21 @@
     X(COLLECTOR_STARTED,   "collector_started",   INFO,    "version sockets state_dir") \
     X(COLLECTOR_STOPPED,   "collector_stopped",   INFO,    "received stored malformed") \
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
+    X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
+    X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired") \
+    X(DAY_CLOSED,          "day_closed",          INFO,    "day") \
+    X(DAY_WAITS,           "day_waits",           INFO,    "day reason") \
+    X(DAYS_MISSED,         "days_missed",         WARNING, "days max_age_days") \
+    X(RECORDS_WAIT,        "records_wait",        WARNING, "day domains") \
+    X(REPORT_BUILT,        "report_built",        INFO,    "day domain destinations bytes") \
+    X(REPORT_FOLDED,       "report_folded",       WARNING, "day domain details") \
+    X(COUNT_CLAMPED,       "count_clamped",       WARNING, "day domain counts") \
+    X(REPORT_DELIVERED,    "report_delivered",    INFO,    "day domain rua tries stage code reply next") \
+    X(DELIVERY_LATER,      "delivery_later",      WARNING, "day domain rua tries stage code reply next") \
+    X(DELIVERY_GIVEN_UP,   "delivery_given_up",   WARNING, "day domain rua tries stage code reply next") \
+    X(DELIVERY_EXPIRED,    "delivery_expired",    WARNING, "day domain rua tries stage code reply next") \
+    X(DELIVERIES_RECOVERED, "deliveries_recovered", WARNING, "deliveries") \
+    X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \
     X(FATAL,               "fatal",               ERROR,   "reason")
 // clang-format on
 

@@ -1,5 +1,225 @@
 /* SPDX-License-Identifier: MIT */
-int main(void)
+/*
+ * tlsrpt-gen - build and deliver the RFC 8460 reports of every complete day.
+ *
+ * Started by cron, a timer or hand; see tlsrpt-gen(8).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "cmd/explain.h"
+#include "cmd/program.h"
+#include "cmd/run.h"
+#include "model/domain.h"
+#include "model/utc_day.h"
+
+typedef int subcommand_fn(const struct config *config, int argc, char **argv);
+
+static const struct {
+    const char *name;
+    subcommand_fn *run;
+    const char *help;
+} SUBCOMMANDS[] = {
+    {"explain", cmd_explain, "say in words what a domain's TLSRPT record asks for"},
+};
+
+struct arguments {
+    struct program program;
+    bool is_dry_run;
+    bool is_show_config;
+    bool has_dry_run_option; /* --day, --domain or --format */
+    struct dry_run_options dry_run;
+    struct arena arena; /* holds the domain */
+};
+
+enum {
+    OPTION_DAY = 256,
+    OPTION_DOMAIN,
+    OPTION_FORMAT,
+    OPTION_SHOW_CONFIG
+};
+
+static const struct option LONG_OPTIONS[] = {
+    PROGRAM_LONG_OPTIONS,
+    {"dry-run", no_argument, NULL, 'n'},
+    {"day", required_argument, NULL, OPTION_DAY},
+    {"domain", required_argument, NULL, OPTION_DOMAIN},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"show-config", no_argument, NULL, OPTION_SHOW_CONFIG},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(void)
 {
-    return 0;
+    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]...\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [--day DAY] [--domain DOMAIN] "
+               "[--format FORMAT]\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --show-config\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... COMMAND [ARGUMENT]...\n"
+               "\n"
+               "Without a command: build the reports of every complete UTC day and deliver what is due.\n"
+               "\n"
+               "  -c, --config FILE   settings (" CONFIG_DEFAULT_FILE ")\n"
+               "  -o NAME=VALUE       one setting that wins over the file\n"
+               "  -n, --dry-run       show what would be sent; change nothing, send nothing\n"
+               "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
+               "      --domain DOMAIN only this domain\n"
+               "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
+               "      --show-config   every setting, its value and where it came from\n"
+               "  -h, --help          this text\n"
+               "  -V, --version       the version\n"
+               "\n"
+               "Commands:");
+    for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++)
+        (void)printf("  %-19s %s\n", SUBCOMMANDS[i].name, SUBCOMMANDS[i].help);
+    (void)puts("\nSettings (tlsrpt-gen.conf(5)):");
+    config_help(stdout);
+}
+
+static enum status parse_day(const char *text, struct dry_run_options *options, struct err *err)
+{
+    int32_t today = utc_day_of(clock_utc_s());
+
+    options->days = DRY_RUN_ONE_DAY;
+    if (strcmp(text, "today") == 0)
+        options->utc_day = today;
+    else if (strcmp(text, "yesterday") == 0)
+        options->utc_day = today > 0 ? today - 1 : 0;
+    else if (!utc_day_parse(text, &options->utc_day))
+        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
+    return ST_OK;
+}
+
+static enum status parse_format(const char *text, struct dry_run_options *options, struct err *err)
+{
+    static const char *const NAMES[] = {
+        [DRY_RUN_TABLE] = "table", [DRY_RUN_JSON] = "json", [DRY_RUN_MAIL] = "mail"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(NAMES); i++)
+        if (strcmp(text, NAMES[i]) == 0) {
+            options->format = (enum dry_run_format)i;
+            return ST_OK;
+        }
+    return err_set(err, ST_SYNTAX, "--format \"%.40s\": use table, json or mail", text);
+}
+
+static enum status parse_domain(const char *text, struct arguments *arguments, struct err *err)
+{
+    enum status status =
+        domain_normalise(text, strlen(text), &arguments->arena, &arguments->dry_run.domain, err);
+
+    return status == ST_OK ? ST_OK : err_wrap(err, "--domain \"%.80s\"", text);
+}
+
+/* One option of the command line other than help and version. */
+static enum status take_option(struct arguments *arguments, int option, struct err *err)
+{
+    if (program_take_option(&arguments->program, option, optarg))
+        return ST_OK;
+    switch (option) {
+    case 'n':
+        arguments->is_dry_run = true;
+        return ST_OK;
+    case OPTION_SHOW_CONFIG:
+        arguments->is_show_config = true;
+        return ST_OK;
+    default:
+        break;
+    }
+    arguments->has_dry_run_option = true;
+    if (option == OPTION_DAY)
+        return parse_day(optarg, &arguments->dry_run, err);
+    if (option == OPTION_FORMAT)
+        return parse_format(optarg, &arguments->dry_run, err);
+    if (option == OPTION_DOMAIN)
+        return parse_domain(optarg, arguments, err);
+    return err_set(err, ST_SYNTAX, "see tlsrpt-gen --help");
+}
+
+static int usage_error(const struct err *err)
+{
+    (void)fprintf(stderr, "tlsrpt-gen: %s\n", err->text);
+    return EXIT_USAGE;
+}
+
+static int run_subcommand(struct arguments *arguments, int argc, char **argv)
+{
+    struct program *program = &arguments->program;
+    struct err err;
+    int code;
+
+    for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++) {
+        if (strcmp(argv[0], SUBCOMMANDS[i].name) != 0)
+            continue;
+        if (program_load_config(program, false, &err) != ST_OK)
+            code = program_fail(program, &err);
+        else
+            code = SUBCOMMANDS[i].run(&program->config, argc, argv);
+        config_done(&program->config);
+        return code;
+    }
+    (void)err_set(&err, ST_SYNTAX, "\"%.40s\": no such command; see tlsrpt-gen --help", argv[0]);
+    return usage_error(&err);
+}
+
+static int run_main_job(struct arguments *arguments)
+{
+    struct program *program = &arguments->program;
+    struct err err;
+    int code = 0;
+
+    if (program_load_config(program, !arguments->is_show_config, &err) != ST_OK) {
+        code = program_fail(program, &err);
+        goto out;
+    }
+    if (arguments->is_show_config)
+        config_show(&program->config, stdout);
+    else if (arguments->is_dry_run)
+        code = cmd_dry_run(&program->config, &arguments->dry_run);
+    else
+        code = cmd_run(&program->config);
+out:
+    config_done(&program->config);
+    return code;
+}
+
+/* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
+static int take_options(struct arguments *arguments, int argc, char **argv)
+{
+    struct err err;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+n" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            print_help();
+            return 0;
+        }
+        if (option == 'V') {
+            program_print_version(&arguments->program);
+            return 0;
+        }
+        if (take_option(arguments, option, &err) != ST_OK)
+            return usage_error(&err);
+    }
+    if (!arguments->has_dry_run_option || arguments->is_dry_run)
+        return -1;
+    (void)err_set(&err, ST_SYNTAX, "--day, --domain and --format go with --dry-run");
+    return usage_error(&err);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.program = {.name = "tlsrpt-gen"}};
+    int code;
+
+    log_open(arguments.program.name, LOG_TO_STDERR);
+    arena_init(&arguments.arena, 8192);
+    code = take_options(&arguments, argc, argv);
+    if (code < 0)
+        code = optind < argc ? run_subcommand(&arguments, argc - optind, argv + optind)
+                             : run_main_job(&arguments);
+    arena_done(&arguments.arena);
+    return code;
 }

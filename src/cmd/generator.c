@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/generator.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+
+static enum status path_in_state_dir(const struct config *config, const char *name, char path_out[PATH_MAX],
+                                     struct err *err)
+{
+    int len = snprintf(path_out, PATH_MAX, "%s/%s", config->state_dir, name);
+
+    return len > 0 && len < PATH_MAX
+               ? ST_OK
+               : err_set(err, ST_CONFIG, "state_dir: path is too long; use a shorter one");
+}
+
+static enum status take_lock(struct generator *generator, struct err *err)
+{
+    char path[PATH_MAX];
+    enum status status = path_in_state_dir(generator->config, "tlsrpt-gen.lock", path, err);
+
+    return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
+}
+
+/* A store that nobody has made yet is no error: there is nothing to report. */
+static enum status open_sessions(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    char path[PATH_MAX];
+    enum status status = path_in_state_dir(generator->config, "sessions.db", path, err);
+
+    if (status == ST_OK && access(path, F_OK) != 0)
+        return ST_OK;
+    if (status == ST_OK)
+        status = session_store_open(path, mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
+                                    NULL, &generator->sessions, err);
+    return status;
+}
+
+static enum status open_ledger(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    char path[PATH_MAX];
+    enum status status = path_in_state_dir(generator->config, "reports.db", path, err);
+
+    if (status == ST_OK && mode == GENERATOR_REHEARSE && access(path, F_OK) != 0)
+        return ST_OK;
+    if (status == ST_OK)
+        status =
+            ledger_open(path, mode == GENERATOR_RUN ? LEDGER_WRITE : LEDGER_READ, &generator->ledger, err);
+    return status;
+}
+
+/* Only a run that is at work already may be ST_BUSY for our caller. */
+static enum status open_stores(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    enum status status = open_sessions(generator, mode, err);
+
+    if (status == ST_OK)
+        status = open_ledger(generator, mode, err);
+    if (status == ST_BUSY)
+        err->code = status = ST_TEMPORARY;
+    return status;
+}
+
+enum status generator_open(struct generator *generator, const struct config *config, enum generator_mode mode,
+                           struct err *err)
+{
+    enum status status = ST_OK;
+
+    *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
+    if (mode == GENERATOR_RUN)
+        status = take_lock(generator, err);
+    if (status == ST_OK)
+        status = open_stores(generator, mode, err);
+    if (status == ST_OK)
+        status =
+            resolve_open(config->resolver.items, config->resolver.count, NULL, &generator->resolver, err);
+    if (status == ST_OK)
+        status = gzip_open(&generator->gzip, err);
+    if (status != ST_OK)
+        generator_close(generator);
+    return status;
+}
+
+void generator_close(struct generator *generator)
+{
+    gzip_close(&generator->gzip);
+    resolve_close(&generator->resolver);
+    ledger_close(&generator->ledger);
+    session_store_close(&generator->sessions);
+    if (generator->lock_fd >= 0)
+        (void)close(generator->lock_fd);
+    generator->lock_fd = -1;
+}
