@@ -55,8 +55,6 @@ static bool is_allowed(struct log_event *event, unsigned *suppressed_out)
 
 static bool is_plain(const char *text)
 {
-    if (*text == '\0')
-        return false;
     for (const char *at = text; *at != '\0'; at++) {
         unsigned char byte = (unsigned char)*at;
 
@@ -82,8 +80,11 @@ static void add_quoted(struct strbuf *line, const char *text)
     strbuf_add_char(line, '"');
 }
 
+/* What is unknown is left out, as in the reports. */
 static void add_field(struct strbuf *line, const struct log_field *field)
 {
+    if (field->text != NULL && *field->text == '\0')
+        return;
     strbuf_addf(line, " %s=", field->key);
     if (field->text == NULL)
         strbuf_addf(line, "%lld", (long long)field->number);
