@@ -48,7 +48,7 @@ struct smtp_session_hooks {
     void (*progress)(void *context, enum smtp_progress progress);
     void (*outcome)(void *context, uint64_t id, const struct outcome *outcome); /* at most once a message */
     /* The session must not go on, and libesmtp cannot be told so: end the process.  Does not return. */
-    void (*stop)(void *context, const struct smtp_wire_end *end) __attribute__((noreturn));
+    void (*stop)(void *context, const struct smtp_wire_end *end);
 };
 
 /*

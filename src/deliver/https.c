@@ -125,6 +125,7 @@ static void tell(struct pool *pool, const struct https_post *post, const struct 
  */
 
 /* Count body and header bytes; too many end the transfer. */
+// NOLINTNEXTLINE(readability-non-const-parameter): curl's type
 static size_t on_answer(char *bytes, size_t size, size_t count, void *context)
 {
     struct slot *slot = context;
@@ -216,6 +217,12 @@ static bool launch(struct pool *pool, struct slot *slot)
     return true;
 }
 
+/* Copy text that is known to fit. */
+static void copy_text(char *to, size_t size, const char *text)
+{
+    (void)snprintf(to, size, "%s", text);
+}
+
 /* NULL, or why this post cannot be tried. */
 static const char *prepare(struct pool *pool, struct slot *slot, struct outcome *outcome)
 {
@@ -230,8 +237,8 @@ static const char *prepare(struct pool *pool, struct slot *slot, struct outcome 
         outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "not a usable https URL");
         return outcome->text;
     }
-    (void)strcpy(slot->url, post->url);
-    (void)strcpy(slot->host, post->host);
+    copy_text(slot->url, sizeof slot->url, post->url);
+    copy_text(slot->host, sizeof slot->host, post->host);
     if (post->address_count == 0) {
         outcome_set(outcome, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE, 0, "%s has no address", slot->host);
         return outcome->text;
@@ -243,7 +250,7 @@ static const char *prepare(struct pool *pool, struct slot *slot, struct outcome 
     }
     if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && strcmp(slot->host, pool->unverified_host) == 0) {
         slot->is_unverified = true;
-        (void)strcpy(slot->certificate_words, "as before");
+        copy_text(slot->certificate_words, sizeof slot->certificate_words, "as before");
     }
     return NULL;
 }
@@ -287,8 +294,8 @@ static bool take_url(struct slot *slot, const char *url)
         curl_url_get(parts, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) != CURLUE_OK ||
         strlen(host) >= sizeof slot->host)
         goto out;
-    (void)strcpy(slot->url, url);
-    (void)snprintf(slot->host, sizeof slot->host, "%s", host[0] == '[' ? host + 1 : host);
+    copy_text(slot->url, sizeof slot->url, url);
+    copy_text(slot->host, sizeof slot->host, host[0] == '[' ? host + 1 : host);
     slot->host[strcspn(slot->host, "]")] = '\0';
     slot->port = (uint16_t)strtoul(port, NULL, 10);
     is_fine = true;
@@ -332,8 +339,8 @@ static bool fall_back(struct pool *pool, struct slot *slot, CURLcode result)
         pool->settings->verify != HTTPS_VERIFY_FALLBACK)
         return false;
     slot->is_unverified = true;
-    (void)snprintf(slot->certificate_words, sizeof slot->certificate_words, "%s", slot->error);
-    (void)strcpy(pool->unverified_host, slot->host);
+    copy_text(slot->certificate_words, sizeof slot->certificate_words, slot->error);
+    copy_text(pool->unverified_host, sizeof pool->unverified_host, slot->host);
     return launch(pool, slot);
 }
 

@@ -406,8 +406,8 @@ static void reap(struct slot *slot)
     if (slot->pid <= 0)
         return;
     (void)kill(slot->pid, SIGKILL); /* it has said all it will say; it must not outstay that */
-    while (waitpid(slot->pid, &status, 0) < 0 && errno == EINTR)
-        continue;
+    while (waitpid(slot->pid, &status, 0) < 0 && errno == EINTR) {
+    }
     (void)close(slot->fd);
     slot->pid = 0;
 }

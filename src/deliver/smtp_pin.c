@@ -25,6 +25,7 @@ static getaddrinfo_fn *next_getaddrinfo(void)
 }
 
 /* Visible to the libraries of this process, libesmtp above all. */
+// NOLINTNEXTLINE(readability-inconsistent-declaration-parameter-name): the C library's are reserved names
 __attribute__((visibility("default"))) int getaddrinfo(const char *node, const char *service,
                                                        const struct addrinfo *hints, struct addrinfo **result)
 {

@@ -172,6 +172,7 @@ __attribute__((noreturn)) static void stop(struct session *session, enum outcome
     struct smtp_wire_end end = make_end(session, stage, words);
 
     session->hooks->stop(session->hooks->context, &end);
+    abort();
 }
 
 /* The first MAIL FROM is about to go out: nothing may be sent that should have had TLS or AUTH first. */
