@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slots.h - a table of a fixed number of things, found by key; when it is full, the one that was touched
+ * longest ago makes room.  This is what keeps the log reader's memory flat whatever a log says.
+ *
+ * A key is a keyed 64-bit hash of the thing's name (slots_key): nobody outside can aim at a collision, and
+ * without aim one does not happen.  Each thing begins with a struct slot.
+ */
+#ifndef MTALOG_SLOTS_H
+#define MTALOG_SLOTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/cursor.h"
+
+struct slot {
+    uint64_t key;
+    uint32_t chain_next; /* next with the same bucket, or in the free list */
+    uint32_t older, newer;
+    bool is_used;
+};
+
+/* Called with a thing that must make room, before it goes. */
+typedef void slots_evict_fn(void *context, struct slot *slot);
+
+struct slots {
+    char *memory;
+    uint32_t *buckets;
+    size_t slot_size;
+    uint32_t capacity;
+    uint32_t used;
+    uint32_t never_used; /* slots from here on were never handed out */
+    uint32_t free, oldest, newest;
+    uint64_t secret;
+    slots_evict_fn *evict; /* may be NULL */
+    void *context;
+};
+
+/* capacity: a power of two.  False: out of memory (slots_done is still fine). */
+MUST_CHECK bool slots_init(struct slots *slots, size_t slot_size, uint32_t capacity, slots_evict_fn *evict,
+                           void *context);
+void slots_done(struct slots *slots);
+
+/* Key of a name in up to three parts. */
+uint64_t slots_key(const struct slots *slots, struct span a, struct span b, struct span c);
+
+/* NULL if there is none.  Does not touch. */
+struct slot *slots_find(const struct slots *slots, uint64_t key);
+
+/* The one with this key, or a new zeroed one; it is now the newest.  Never NULL. */
+struct slot *slots_get(struct slots *slots, uint64_t key);
+
+void slots_remove(struct slots *slots, struct slot *slot);
+
+/* From the one touched longest ago; NULL at the end.  The current one may be removed after its next was asked
+ * for. */
+struct slot *slots_oldest(const struct slots *slots);
+struct slot *slots_next(const struct slots *slots, const struct slot *slot);
+
+#endif

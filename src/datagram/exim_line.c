@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include "datagram/exim_line.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "model/detail_text.h"
+#include "model/domain.h"
+#include "model/tls_reason.h"
+
+/* One policy and its one detail, together in the arena. */
+struct one_policy {
+    struct event_policy policy;
+    struct failure_detail detail;
+};
+
+bool exim_line_is_one(const void *bytes, size_t len)
+{
+    static const char BEGIN[] = "{\"v\":\"exim";
+
+    return len >= sizeof BEGIN - 1 && memcmp(bytes, BEGIN, sizeof BEGIN - 1) == 0;
+}
+
+static struct span span_of(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+
+    if (!json_is_string(value))
+        return (struct span){"", 0};
+    return (struct span){json_string_value(value), json_string_length(value)};
+}
+
+/* A decimal number in a JSON string; 0 if it is none. */
+static int64_t number_of(const json_t *object, const char *key)
+{
+    struct span text = span_of(object, key);
+    struct cursor cursor;
+    uint64_t number;
+
+    cursor_init(&cursor, text.at, text.len);
+    number = cursor_take_number(&cursor, INT64_MAX);
+    return cursor_at_end(&cursor) ? (int64_t)number : 0;
+}
+
+static enum status load(const char *bytes, size_t len, json_t **root_out, struct err *err)
+{
+    enum status status = ST_OK;
+    struct strbuf repaired;
+    json_error_t error;
+
+    strbuf_init(&repaired, 3 * EXIM_LINE_BYTES_MAX);
+    (void)utf8_repair(bytes, len, &repaired);
+    if (strbuf_is_failed(&repaired))
+        status = err_set(err, ST_NOMEM, "Exim's line: out of memory");
+    else if ((*root_out = json_loadb(repaired.data, repaired.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+                                     &error)) == NULL)
+        status = err_set(err, json_error_code(&error) == json_error_out_of_memory ? ST_NOMEM : ST_SYNTAX,
+                         "Exim's line is not JSON: byte %d: %s", error.position, error.text);
+    else if (!json_is_object(*root_out))
+        status = err_set(err, ST_SYNTAX, "Exim's line is not a JSON object");
+    strbuf_done(&repaired);
+    return status;
+}
+
+static enum status decode_domain(const json_t *root, struct arena *arena, const char **domain_out,
+                                 struct err *err)
+{
+    struct span text = span_of(root, "domain");
+    struct err reason;
+    enum status status;
+
+    if (text.len == 0)
+        return err_set(err, ST_SYNTAX,
+                       "Exim's line has no \"domain\": set multi_domain = false in the transport");
+    status = domain_normalise(text.at, text.len, arena, domain_out, &reason);
+    if (status == ST_OK)
+        return ST_OK;
+    return err_set(err, status == ST_NOMEM ? ST_NOMEM : ST_SYNTAX, "Exim's line: \"domain\": %s",
+                   reason.text);
+}
+
+/*
+ * What Exim's name of a DANE failure says, unless it is only that validation failed; else what the words say;
+ * words that are not known are a validation failure.
+ */
+static struct tls_reason find_reason(const json_t *root, int64_t now_s)
+{
+    struct span words = span_of(root, "reason");
+    struct span dane = span_of(root, "danefail");
+    struct tls_reason reason;
+    enum result_type type;
+
+    if (!tls_reason_of_exim(words, &reason))
+        reason = (struct tls_reason){.result_type = RESULT_VALIDATION_FAILURE, .reason = words};
+    if (tls_reason_of_exim_dane(dane, &type)) {
+        reason.is_dane = true;
+        if (type != RESULT_VALIDATION_FAILURE) {
+            reason.result_type = type;
+            reason.reason.len = 0;
+        }
+    }
+    tls_reason_settle_expiry(&reason, number_of(root, "notafter"), now_s);
+    return reason;
+}
+
+/* Fields that cannot be used are left out (R32); only memory can fail. */
+static enum status decode_failure(const json_t *root, const struct tls_reason *reason, struct arena *arena,
+                                  struct failure_detail *out)
+{
+    struct span source = span_of(root, "src");
+    struct span ip = span_of(root, "ip");
+
+    out->result_type = reason->result_type;
+    if (detail_text_address(source, arena, &out->sending_mta_ip) == ST_NOMEM ||
+        detail_text_address(ip, arena, &out->receiving_ip) == ST_NOMEM)
+        return ST_NOMEM;
+    if (reason->reason.len > 0 &&
+        detail_text_reason(reason->reason, arena, &out->failure_reason_code) == ST_NOMEM)
+        return ST_NOMEM;
+    return ST_OK;
+}
+
+static enum status decode_policy(const json_t *root, bool is_failed, int64_t now_s, struct arena *arena,
+                                 struct event *event)
+{
+    struct one_policy *one = arena_alloc(arena, sizeof *one);
+    struct span host = span_of(root, "mx");
+    struct tls_reason reason = {0};
+    const char *mx = NULL;
+
+    if (one == NULL || domain_normalise(host.at, host.len, arena, &mx, NULL) == ST_NOMEM)
+        return ST_NOMEM;
+    if (is_failed)
+        reason = find_reason(root, now_s);
+    one->policy.policy.type =
+        reason.is_dane || span_is(span_of(root, "dane"), "yes") ? POLICY_TLSA : POLICY_NO_POLICY_FOUND;
+    one->policy.policy.domain = one->policy.policy.type == POLICY_TLSA && mx != NULL ? mx : event->domain;
+    if (is_failed) {
+        one->policy.is_failed = true;
+        one->policy.details = &one->detail;
+        one->policy.detail_count = 1;
+        one->detail.receiving_mx_hostname = mx;
+        if (decode_failure(root, &reason, arena, &one->detail) != ST_OK)
+            return ST_NOMEM;
+    }
+    event->policies = &one->policy;
+    event->policy_count = 1;
+    return ST_OK;
+}
+
+static enum status decode(const json_t *root, int64_t now_s, struct arena *arena, struct event *event,
+                          struct err *err)
+{
+    struct span what = span_of(root, "what");
+    bool is_failed = span_is(what, "failure");
+    enum status status;
+
+    if (!span_is(span_of(root, "v"), "exim1"))
+        return err_set(err, ST_UNSUPPORTED, "Exim's line: \"v\" is not \"exim1\"");
+    if (span_is(what, "clear"))
+        return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
+    if (!is_failed && !span_is(what, "success"))
+        return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure or clear");
+    status = decode_domain(root, arena, &event->domain, err);
+    if (status != ST_OK)
+        return status;
+    if (decode_policy(root, is_failed, now_s, arena, event) != ST_OK)
+        return err_set(err, ST_NOMEM, "Exim's line: out of memory");
+    return ST_OK;
+}
+
+enum status exim_line_decode(const void *bytes, size_t len, int64_t now_s, struct arena *arena,
+                             struct event *event_out, struct err *err)
+{
+    struct event event = {0};
+    json_t *root = NULL;
+    enum status status;
+
+    if (len > EXIM_LINE_BYTES_MAX)
+        return err_set(err, ST_RANGE, "%zu bytes; the limit is %d", len, EXIM_LINE_BYTES_MAX);
+    status = load(bytes, len, &root, err);
+    if (status == ST_OK)
+        status = decode(root, now_s, arena, &event, err);
+    if (status == ST_OK)
+        *event_out = event;
+    json_decref(root);
+    return status;
+}

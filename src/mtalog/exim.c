@@ -1,0 +1,803 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exim's mainlog.  A line that matters is
+ *
+ *   STAMP [ "[" PID "]" ] ID REST
+ *   REST = ( "=>" | "->" | ">>" | "**" | "==" ) ADDRESS *( " " FIELD ) [ ": " TEXT ]     a recipient's
+ * outcome | "DANE attempt failed; TLS connection to " HOST " [" IP "]: " TEXT             a failed session |
+ * "TLS session: " TEXT ": delivering unencrypted to H=" HOST " [" IP "] (not in hosts_require_tls)" | "H="
+ * HOST " [" IP "]" [ ":" PORT ] ": " TEXT                                   a host that is not the last | "["
+ * IP "] SSL verify error: " ..                                           OpenSSL's words for the next | "<= "
+ * SENDER .. | "Completed"
+ *
+ * A failed session is told by lines without the recipient; it waits ("open") for the recipient's line:
+ * 1. a recipient's line with the same host and address ends the waiting: its domain and source are the
+ * session's;
+ * 2. lines of the same message with other hosts only say which domains it could be;
+ * 3. when the message is done, a failure that could be only one domain's is told, any other is counted as
+ * ambiguous. A session that worked is told by the X= of a recipient's line, once for its connection (I=) and
+ * domain.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "mtalog/reader.h"
+#include "mtalog/slots.h"
+
+#define FAILURES_MAX 4
+#define SEEN_MAX     16
+#define SWEEP_BYTES  (1024 * 1024)
+#define SWEEP_S      60
+
+enum whose {
+    WHOSE_UNKNOWN,
+    WHOSE_ONE,
+    WHOSE_MANY,
+};
+
+struct open_failure {
+    struct kept_host host;
+    struct kept_ip ip;
+    struct kept_verdict verdict;
+    int64_t utc_s;
+    enum whose whose;
+    struct kept_host domain; /* if WHOSE_ONE */
+};
+
+/* A connection that was told for a domain.  Without I= in the log one name may stand for several connections.
+ */
+struct told {
+    uint64_t key;
+    bool awaits_first; /* told by "**" or "=="; the "=>" of the same connection is still to come */
+};
+
+/* One message that something is open about. */
+struct message {
+    struct slot slot;
+    uint64_t begin_offset;
+    int64_t last_s;
+    bool is_ignored;
+    uint8_t failure_count;
+    uint8_t seen_count;
+    struct told seen[SEEN_MAX];     /* newest last */
+    struct kept_reason certificate; /* what OpenSSL said about it last */
+    struct kept_ip certificate_ip;
+    struct open_failure failures[FAILURES_MAX];
+};
+
+struct exim {
+    struct teller *teller;
+    struct slots messages;
+    uint64_t offset;       /* of the line in hand */
+    uint64_t swept_offset; /* as of the last sweep */
+    int64_t swept_s;
+    enum status evict_status;
+};
+
+/* A recipient's line. */
+struct delivery {
+    struct span domain;
+    struct span host;
+    struct span ip;
+    struct span interface; /* "[address]:port" of our end; len 0 if not logged */
+    bool is_first;         /* "=>" or ">>" */
+    bool has_failed;       /* "**" or "==" */
+    bool is_continued;     /* the connection served another message before */
+    bool has_tls;
+    bool is_dane;
+    struct span text;
+};
+
+/* ---- small pieces of the grammar ---- */
+
+static struct span rest_of(const struct cursor *cursor)
+{
+    return (struct span){cursor->at, cursor->is_failed ? 0 : (size_t)(cursor->end - cursor->at)};
+}
+
+/* Up to the next blank that is not in double quotes, and over it. */
+static struct span take_token(struct cursor *cursor)
+{
+    struct span token = {cursor->at, 0};
+    bool is_quoted = false;
+
+    while (cursor->at < cursor->end && (is_quoted || *cursor->at != ' ')) {
+        if (*cursor->at == '\\' && is_quoted && cursor->at + 1 < cursor->end)
+            cursor->at++;
+        else if (*cursor->at == '"')
+            is_quoted = !is_quoted;
+        cursor->at++;
+    }
+    token.len = (size_t)(cursor->at - token.at);
+    if (cursor->at < cursor->end)
+        cursor->at++;
+    return token;
+}
+
+static bool begins(struct span span, const char *word)
+{
+    size_t len = strlen(word);
+
+    return span.len >= len && memcmp(span.at, word, len) == 0;
+}
+
+static struct span behind(struct span span, size_t len)
+{
+    return (struct span){span.at + len, span.len - len};
+}
+
+static bool is_alphanumeric(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'A' && text[i] <= 'Z') ||
+              (text[i] >= 'a' && text[i] <= 'z')))
+            return false;
+    return true;
+}
+
+/* 6-6-2 characters up to Exim 4.96, 6-11-4 since 4.97; len 0 if there is none. */
+static struct span take_message_id(struct cursor *cursor)
+{
+    static const size_t MIDDLES[] = {6, 11}, ENDS[] = {2, 4};
+    size_t left = (size_t)(cursor->end - cursor->at);
+
+    for (size_t i = 0; i < ARRAY_COUNT(MIDDLES); i++) {
+        size_t dash = 7 + MIDDLES[i];
+        size_t len = dash + 1 + ENDS[i];
+        const char *at = cursor->at;
+
+        if (left > len && at[6] == '-' && at[dash] == '-' && at[len] == ' ' && is_alphanumeric(at, 6) &&
+            is_alphanumeric(at + 7, MIDDLES[i]) && is_alphanumeric(at + dash + 1, ENDS[i])) {
+            cursor->at += len + 1;
+            return (struct span){at, len};
+        }
+    }
+    return (struct span){cursor->at, 0};
+}
+
+/* "[IP]": an address in brackets, which the cursor steps over. */
+static struct span take_bracketed(struct cursor *cursor)
+{
+    struct span ip;
+
+    cursor_expect(cursor, "[");
+    ip = cursor_take_until(cursor, "]");
+    cursor_expect(cursor, "]");
+    return ip;
+}
+
+/* ---- a recipient's line ---- */
+
+/* "[IP][:PORT][*][:]"; the final colon (text follows) is left to the caller. */
+static void parse_peer(struct span token, struct delivery *out)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, token.at, token.len);
+    out->ip = take_bracketed(&cursor);
+    if (cursor_skip_word(&cursor, ":"))
+        (void)cursor_take_while(&cursor, "0123456789");
+    out->is_continued = cursor_skip_word(&cursor, "*");
+    if (cursor.is_failed)
+        out->ip.len = 0;
+}
+
+/* "H=HOST", then perhaps "DS", then "[IP]..": returns the token with the address. */
+static struct span parse_host(struct span token, struct cursor *cursor, struct delivery *out)
+{
+    struct span next = take_token(cursor);
+
+    out->host = behind(token, 2);
+    if (span_is(next, "DS"))
+        next = take_token(cursor);
+    parse_peer(next, out);
+    return next;
+}
+
+static struct span without_colon(struct span token)
+{
+    if (token.len > 0 && token.at[token.len - 1] == ':')
+        token.len--;
+    return token;
+}
+
+/*
+ * Fields up to ": TEXT" or to the first one that a server could have written (DN=, C=).  Names of fields are
+ * looked for at the begin of a token only, and a token does not end inside quotes.
+ */
+static void parse_fields(struct cursor *cursor, struct delivery *out)
+{
+    while (!cursor_at_end(cursor)) {
+        struct span token = take_token(cursor);
+
+        if (begins(token, "DN=") || begins(token, "C="))
+            return;
+        if (begins(token, "H="))
+            token = parse_host(token, cursor, out);
+        else if (begins(token, "I="))
+            out->interface = without_colon(behind(token, 2));
+        else if (begins(token, "X="))
+            out->has_tls = true;
+        else if (begins(token, "CV="))
+            out->is_dane = span_is(without_colon(behind(token, 3)), "dane");
+        if (token.len > 0 && token.at[token.len - 1] == ':') {
+            out->text = rest_of(cursor);
+            return;
+        }
+    }
+}
+
+/* KIND " " ADDRESS .. */
+static void parse_delivery(struct span rest, struct delivery *out)
+{
+    struct cursor cursor;
+    struct span address;
+
+    *out = (struct delivery){.text = {rest.at, 0}};
+    out->is_first = begins(rest, "=>") || begins(rest, ">>");
+    out->has_failed = begins(rest, "**") || begins(rest, "==");
+    cursor_init(&cursor, rest.at + 3, rest.len - 3);
+    address = take_token(&cursor);
+    out->domain = address_domain(without_colon(address));
+    if (address.len > 0 && address.at[address.len - 1] == ':')
+        out->text = rest_of(&cursor);
+    else
+        parse_fields(&cursor, out);
+}
+
+/* ---- telling ---- */
+
+static enum status tell(struct exim *exim, const struct delivery *delivery, struct span domain,
+                        const struct open_failure *failure)
+{
+    struct cursor cursor;
+    struct session session = {.domain = domain,
+                              .mx = host_span(&failure->host),
+                              .receiving_ip = ip_span(&failure->ip),
+                              .policy = failure->verdict.is_dane ? POLICY_TLSA : POLICY_NO_POLICY_FOUND,
+                              .verdict = failure->verdict.is_failed ? &failure->verdict : NULL,
+                              .utc_s = failure->utc_s};
+
+    if (delivery != NULL && delivery->interface.len > 0) {
+        cursor_init(&cursor, delivery->interface.at, delivery->interface.len);
+        session.sending_ip = take_bracketed(&cursor);
+        if (cursor.is_failed)
+            session.sending_ip.len = 0;
+    }
+    return teller_tell(exim->teller, &session);
+}
+
+/* Tell what is certain about a message's open failures, and forget them. */
+static enum status settle(struct exim *exim, struct message *message)
+{
+    enum status status = ST_OK;
+
+    for (size_t i = 0; i < message->failure_count && status == ST_OK; i++) {
+        struct open_failure *failure = &message->failures[i];
+
+        if (failure->whose == WHOSE_ONE)
+            status = tell(exim, NULL, host_span(&failure->domain), failure);
+        else
+            exim->teller->counts.ambiguous++;
+    }
+    message->failure_count = 0;
+    return status;
+}
+
+static void settle_evicted(void *context, struct slot *slot)
+{
+    struct exim *exim = context;
+    enum status status = settle(exim, (struct message *)(void *)slot);
+
+    exim->teller->counts.evicted++;
+    if (exim->evict_status == ST_OK)
+        exim->evict_status = status;
+}
+
+static uint64_t key_of_id(const struct exim *exim, struct span id)
+{
+    static const struct span NOTHING = {"", 0};
+
+    return slots_key(&exim->messages, id, NOTHING, NOTHING);
+}
+
+static struct message *get_message(struct exim *exim, struct span id, int64_t utc_s)
+{
+    struct message *message = (struct message *)(void *)slots_get(&exim->messages, key_of_id(exim, id));
+
+    if (message->last_s == 0)
+        message->begin_offset = exim->offset;
+    message->last_s = utc_s;
+    return message;
+}
+
+/* Close what the log left open for too long; at fixed places of the log, so that a replay closes at the same.
+ */
+static enum status sweep(struct exim *exim, int64_t utc_s)
+{
+    struct slot *slot = slots_oldest(&exim->messages);
+    enum status status = ST_OK;
+
+    if (exim->offset / SWEEP_BYTES == exim->swept_offset && utc_s / SWEEP_S == exim->swept_s)
+        return ST_OK;
+    exim->swept_offset = exim->offset / SWEEP_BYTES;
+    exim->swept_s = utc_s / SWEEP_S;
+    while (slot != NULL && status == ST_OK) {
+        struct message *message = (struct message *)(void *)slot;
+
+        slot = slots_next(&exim->messages, slot);
+        if (utc_s - message->last_s <= MTALOG_OPEN_S)
+            continue;
+        status = settle(exim, message);
+        slots_remove(&exim->messages, &message->slot);
+    }
+    return status;
+}
+
+/* ---- what a recipient's line does ---- */
+
+/*
+ * Has this connection been told for this domain?  From now on it has.  I= names a connection.  Where it is
+ * not logged, "=>" begins one, and the other lines belong to one that is known already or begins with them.
+ */
+static bool was_told(const struct exim *exim, struct message *message, const struct delivery *delivery)
+{
+    struct span connection = delivery->interface.len > 0 ? delivery->interface : delivery->host;
+    uint64_t key = slots_key(&exim->messages, delivery->ip, connection, delivery->domain);
+    bool is_named = delivery->interface.len > 0;
+
+    for (size_t i = 0; i < message->seen_count; i++)
+        if (message->seen[i].key == key) {
+            bool is_same = is_named || !delivery->is_first || message->seen[i].awaits_first;
+
+            message->seen[i].awaits_first = message->seen[i].awaits_first && !delivery->is_first;
+            return is_same;
+        }
+    if (message->seen_count == SEEN_MAX)
+        memmove(message->seen, message->seen + 1, --message->seen_count * sizeof message->seen[0]);
+    message->seen[message->seen_count++] = (struct told){.key = key, .awaits_first = !delivery->is_first};
+    return false;
+}
+
+static bool is_failure_of(const struct open_failure *failure, const struct delivery *delivery)
+{
+    if (delivery->host.len == 0) /* "DANE error: tlsa lookup DEFER" names no host in the recipient's line */
+        return failure->verdict.is_dane && delivery->text.len > 0;
+    return span_equal_folded(host_span(&failure->host), delivery->host) &&
+           span_equal(ip_span(&failure->ip), delivery->ip);
+}
+
+static void note_domain(struct open_failure *failure, struct span domain)
+{
+    if (failure->whose == WHOSE_UNKNOWN) {
+        failure->whose = WHOSE_ONE;
+        keep_host(&failure->domain, domain);
+    } else if (failure->whose == WHOSE_ONE && !span_equal_folded(host_span(&failure->domain), domain)) {
+        failure->whose = WHOSE_MANY;
+    }
+}
+
+/* Steps 1 and 2 of the head comment.  *was_open_out: the line was about an open failure. */
+static enum status close_failures(struct exim *exim, struct message *message, const struct delivery *delivery,
+                                  bool *was_open_out)
+{
+    enum status status = ST_OK;
+    size_t kept = 0;
+
+    *was_open_out = false;
+    for (size_t i = 0; i < message->failure_count; i++) {
+        struct open_failure *failure = &message->failures[i];
+
+        if (status == ST_OK && is_failure_of(failure, delivery)) {
+            *was_open_out = true;
+            status = tell(exim, delivery, delivery->domain, failure);
+            continue;
+        }
+        note_domain(failure, delivery->domain);
+        if (kept != i)
+            message->failures[kept] = *failure;
+        kept++;
+    }
+    message->failure_count = (uint8_t)kept;
+    return status;
+}
+
+static void begin_failure(struct open_failure *failure, const struct delivery *delivery, int64_t utc_s)
+{
+    memset(failure, 0, offsetof(struct open_failure, domain));
+    failure->domain.len = 0;
+    keep_host(&failure->host, delivery->host);
+    keep_ip(&failure->ip, delivery->ip);
+    failure->utc_s = utc_s;
+}
+
+/* OpenSSL names the certificate's fault in a line of its own, just before. */
+static void apply_certificate(struct message *message, struct span ip, struct kept_verdict *verdict)
+{
+    struct tls_reason reason;
+
+    if (message->certificate.len == 0 || !span_equal(ip_span(&message->certificate_ip), ip))
+        return;
+    tls_reason_of_certificate((struct span){message->certificate.text, message->certificate.len}, &reason);
+    reason.is_dane = reason.is_dane || verdict->is_dane;
+    keep_verdict(verdict, &reason);
+    message->certificate.len = 0;
+}
+
+static bool is_openssl_refusal(struct span reason)
+{
+    static const char WORDS[] = "certificate verify failed";
+
+    return begins(reason, "(SSL_connect)") && memmem(reason.at, reason.len, WORDS, sizeof WORDS - 1) != NULL;
+}
+
+static void set_verdict(struct message *message, struct open_failure *failure,
+                        const struct tls_reason *reason)
+{
+    keep_verdict(&failure->verdict, reason);
+    if (is_openssl_refusal(reason->reason))
+        apply_certificate(message, ip_span(&failure->ip), &failure->verdict);
+}
+
+/* reason NULL: the session worked. */
+static enum status on_session(struct exim *exim, struct message *message, const struct delivery *delivery,
+                              const struct tls_reason *reason, int64_t utc_s)
+{
+    struct open_failure session;
+
+    if (delivery->is_continued || was_told(exim, message, delivery))
+        return ST_OK;
+    begin_failure(&session, delivery, utc_s);
+    session.verdict.is_dane = delivery->is_dane;
+    if (reason != NULL)
+        set_verdict(message, &session, reason);
+    return tell(exim, delivery, delivery->domain, &session);
+}
+
+static enum status on_delivery(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    struct delivery delivery;
+    struct tls_reason reason;
+    struct message *message;
+    bool was_open, is_failure;
+    enum status status;
+
+    parse_delivery(rest, &delivery);
+    is_failure = delivery.has_failed && !delivery.has_tls && tls_reason_of_exim(delivery.text, &reason);
+    if (delivery.has_tls || is_failure)
+        message = get_message(exim, id, utc_s);
+    else
+        message = (struct message *)(void *)slots_find(&exim->messages, key_of_id(exim, id));
+    if (message == NULL || message->is_ignored || (delivery.host.len == 0 && !is_failure))
+        return ST_OK;
+    status = close_failures(exim, message, &delivery, &was_open);
+    if (status != ST_OK || delivery.host.len == 0)
+        return status;
+    if (delivery.has_tls)
+        return on_session(exim, message, &delivery, NULL, utc_s);
+    if (was_open)
+        (void)was_told(exim, message, &delivery);
+    else if (is_failure)
+        return on_session(exim, message, &delivery, &reason, utc_s);
+    return ST_OK;
+}
+
+/* ---- lines about a failed session ---- */
+
+static enum status open_failure(struct exim *exim, struct span id, struct span host, struct span ip,
+                                const struct tls_reason *reason, int64_t utc_s)
+{
+    struct delivery peer = {.host = host, .ip = ip};
+    struct message *message = get_message(exim, id, utc_s);
+    struct open_failure *failure;
+
+    if (message->is_ignored)
+        return ST_OK;
+    if (message->failure_count == FAILURES_MAX) {
+        exim->teller->counts.ambiguous++;
+        return ST_OK;
+    }
+    failure = &message->failures[message->failure_count++];
+    begin_failure(failure, &peer, utc_s);
+    set_verdict(message, failure, reason);
+    return ST_OK;
+}
+
+/* "HOST [IP]: TEXT" */
+static enum status on_dane_failure(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    struct tls_reason reason;
+    struct cursor cursor;
+    struct span host, ip;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    host = take_token(&cursor);
+    ip = take_bracketed(&cursor);
+    cursor_expect(&cursor, ": ");
+    if (cursor.is_failed)
+        return ST_OK;
+    tls_reason_of_exim_session(rest_of(&cursor), &reason);
+    reason.is_dane = true;
+    return open_failure(exim, id, host, ip, &reason, utc_s);
+}
+
+/* The last ": delivering unencrypted to H=" counts: the text before it may quote a server. */
+static enum status on_clear_retry(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    static const char WORDS[] = ": delivering unencrypted to H=";
+    struct span text = rest, found;
+    struct tls_reason reason;
+    struct cursor cursor;
+    struct span host, ip;
+
+    for (size_t at = 0; at + sizeof WORDS - 1 <= rest.len; at++)
+        if (memcmp(rest.at + at, WORDS, sizeof WORDS - 1) == 0)
+            text.len = at;
+    if (text.len == rest.len)
+        return ST_OK;
+    found = behind(rest, text.len + sizeof WORDS - 1);
+    cursor_init(&cursor, found.at, found.len);
+    host = take_token(&cursor);
+    ip = take_bracketed(&cursor);
+    cursor_expect(&cursor, " (not in hosts_require_tls)");
+    if (cursor.is_failed || !cursor_at_end(&cursor))
+        return ST_OK;
+    tls_reason_of_exim_session(text, &reason);
+    return open_failure(exim, id, host, ip, &reason, utc_s);
+}
+
+/* "HOST [IP][:PORT]: TEXT"; only a text about TLS opens anything. */
+static enum status on_host(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    struct tls_reason reason;
+    struct cursor cursor;
+    struct span host, ip;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    host = take_token(&cursor);
+    ip = take_bracketed(&cursor);
+    if (cursor_skip_word(&cursor, ":"))
+        (void)cursor_take_while(&cursor, "0123456789");
+    (void)cursor_skip_word(&cursor, ":");
+    cursor_expect(&cursor, " ");
+    if (cursor.is_failed || cursor.at[-2] != ':' || !tls_reason_of_exim(rest_of(&cursor), &reason))
+        return ST_OK;
+    return open_failure(exim, id, host, ip, &reason, utc_s);
+}
+
+/* "IP] SSL verify error: depth=0 error=WORDS cert=DN" or "IP] SSL verify error: certificate name mismatch:
+ * DN" */
+static enum status on_verify_error(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    static const struct span CERT = {" cert=", 6};
+    struct message *message;
+    struct cursor cursor;
+    struct span ip, words;
+    const char *end;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    ip = cursor_take_until(&cursor, "]");
+    cursor_expect(&cursor, "] SSL verify error: ");
+    if (cursor_skip_word(&cursor, "depth=")) {
+        (void)cursor_take_while(&cursor, "0123456789");
+        cursor_expect(&cursor, " error=");
+    }
+    if (cursor.is_failed)
+        return ST_OK;
+    words = rest_of(&cursor);
+    end = memmem(words.at, words.len, CERT.at, CERT.len);
+    if (end != NULL)
+        words.len = (size_t)(end - words.at);
+    message = get_message(exim, id, utc_s);
+    keep_reason(&message->certificate, words);
+    keep_ip(&message->certificate_ip, ip);
+    return ST_OK;
+}
+
+/* ---- the other lines of a message ---- */
+
+static enum status on_arrival(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    struct cursor cursor;
+
+    if (exim->teller->settings->ignored_sender_count == 0)
+        return ST_OK;
+    cursor_init(&cursor, rest.at, rest.len);
+    if (teller_is_ignored_sender(exim->teller, take_token(&cursor)))
+        get_message(exim, id, utc_s)->is_ignored = true;
+    return ST_OK;
+}
+
+static enum status on_completed(struct exim *exim, struct span id)
+{
+    struct slot *slot = slots_find(&exim->messages, key_of_id(exim, id));
+    enum status status;
+
+    if (slot == NULL)
+        return ST_OK;
+    status = settle(exim, (struct message *)(void *)slot);
+    slots_remove(&exim->messages, slot);
+    return status;
+}
+
+enum kind {
+    KIND_DELIVERY,
+    KIND_DANE_FAILURE,
+    KIND_CLEAR_RETRY,
+    KIND_HOST,
+    KIND_VERIFY_ERROR,
+    KIND_ARRIVAL,
+    KIND_COMPLETED,
+};
+
+static const struct {
+    const char *word;
+    enum kind kind;
+} KINDS[] = {
+    {"=> ", KIND_DELIVERY},
+    {"<= ", KIND_ARRIVAL},
+    {"Completed", KIND_COMPLETED},
+    {"-> ", KIND_DELIVERY},
+    {"** ", KIND_DELIVERY},
+    {"== ", KIND_DELIVERY},
+    {">> ", KIND_DELIVERY},
+    {"H=", KIND_HOST},
+    {"DANE attempt failed; TLS connection to ", KIND_DANE_FAILURE},
+    {"TLS session: ", KIND_CLEAR_RETRY},
+    {"[", KIND_VERIFY_ERROR},
+};
+
+static enum status on_line(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(KINDS); i++) {
+        struct span more;
+
+        if (!begins(rest, KINDS[i].word))
+            continue;
+        more = behind(rest, strlen(KINDS[i].word));
+        switch (KINDS[i].kind) {
+        case KIND_DELIVERY:
+            return on_delivery(exim, id, rest, utc_s);
+        case KIND_DANE_FAILURE:
+            return on_dane_failure(exim, id, more, utc_s);
+        case KIND_CLEAR_RETRY:
+            return on_clear_retry(exim, id, more, utc_s);
+        case KIND_HOST:
+            return on_host(exim, id, more, utc_s);
+        case KIND_VERIFY_ERROR:
+            return on_verify_error(exim, id, more, utc_s);
+        case KIND_ARRIVAL:
+            return on_arrival(exim, id, more, utc_s);
+        case KIND_COMPLETED:
+            return on_completed(exim, id);
+        }
+    }
+    return ST_OK;
+}
+
+/* ---- the reader ---- */
+
+/* Over "[PID] " and, behind syslog, over the long line's "[1/3] ". */
+static void skip_bracketed_numbers(struct cursor *cursor)
+{
+    while (cursor_peek(cursor) == '[') {
+        (void)take_bracketed(cursor);
+        cursor_expect(cursor, " ");
+    }
+}
+
+/* Step over a stamp, syslog's words, Exim's own stamp behind them and the process id.  False: not Exim's
+ * line. */
+static bool skip_to_message_id(struct cursor *cursor, struct span *stamp_out)
+{
+    struct span line = rest_of(cursor);
+    size_t stamp_len = stamp_length(line);
+    struct syslog_line syslog;
+
+    if (stamp_len == 0)
+        return false;
+    *stamp_out = (struct span){line.at, stamp_len};
+    cursor->at += stamp_len;
+    if (line.at[stamp_len - 1] == ' ' && syslog_split(rest_of(cursor), &syslog) &&
+        begins(syslog.tag, "exim")) {
+        cursor_init(cursor, syslog.message.at, syslog.message.len);
+        skip_bracketed_numbers(cursor);
+        stamp_len = stamp_length(rest_of(cursor));
+        if (stamp_len > 0)
+            *stamp_out = (struct span){cursor->at, stamp_len};
+        cursor->at += stamp_len;
+    }
+    skip_bracketed_numbers(cursor);
+    return !cursor->is_failed;
+}
+
+static enum status exim_feed(void *reader, struct span line, uint64_t offset)
+{
+    struct exim *exim = reader;
+    struct cursor cursor;
+    struct span stamp, id;
+    int64_t utc_s;
+    enum status status;
+
+    cursor_init(&cursor, line.at, line.len);
+    if (!skip_to_message_id(&cursor, &stamp))
+        return ST_OK;
+    id = take_message_id(&cursor);
+    if (id.len == 0 || !stamp_parse(&exim->teller->stamps, stamp, &utc_s))
+        return ST_OK;
+    exim->offset = offset;
+    exim->evict_status = ST_OK;
+    status = sweep(exim, utc_s);
+    if (status == ST_OK)
+        status = on_line(exim, id, rest_of(&cursor), utc_s);
+    return status == ST_OK ? exim->evict_status : status;
+}
+
+static enum status exim_flush(void *reader)
+{
+    struct exim *exim = reader;
+    enum status status = ST_OK;
+
+    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL && status == ST_OK;
+         slot = slots_oldest(&exim->messages)) {
+        status = settle(exim, (struct message *)(void *)slot);
+        slots_remove(&exim->messages, slot);
+    }
+    return status;
+}
+
+static uint64_t exim_replay_offset(const void *reader, uint64_t next_offset)
+{
+    const struct exim *exim = reader;
+    uint64_t offset = next_offset;
+
+    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL;
+         slot = slots_next(&exim->messages, slot)) {
+        const struct message *message = (const struct message *)(const void *)slot;
+
+        if (message->begin_offset < offset)
+            offset = message->begin_offset;
+    }
+    return offset;
+}
+
+static void exim_next_file(void *reader)
+{
+    struct exim *exim = reader;
+
+    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL;
+         slot = slots_next(&exim->messages, slot))
+        ((struct message *)(void *)slot)->begin_offset = 0;
+}
+
+static void *exim_new(struct teller *teller)
+{
+    struct exim *exim = calloc(1, sizeof *exim);
+
+    if (exim == NULL)
+        return NULL;
+    exim->teller = teller;
+    if (!slots_init(&exim->messages, sizeof(struct message), MTALOG_MESSAGES_MAX, settle_evicted, exim)) {
+        slots_done(&exim->messages);
+        free(exim);
+        return NULL;
+    }
+    return exim;
+}
+
+static void exim_free(void *reader)
+{
+    struct exim *exim = reader;
+
+    slots_done(&exim->messages);
+    free(exim);
+}
+
+const struct reader_methods exim_reader = {
+    .new_reader = exim_new,
+    .free_reader = exim_free,
+    .feed = exim_feed,
+    .flush = exim_flush,
+    .replay_offset = exim_replay_offset,
+    .next_file = exim_next_file,
+};

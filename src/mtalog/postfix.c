@@ -1,0 +1,1052 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Postfix's part of mail.log.  PREFIX is "STAMP HOST INSTANCE/smtp[PID]: " (also tlsproxy and qmgr); what
+ * matters is
+ *
+ *   CLASS " TLS connection established to " PEER ": " ..            a session that stands
+ *   [ "server " | "CA " ] "certificate verification failed for " PEER ": " REASON
+ *   "SSL_connect error to " PEER ": " TEXT                          a session that broke
+ *   "warning: TLS library problem: error:" ..                       OpenSSL's words for it
+ *   QUEUEID ": " TEXT                                               it is given up for another MX
+ *   QUEUEID ": to=<" ADDRESS ">" *( ", " NAME "=" VALUE ) ", status=" WORD " (" TEXT ")"
+ *   "warning: TLS policy lookup for " DOMAIN "/" HOST ": TLSA lookup error for " ..
+ *   "TLSRPT: status=" WORD ", domain=" DOMAIN ", receiving_mx=" HOST "[" IP "]" ..       Postfix >= 3.10
+ *   PEER = HOST "[" IP "]:" PORT
+ *
+ * One smtp process handles one delivery at a time, so its process id ties the lines.  Sessions without a
+ * recipient wait in their process's slot; the next "to=" of that process closes them all: their domain is its
+ * domain, and for the host it names, its TEXT decides whether the session failed after all.  A TEXT about TLS
+ * without any waiting session is a session of its own (no STARTTLS leaves no other line), once for each
+ * attempt.
+ *
+ * "TLSRPT:" lines know better: what they tell is told at once, and from a host that writes them nothing else
+ * is.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mtalog/reader.h"
+#include "mtalog/slots.h"
+
+#define SESSIONS_MAX     4
+#define SWEEP_BYTES      (1024 * 1024)
+#define SWEEP_S          60
+#define PLUGIN_S         3600 /* a plug-in's word about a domain holds so long */
+#define PLUGIN_DOMAINS   4096
+#define IGNORED_MESSAGES 4096
+#define PROXIED_MAX      256
+
+/* A session that has no recipient yet. */
+struct waiting {
+    struct kept_host host;
+    struct kept_ip ip;
+    bool is_verified;
+    bool awaits_words; /* OpenSSL's words come in the next line */
+    struct kept_verdict verdict;
+};
+
+/* What was said about a certificate before its session stood. */
+struct certificate_note {
+    struct kept_host host;
+    struct kept_ip ip;
+    struct kept_verdict verdict;
+};
+
+struct process {
+    struct slot slot;
+    uint64_t begin_offset;
+    int64_t last_s;
+    uint64_t attempt; /* of the last "to=" line */
+    uint8_t count;
+    bool has_note;
+    struct certificate_note note;
+    struct waiting waiting[SESSIONS_MAX];
+};
+
+/* The last word of a policy plug-in about a domain. */
+struct plugin_word {
+    struct slot slot;
+    int64_t last_s;
+    enum policy_type policy;
+};
+
+/* What tlsproxy said about a certificate; the session is told by smtp. */
+struct proxied {
+    struct slot slot;
+    int64_t last_s;
+    struct certificate_note note;
+};
+
+struct postfix {
+    struct teller *teller;
+    struct slots processes;
+    struct slots plugin_words; /* struct plugin_word */
+    struct slots ignored;      /* struct slot: mail from an ignored sender */
+    struct slots proxied;
+    uint64_t tlsrpt_hosts[MTALOG_MEMORY_WORDS]; /* hashes of hosts that write TLSRPT lines; 0: none */
+    uint64_t offset;
+    uint64_t swept_offset;
+    int64_t swept_s;
+};
+
+/* One line in hand. */
+struct line {
+    struct syslog_line syslog;
+    struct span stamp;
+    int64_t utc_s;
+};
+
+/* "to=" line. */
+struct recipient {
+    struct span queue_id;
+    struct span domain;
+    struct span host; /* of relay=; len 0: none */
+    struct span ip;
+    struct span delays;
+    struct span tls; /* Postfix >= 3.11: its security level */
+    struct span text;
+};
+
+static const struct span NOTHING = {"", 0};
+
+/* ---- small pieces of the grammar ---- */
+
+static bool begins(struct span span, const char *word)
+{
+    size_t len = strlen(word);
+
+    return span.len >= len && memcmp(span.at, word, len) == 0;
+}
+
+static struct span behind(struct span span, size_t len)
+{
+    return (struct span){span.at + len, span.len - len};
+}
+
+static struct span rest_of(const struct cursor *cursor)
+{
+    return (struct span){cursor->at, cursor->is_failed ? 0 : (size_t)(cursor->end - cursor->at)};
+}
+
+static struct span take_until(struct cursor *cursor, char byte)
+{
+    struct span rest = rest_of(cursor);
+    const char *found = memchr(rest.at, byte, rest.len);
+
+    if (found != NULL)
+        rest.len = (size_t)(found - rest.at);
+    if (!cursor->is_failed)
+        cursor->at += rest.len;
+    return rest;
+}
+
+/* HOST "[" IP "]" [ ":" PORT ] */
+static bool take_peer(struct cursor *cursor, struct span *host_out, struct span *ip_out)
+{
+    *host_out = take_until(cursor, '[');
+    cursor_expect(cursor, "[");
+    *ip_out = take_until(cursor, ']');
+    cursor_expect(cursor, "]");
+    if (cursor_skip_word(cursor, ":"))
+        (void)cursor_take_while(cursor, "0123456789");
+    return !cursor->is_failed && memchr(host_out->at, ' ', host_out->len) == NULL;
+}
+
+/* A queue id: letters and digits, then ": ".  len 0 if there is none. */
+static struct span take_queue_id(struct cursor *cursor)
+{
+    const char *begin = cursor->at, *at = begin;
+
+    while (at < cursor->end &&
+           ((*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z')))
+        at++;
+    if (at - begin < 6 || cursor->end - at < 2 || at[0] != ':' || at[1] != ' ')
+        return (struct span){begin, 0};
+    cursor->at = at + 2;
+    return (struct span){begin, (size_t)(at - begin)};
+}
+
+/* "<" ADDRESS ">": a local part in double quotes may hold anything. */
+static struct span take_angle(struct cursor *cursor)
+{
+    struct span address;
+    bool is_quoted = false;
+
+    cursor_expect(cursor, "<");
+    address = rest_of(cursor);
+    for (size_t i = 0; i < address.len; i++) {
+        if (address.at[i] == '\\' && is_quoted)
+            i++;
+        else if (address.at[i] == '"')
+            is_quoted = !is_quoted;
+        else if (address.at[i] == '>' && !is_quoted) {
+            cursor->at += i + 1;
+            address.len = i;
+            return address;
+        }
+    }
+    cursor_fail(cursor);
+    return NOTHING;
+}
+
+/* ", NAME=VALUE" up to ", status=WORD (TEXT)". */
+static bool take_attribute(struct cursor *cursor, struct recipient *out)
+{
+    struct span name, value;
+
+    cursor_expect(cursor, ", ");
+    name = take_until(cursor, '=');
+    cursor_expect(cursor, "=");
+    if (cursor_peek(cursor) == '<') {
+        (void)take_angle(cursor); /* orig_to */
+        return !cursor->is_failed;
+    }
+    value = take_until(cursor, span_is(name, "status") ? ' ' : ',');
+    if (span_is(name, "relay")) {
+        struct cursor relay;
+
+        cursor_init(&relay, value.at, value.len);
+        if (!take_peer(&relay, &out->host, &out->ip))
+            out->host.len = out->ip.len = 0;
+    } else if (span_is(name, "delays")) {
+        out->delays = value;
+    } else if (span_is(name, "tls")) {
+        out->tls = value;
+    } else if (span_is(name, "status")) {
+        cursor_expect(cursor, " (");
+        out->text = rest_of(cursor);
+        return false;
+    }
+    return !cursor->is_failed;
+}
+
+/* What follows "QUEUEID: ". */
+static bool parse_recipient(struct span rest, struct recipient *out)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    cursor_expect(&cursor, "to=");
+    out->domain = address_domain(take_angle(&cursor));
+    while (!cursor.is_failed && take_attribute(&cursor, out))
+        continue;
+    if (out->text.len > 0 && out->text.at[out->text.len - 1] == ')')
+        out->text.len--;
+    return !cursor.is_failed && out->text.at != NULL;
+}
+
+/* ---- slots ---- */
+
+static uint64_t key_of(const struct slots *slots, const struct line *line, struct span name)
+{
+    return slots_key(slots, line->syslog.host, line->syslog.tag, name);
+}
+
+static bool read_time(struct postfix *postfix, struct line *line)
+{
+    return stamp_parse(&postfix->teller->stamps, line->stamp, &line->utc_s);
+}
+
+static struct process *find_process(const struct postfix *postfix, const struct line *line)
+{
+    return (struct process *)(void *)slots_find(&postfix->processes,
+                                                key_of(&postfix->processes, line, line->syslog.pid));
+}
+
+static struct process *get_process(struct postfix *postfix, const struct line *line)
+{
+    struct process *process = (struct process *)(void *)slots_get(
+        &postfix->processes, key_of(&postfix->processes, line, line->syslog.pid));
+
+    if (process->count == 0 && !process->has_note)
+        process->begin_offset = postfix->offset;
+    process->last_s = line->utc_s;
+    return process;
+}
+
+static void count_evicted(void *context, struct slot *slot)
+{
+    struct postfix *postfix = context;
+
+    if (((struct process *)(void *)slot)->count > 0)
+        postfix->teller->counts.evicted++;
+}
+
+/* A session left open for so long will not get a recipient: its process ended, or mail was lost from the log.
+ */
+static void sweep(struct postfix *postfix, int64_t utc_s)
+{
+    struct slot *slot;
+
+    if (postfix->offset / SWEEP_BYTES == postfix->swept_offset && utc_s / SWEEP_S == postfix->swept_s)
+        return;
+    postfix->swept_offset = postfix->offset / SWEEP_BYTES;
+    postfix->swept_s = utc_s / SWEEP_S;
+    for (slot = slots_oldest(&postfix->processes); slot != NULL;) {
+        struct process *process = (struct process *)(void *)slot;
+
+        slot = slots_next(&postfix->processes, slot);
+        if (utc_s - process->last_s > MTALOG_OPEN_S)
+            slots_remove(&postfix->processes, &process->slot);
+    }
+}
+
+/* ---- hosts that write TLSRPT lines ---- */
+
+/* FNV-1a: it must be the same in the next process; the names are our own hosts'. */
+static uint64_t host_hash(struct span host)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+
+    for (size_t i = 0; i < host.len; i++)
+        hash = (hash ^ (unsigned char)host.at[i]) * UINT64_C(0x100000001b3);
+    return hash != 0 ? hash : 1;
+}
+
+static bool writes_tlsrpt(const struct postfix *postfix, struct span host)
+{
+    uint64_t hash = 0;
+
+    if (postfix->tlsrpt_hosts[0] == 0)
+        return false;
+    hash = host_hash(host);
+    for (size_t i = 0; i < MTALOG_MEMORY_WORDS; i++)
+        if (postfix->tlsrpt_hosts[i] == hash)
+            return true;
+    return false;
+}
+
+static void remember_tlsrpt(struct postfix *postfix, struct span host)
+{
+    if (writes_tlsrpt(postfix, host))
+        return;
+    memmove(postfix->tlsrpt_hosts + 1, postfix->tlsrpt_hosts,
+            sizeof postfix->tlsrpt_hosts - sizeof(uint64_t));
+    postfix->tlsrpt_hosts[0] = host_hash(host);
+}
+
+/* ---- telling ---- */
+
+static enum policy_type plugin_says(const struct postfix *postfix, struct span domain, int64_t utc_s)
+{
+    uint64_t key = slots_key(&postfix->plugin_words, domain, NOTHING, NOTHING);
+    const struct plugin_word *word =
+        (const struct plugin_word *)(const void *)slots_find(&postfix->plugin_words, key);
+
+    return word != NULL && utc_s - word->last_s <= PLUGIN_S ? word->policy : POLICY_NO_POLICY_FOUND;
+}
+
+/* Postfix >= 3.11 names the level: dane, dane-only, half-dane; "!" and "?" around it say how it went. */
+static bool is_dane_level(struct span tls)
+{
+    return memmem(tls.at, tls.len, "dane", 4) != NULL;
+}
+
+/*
+ * The policy that a session was held against.  What is not said is not invented: a handshake that breaks, or
+ * a certificate that nobody verified, would look the same without a policy.
+ */
+static enum policy_type policy_of(const struct postfix *postfix, struct span domain,
+                                  const struct waiting *session, struct span tls, int64_t utc_s)
+{
+    enum policy_type said = plugin_says(postfix, domain, utc_s);
+    const struct kept_verdict *verdict = &session->verdict;
+    bool was_mandatory = verdict->is_failed ? verdict->result_type != RESULT_VALIDATION_FAILURE ||
+                                                  said != POLICY_NO_POLICY_FOUND
+                                            : session->is_verified;
+
+    if (verdict->is_dane || is_dane_level(tls))
+        return POLICY_TLSA;
+    if (said == POLICY_NO_POLICY_FOUND)
+        said = postfix->teller->settings->mandatory_tls;
+    return was_mandatory ? said : POLICY_NO_POLICY_FOUND;
+}
+
+static enum status tell(struct postfix *postfix, const struct line *line, struct span domain, struct span tls,
+                        const struct waiting *waiting)
+{
+    struct session session = {.domain = domain,
+                              .mx = host_span(&waiting->host),
+                              .receiving_ip = ip_span(&waiting->ip),
+                              .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
+                              .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
+                              .utc_s = line->utc_s};
+
+    return teller_tell(postfix->teller, &session);
+}
+
+/* ---- sessions without a recipient ---- */
+
+static bool is_peer(const struct kept_host *host, const struct kept_ip *ip, struct span other_host,
+                    struct span other_ip)
+{
+    return span_equal(ip_span(ip), other_ip) && span_equal_folded(host_span(host), other_host);
+}
+
+/* A new waiting session; the oldest is given up when there are too many. */
+static struct waiting *add_waiting(struct postfix *postfix, struct process *process, struct span host,
+                                   struct span ip)
+{
+    struct waiting *waiting;
+
+    if (process->count == SESSIONS_MAX) {
+        memmove(process->waiting, process->waiting + 1, --process->count * sizeof process->waiting[0]);
+        postfix->teller->counts.ambiguous++;
+    }
+    waiting = &process->waiting[process->count++];
+    memset(waiting, 0, sizeof *waiting);
+    keep_host(&waiting->host, host);
+    keep_ip(&waiting->ip, ip);
+    return waiting;
+}
+
+static struct waiting *last_waiting(struct process *process)
+{
+    return process != NULL && process->count > 0 ? &process->waiting[process->count - 1] : NULL;
+}
+
+static uint64_t proxied_key(const struct postfix *postfix, const struct line *line, struct span ip)
+{
+    return slots_key(&postfix->proxied, line->syslog.host, ip, NOTHING);
+}
+
+/* "certificate verification failed for PEER: REASON"; smtp's own, or tlsproxy's on its behalf. */
+static void on_certificate(struct postfix *postfix, struct line *line, struct span rest, bool is_proxy)
+{
+    struct certificate_note *note;
+    struct tls_reason reason;
+    struct cursor cursor;
+    struct span host, ip;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": ") || !read_time(postfix, line))
+        return;
+    if (is_proxy) {
+        struct proxied *proxied =
+            (struct proxied *)(void *)slots_get(&postfix->proxied, proxied_key(postfix, line, ip));
+
+        proxied->last_s = line->utc_s;
+        note = &proxied->note;
+    } else {
+        struct process *process = get_process(postfix, line);
+
+        if (process->has_note && is_peer(&process->note.host, &process->note.ip, host, ip))
+            return; /* the first words are about the certificate itself */
+        process->has_note = true;
+        note = &process->note;
+    }
+    keep_host(&note->host, host);
+    keep_ip(&note->ip, ip);
+    tls_reason_of_certificate(rest_of(&cursor), &reason);
+    keep_verdict(&note->verdict, &reason);
+}
+
+/* "CLASS TLS connection established to PEER: .." */
+static void on_established(struct postfix *postfix, struct line *line, struct span rest, bool is_verified)
+{
+    struct cursor cursor;
+    struct span host, ip;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": ") || !read_time(postfix, line))
+        return;
+    add_waiting(postfix, get_process(postfix, line), host, ip)->is_verified = is_verified;
+}
+
+/* "SSL_connect error: WORDS" */
+static void keep_handshake_reason(struct kept_reason *kept, struct span words)
+{
+    char text[SESSION_REASON_MAX];
+    int len = snprintf(text, sizeof text, "SSL_connect error: %.*s", (int)words.len, words.at);
+
+    keep_reason(kept, (struct span){text, len < (int)sizeof text ? (size_t)len : sizeof text - 1});
+}
+
+/* "SSL_connect error to PEER: TEXT" */
+static void on_handshake_error(struct postfix *postfix, struct line *line, struct span rest)
+{
+    struct tls_reason reason = {.result_type = RESULT_VALIDATION_FAILURE, .reason = NOTHING};
+    struct waiting *waiting;
+    struct cursor cursor;
+    struct span host, ip;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
+        return;
+    waiting = add_waiting(postfix, get_process(postfix, line), host, ip);
+    keep_verdict(&waiting->verdict, &reason);
+    waiting->awaits_words = span_is(rest_of(&cursor), "-1");
+    keep_handshake_reason(&waiting->verdict.reason, waiting->awaits_words ? NOTHING : rest_of(&cursor));
+}
+
+/* "warning: TLS library problem: error:.." right behind "SSL_connect error to .. -1" */
+static void on_library_words(struct postfix *postfix, const struct line *line, struct span rest)
+{
+    struct waiting *waiting = last_waiting(find_process(postfix, line));
+
+    if (waiting == NULL || !waiting->awaits_words)
+        return;
+    waiting->awaits_words = false;
+    keep_handshake_reason(&waiting->verdict.reason, tls_reason_openssl_words(rest));
+}
+
+/* ---- the end of an attempt ---- */
+
+/* The certificate's fault, as smtp or tlsproxy told it before; NULL if neither did. */
+static const struct certificate_note *find_note(const struct postfix *postfix, const struct line *line,
+                                                const struct process *process, struct span host,
+                                                struct span ip)
+{
+    const struct proxied *proxied =
+        (const struct proxied *)(const void *)slots_find(&postfix->proxied, proxied_key(postfix, line, ip));
+
+    if (process != NULL && process->has_note && is_peer(&process->note.host, &process->note.ip, host, ip))
+        return &process->note;
+    if (proxied != NULL && is_peer(&proxied->note.host, &proxied->note.ip, host, ip) &&
+        line->utc_s - proxied->last_s <= SWEEP_S)
+        return &proxied->note;
+    return NULL;
+}
+
+static void use_note(struct postfix *postfix, const struct line *line, const struct process *process,
+                     struct waiting *waiting)
+{
+    const struct certificate_note *note =
+        find_note(postfix, line, process, host_span(&waiting->host), ip_span(&waiting->ip));
+
+    if (note != NULL)
+        waiting->verdict = note->verdict;
+}
+
+/* TEXT says that TLS failed: so did the last session with that host; without one, it is a session of its own.
+ */
+static void apply_failure(struct postfix *postfix, const struct line *line, struct process *process,
+                          struct span host, struct span ip, const struct tls_reason *reason,
+                          bool needs_certificate)
+{
+    struct waiting *waiting = last_waiting(process);
+
+    if (waiting == NULL || (host.len > 0 && !is_peer(&waiting->host, &waiting->ip, host, ip)))
+        waiting = add_waiting(postfix, process, host, ip);
+    if (waiting->verdict.is_failed)
+        return; /* the library's own words are better */
+    keep_verdict(&waiting->verdict, reason);
+    if (needs_certificate)
+        use_note(postfix, line, process, waiting);
+}
+
+/*
+ * Recipients of one attempt have the first three of delays=a/b/c/d in common (d is measured for each).  True
+ * if this process told this attempt already.
+ */
+static bool was_told(const struct postfix *postfix, struct process *process,
+                     const struct recipient *recipient)
+{
+    struct span delays = recipient->delays;
+    uint64_t attempt;
+
+    while (delays.len > 0 && delays.at[delays.len - 1] != '/')
+        delays.len--;
+    attempt = slots_key(&postfix->processes, recipient->queue_id, recipient->ip, delays);
+    if (process->attempt == attempt)
+        return true;
+    process->attempt = attempt;
+    return false;
+}
+
+static enum status tell_waiting(struct postfix *postfix, const struct line *line, struct process *process,
+                                const struct recipient *recipient)
+{
+    enum status status = ST_OK;
+
+    for (size_t i = 0; i < process->count && status == ST_OK; i++) {
+        const struct waiting *waiting = &process->waiting[i];
+        bool is_last = is_peer(&waiting->host, &waiting->ip, recipient->host, recipient->ip);
+
+        status = tell(postfix, line, recipient->domain, is_last ? recipient->tls : NOTHING, waiting);
+    }
+    process->count = 0;
+    process->has_note = false;
+    return status;
+}
+
+static bool is_ignored(const struct postfix *postfix, const struct line *line, struct span queue_id)
+{
+    return postfix->ignored.used > 0 &&
+           slots_find(&postfix->ignored,
+                      slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING)) != NULL;
+}
+
+static enum status on_recipient(struct postfix *postfix, struct line *line, struct span queue_id,
+                                struct span rest)
+{
+    struct recipient recipient = {.queue_id = queue_id};
+    struct process *process = find_process(postfix, line);
+    struct tls_reason reason;
+    bool needs_certificate;
+    bool is_failure;
+
+    if (!parse_recipient(rest, &recipient))
+        return ST_OK;
+    is_failure = tls_reason_of_postfix(recipient.text, &needs_certificate, &reason) && recipient.host.len > 0;
+    if ((process == NULL && !is_failure) || !read_time(postfix, line))
+        return ST_OK;
+    process = get_process(postfix, line);
+    if (writes_tlsrpt(postfix, line->syslog.host) || is_ignored(postfix, line, queue_id)) {
+        process->count = 0;
+        process->has_note = false;
+        return ST_OK;
+    }
+    if (process->count > 0)
+        process->attempt = 0;
+    if (was_told(postfix, process, &recipient))
+        return ST_OK;
+    if (is_failure)
+        apply_failure(postfix, line, process, recipient.host, recipient.ip, &reason, needs_certificate);
+    return tell_waiting(postfix, line, process, &recipient);
+}
+
+/* "QUEUEID: TEXT": the session in hand failed, another MX follows. */
+static void on_give_up(struct postfix *postfix, struct line *line, struct span text)
+{
+    struct process *process = find_process(postfix, line);
+    struct tls_reason reason;
+    bool needs_certificate;
+
+    if (!tls_reason_of_postfix(text, &needs_certificate, &reason) || !read_time(postfix, line))
+        return;
+    if (process == NULL)
+        process = get_process(postfix, line);
+    apply_failure(postfix, line, process, NOTHING, NOTHING, &reason, needs_certificate);
+}
+
+/* "DOMAIN/HOST: TLSA lookup error for HOST:PORT": DANE, but DNS gave nothing that could be believed. */
+static enum status on_policy_lookup(struct postfix *postfix, struct line *line, struct span rest)
+{
+    struct waiting waiting = {
+        .verdict = {.result_type = RESULT_DNSSEC_INVALID, .is_failed = true, .is_dane = true}};
+    struct cursor cursor;
+    struct span domain, host;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    domain = take_until(&cursor, '/');
+    cursor_expect(&cursor, "/");
+    host = take_until(&cursor, ':');
+    cursor_expect(&cursor, ": TLSA lookup error for ");
+    if (cursor.is_failed || writes_tlsrpt(postfix, line->syslog.host) || !read_time(postfix, line))
+        return ST_OK;
+    keep_host(&waiting.host, host);
+    return tell(postfix, line, domain, NOTHING, &waiting);
+}
+
+/* ---- Postfix's own TLSRPT lines ---- */
+
+/* "failure_type=under_scored[, failure_reason=TEXT]" */
+static bool parse_tlsrpt_failure(struct cursor *cursor, struct kept_verdict *verdict)
+{
+    char name[64];
+    struct span type;
+    struct tls_reason reason = {0};
+
+    cursor_expect(cursor, ", failure_type=");
+    type = take_until(cursor, ',');
+    if (cursor->is_failed || type.len >= sizeof name)
+        return false;
+    for (size_t i = 0; i < type.len; i++)
+        name[i] = type.at[i] == '_' ? '-' : type.at[i];
+    name[type.len] = '\0';
+    if (cursor_skip_word(cursor, ", failure_reason="))
+        reason.reason = rest_of(cursor);
+    if (!result_type_from_name(name, &reason.result_type)) {
+        reason.result_type = RESULT_VALIDATION_FAILURE;
+        reason.reason = reason.reason.len > 0 ? reason.reason : type;
+    }
+    if (reason.reason.at == NULL)
+        reason.reason = NOTHING;
+    keep_verdict(verdict, &reason);
+    return true;
+}
+
+/* The session that the line is about does not wait for a recipient any more. */
+static void forget_waiting(struct postfix *postfix, const struct line *line, struct waiting *session)
+{
+    struct process *process = find_process(postfix, line);
+    struct waiting *waiting = last_waiting(process);
+    struct span host = host_span(&session->host), ip = ip_span(&session->ip);
+    const struct certificate_note *note = find_note(postfix, line, process, host, ip);
+
+    session->verdict.is_dane = session->verdict.is_failed && note != NULL && note->verdict.is_dane;
+    if (waiting != NULL && is_peer(&waiting->host, &waiting->ip, host, ip)) {
+        session->is_verified = waiting->is_verified;
+        process->count--;
+    }
+    if (process != NULL && note == &process->note)
+        process->has_note = false;
+}
+
+static bool is_sts_only(enum result_type type)
+{
+    return type == RESULT_STS_POLICY_FETCH_ERROR || type == RESULT_STS_POLICY_INVALID ||
+           type == RESULT_STS_WEBPKI_INVALID;
+}
+
+static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct span rest)
+{
+    struct waiting waiting = {0};
+    struct span word, domain, host, ip;
+    struct cursor cursor;
+    struct session session;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    word = take_until(&cursor, ',');
+    cursor_expect(&cursor, ", domain=");
+    domain = take_until(&cursor, ',');
+    cursor_expect(&cursor, ", receiving_mx=");
+    if (!take_peer(&cursor, &host, &ip) || (!span_is(word, "success") && !span_is(word, "failure")))
+        return ST_OK;
+    if (span_is(word, "failure") && !parse_tlsrpt_failure(&cursor, &waiting.verdict))
+        return ST_OK;
+    if (!read_time(postfix, line))
+        return ST_OK;
+    keep_host(&waiting.host, host);
+    keep_ip(&waiting.ip, ip);
+    remember_tlsrpt(postfix, line->syslog.host);
+    forget_waiting(postfix, line, &waiting);
+    session = (struct session){.domain = domain,
+                               .mx = host_span(&waiting.host),
+                               .receiving_ip = ip_span(&waiting.ip),
+                               .policy = policy_of(postfix, domain, &waiting, NOTHING, line->utc_s),
+                               .verdict = waiting.verdict.is_failed ? &waiting.verdict : NULL,
+                               .utc_s = line->utc_s};
+    if (waiting.verdict.is_failed && is_sts_only(waiting.verdict.result_type))
+        session.policy = POLICY_STS;
+    return teller_tell(postfix->teller, &session);
+}
+
+/* ---- policy plug-ins ---- */
+
+/* Over the first `word` in text and what stands before it; false if it is not there. */
+static bool skip_past(struct span *text, const char *word)
+{
+    const char *found = memmem(text->at, text->len, word, strlen(word));
+
+    if (found == NULL)
+        return false;
+    *text = behind(*text, (size_t)(found - text->at) + strlen(word));
+    return true;
+}
+
+static struct span word_of(struct span text)
+{
+    size_t len = 0;
+
+    while (len < text.len && strchr(" \"\\,(", text.at[len]) == NULL)
+        len++;
+    return (struct span){text.at, len};
+}
+
+/*
+ * postfix-tlspol answers each look-up of Postfix with one of
+ *   Evaluated policy for "DOMAIN": POLICY ..          No policy found for "DOMAIN" ..
+ *   .. msg="Evaluated policy" .. domain=DOMAIN policy=POLICY ..      .. msg="No policy found" ..
+ * domain=DOMAIN ..
+ *   .. "msg":"Evaluated policy",.. "domain":"DOMAIN","policy":"POLICY" ..
+ */
+static bool parse_plugin(struct span text, struct span *domain_out, struct span *policy_out)
+{
+    bool is_found = skip_past(&text, "Evaluated policy");
+    bool is_named;
+
+    if (!is_found && !skip_past(&text, "No policy found"))
+        return false;
+    is_named = begins(text, " for \"");
+    if (is_named)
+        text = behind(text, strlen(" for \""));
+    else if (!skip_past(&text, " domain=") && !skip_past(&text, "\"domain\":\""))
+        return false;
+    *domain_out = word_of(text);
+    *policy_out = NOTHING;
+    if (!is_found)
+        return true;
+    text = behind(text, domain_out->len);
+    if (is_named ? !skip_past(&text, "\": ")
+                 : !skip_past(&text, " policy=") && !skip_past(&text, "\"policy\":\""))
+        return false;
+    *policy_out = word_of(text);
+    return true;
+}
+
+static void on_plugin(struct postfix *postfix, struct line *line)
+{
+    struct plugin_word *word;
+    struct span domain, policy;
+
+    if (!parse_plugin(line->syslog.message, &domain, &policy) || !read_time(postfix, line))
+        return;
+    word = (struct plugin_word *)(void *)slots_get(
+        &postfix->plugin_words, slots_key(&postfix->plugin_words, domain, NOTHING, NOTHING));
+    word->last_s = line->utc_s;
+    word->policy = span_is(policy, "secure") ? POLICY_STS
+                   : begins(policy, "dane")  ? POLICY_TLSA
+                                             : POLICY_NO_POLICY_FOUND;
+}
+
+/* ---- lines by program ---- */
+
+/* "QUEUEID: from=<SENDER>, .."; written each time the message becomes active. */
+static void on_qmgr(struct postfix *postfix, const struct line *line)
+{
+    struct cursor cursor;
+    struct span queue_id;
+
+    if (postfix->teller->settings->ignored_sender_count == 0)
+        return;
+    cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
+    queue_id = take_queue_id(&cursor);
+    if (queue_id.len > 0 && cursor_skip_word(&cursor, "from=") &&
+        teller_is_ignored_sender(postfix->teller, take_angle(&cursor)))
+        (void)slots_get(&postfix->ignored,
+                        slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING));
+}
+
+static const char *const CLASSES[] = {"Trusted", "Untrusted", "Verified", "Anonymous"};
+
+/* The text behind "CLASS TLS connection established to "; false: another line. */
+static bool parse_established(struct span message, struct span *rest_out, bool *is_verified_out)
+{
+    static const char WORDS[] = " TLS connection established to ";
+
+    for (size_t i = 0; i < ARRAY_COUNT(CLASSES); i++) {
+        if (!begins(message, CLASSES[i]))
+            continue;
+        *rest_out = behind(message, strlen(CLASSES[i]));
+        if (!begins(*rest_out, WORDS))
+            return false;
+        *rest_out = behind(*rest_out, sizeof WORDS - 1);
+        *is_verified_out = strcmp(CLASSES[i], "Verified") == 0;
+        return true;
+    }
+    return false;
+}
+
+enum kind {
+    KIND_TLSRPT,
+    KIND_HANDSHAKE_ERROR,
+    KIND_CERTIFICATE,
+    KIND_LIBRARY_WORDS,
+    KIND_POLICY_LOOKUP,
+    KIND_OTHER,
+};
+
+static const struct {
+    const char *words;
+    enum kind kind;
+} KINDS[] = {
+    {"TLSRPT: status=", KIND_TLSRPT},
+    {"SSL_connect error to ", KIND_HANDSHAKE_ERROR},
+    {"server certificate verification failed for ", KIND_CERTIFICATE},
+    {"certificate verification failed for ", KIND_CERTIFICATE},
+    {"CA certificate verification failed for ", KIND_CERTIFICATE},
+    {"warning: TLS library problem: ", KIND_LIBRARY_WORDS},
+    {"warning: TLS policy lookup for ", KIND_POLICY_LOOKUP},
+};
+
+static enum kind kind_of(struct span message, struct span *rest_out)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(KINDS); i++)
+        if (begins(message, KINDS[i].words)) {
+            *rest_out = behind(message, strlen(KINDS[i].words));
+            return KINDS[i].kind;
+        }
+    return KIND_OTHER;
+}
+
+/* A line that begins with a queue id. */
+static enum status on_queue_line(struct postfix *postfix, struct line *line)
+{
+    struct cursor cursor;
+    struct span queue_id;
+
+    cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
+    queue_id = take_queue_id(&cursor);
+    if (queue_id.len == 0)
+        return ST_OK;
+    if (begins(rest_of(&cursor), "to=<"))
+        return on_recipient(postfix, line, queue_id, rest_of(&cursor));
+    on_give_up(postfix, line, rest_of(&cursor));
+    return ST_OK;
+}
+
+static enum status on_smtp(struct postfix *postfix, struct line *line)
+{
+    struct span rest;
+    bool is_verified;
+
+    if (parse_established(line->syslog.message, &rest, &is_verified)) {
+        on_established(postfix, line, rest, is_verified);
+        return ST_OK;
+    }
+    switch (kind_of(line->syslog.message, &rest)) {
+    case KIND_TLSRPT:
+        return on_tlsrpt(postfix, line, rest);
+    case KIND_POLICY_LOOKUP:
+        return on_policy_lookup(postfix, line, rest);
+    case KIND_HANDSHAKE_ERROR:
+        on_handshake_error(postfix, line, rest);
+        return ST_OK;
+    case KIND_CERTIFICATE:
+        on_certificate(postfix, line, rest, false);
+        return ST_OK;
+    case KIND_LIBRARY_WORDS:
+        on_library_words(postfix, line, rest);
+        return ST_OK;
+    case KIND_OTHER:
+        break;
+    }
+    return on_queue_line(postfix, line);
+}
+
+static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
+{
+    struct span rest;
+    enum kind kind = kind_of(line->syslog.message, &rest);
+
+    if (kind == KIND_TLSRPT)
+        return on_tlsrpt(postfix, line, rest);
+    if (kind == KIND_CERTIFICATE)
+        on_certificate(postfix, line, rest, true);
+    return ST_OK;
+}
+
+/* The program's name behind the last '/': "postfix/smtp", "postfix-out/relay/smtp". */
+static struct span program_of(struct span tag)
+{
+    size_t at = tag.len;
+
+    while (at > 0 && tag.at[at - 1] != '/')
+        at--;
+    return at > 0 ? behind(tag, at) : NOTHING;
+}
+
+static enum status postfix_feed(void *reader, struct span text, uint64_t offset)
+{
+    struct postfix *postfix = reader;
+    size_t stamp_len = stamp_length(text);
+    struct line line = {.stamp = {text.at, stamp_len}};
+    struct span program;
+
+    if (stamp_len == 0 || !syslog_split(behind(text, stamp_len), &line.syslog))
+        return ST_OK;
+    postfix->offset = offset;
+    program = program_of(line.syslog.tag);
+    if (span_is(program, "smtp")) {
+        if (!read_time(postfix, &line))
+            return ST_OK;
+        sweep(postfix, line.utc_s);
+        return on_smtp(postfix, &line);
+    }
+    if (span_is(program, "tlsproxy"))
+        return on_tlsproxy(postfix, &line);
+    if (span_is(program, "qmgr"))
+        on_qmgr(postfix, &line);
+    else if (span_is(line.syslog.tag, "postfix-tlspol"))
+        on_plugin(postfix, &line);
+    return ST_OK;
+}
+
+/* ---- the reader ---- */
+
+/* Without its recipient nobody knows whose session it was. */
+static enum status postfix_flush(void *reader)
+{
+    struct postfix *postfix = reader;
+
+    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
+         slot = slots_oldest(&postfix->processes))
+        slots_remove(&postfix->processes, slot);
+    return ST_OK;
+}
+
+static bool is_open(const struct process *process)
+{
+    return process->count > 0 || process->has_note;
+}
+
+static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
+{
+    const struct postfix *postfix = reader;
+    uint64_t offset = next_offset;
+
+    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
+         slot = slots_next(&postfix->processes, slot)) {
+        const struct process *process = (const struct process *)(const void *)slot;
+
+        if (is_open(process) && process->begin_offset < offset)
+            offset = process->begin_offset;
+    }
+    return offset;
+}
+
+static void postfix_next_file(void *reader)
+{
+    struct postfix *postfix = reader;
+
+    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
+         slot = slots_next(&postfix->processes, slot))
+        ((struct process *)(void *)slot)->begin_offset = 0;
+}
+
+static void postfix_get_memory(const void *reader, uint64_t words_out[MTALOG_MEMORY_WORDS])
+{
+    const struct postfix *postfix = reader;
+
+    memcpy(words_out, postfix->tlsrpt_hosts, sizeof postfix->tlsrpt_hosts);
+}
+
+static void postfix_set_memory(void *reader, const uint64_t words[MTALOG_MEMORY_WORDS])
+{
+    struct postfix *postfix = reader;
+
+    memcpy(postfix->tlsrpt_hosts, words, sizeof postfix->tlsrpt_hosts);
+}
+
+static void postfix_free(void *reader)
+{
+    struct postfix *postfix = reader;
+
+    slots_done(&postfix->processes);
+    slots_done(&postfix->plugin_words);
+    slots_done(&postfix->ignored);
+    slots_done(&postfix->proxied);
+    free(postfix);
+}
+
+static void *postfix_new(struct teller *teller)
+{
+    struct postfix *postfix = calloc(1, sizeof *postfix);
+
+    if (postfix == NULL)
+        return NULL;
+    postfix->teller = teller;
+    if (!slots_init(&postfix->processes, sizeof(struct process), MTALOG_PROCESSES_MAX, count_evicted,
+                    postfix) ||
+        !slots_init(&postfix->plugin_words, sizeof(struct plugin_word), PLUGIN_DOMAINS, NULL, NULL) ||
+        !slots_init(&postfix->ignored, sizeof(struct slot), IGNORED_MESSAGES, NULL, NULL) ||
+        !slots_init(&postfix->proxied, sizeof(struct proxied), PROXIED_MAX, NULL, NULL)) {
+        postfix_free(postfix);
+        return NULL;
+    }
+    return postfix;
+}
+
+const struct reader_methods postfix_reader = {
+    .new_reader = postfix_new,
+    .free_reader = postfix_free,
+    .feed = postfix_feed,
+    .flush = postfix_flush,
+    .replay_offset = postfix_replay_offset,
+    .next_file = postfix_next_file,
+    .get_memory = postfix_get_memory,
+    .set_memory = postfix_set_memory,
+};

@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What Exim 4.96 (its events and its log) and Postfix (the log of 3.7, and the TLSRPT lines of 3.10) say
+ * about 77 situations, beside the datagrams that Postfix 3.10 sent in the same ones.
+ * tests/data/mta/comparison.tsv has one row for each file: "equal", or "different" with the reason why.  The
+ * test works out each outcome, compares it with the row's, and checks the verdict against
+ * expected-postfix-3.10.tsv; a file without a row fails.
+ *
+ * Compared are domain, policy type, policy domain, result type and number of sessions.  The texts of failure
+ * reasons are each library's own and stand in the rows for the reader.
+ *
+ * TLSRPT_GEN_SHOW_OUTCOMES=1 prints the rows instead (without verdicts).
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/strbuf.h"
+#include "datagram/exim_line.h"
+#include "mtalog/mtalog.h"
+
+#define DATA        "tests/data/mta/"
+#define NOW_S       1795290000 /* 2026-11-21T23:00:00Z, the evening of the recordings */
+#define ROWS_MAX    16
+#define FILES_MAX   400
+#define SITUATIONS  77
+#define OUTCOME_MAX 1024
+
+static const struct {
+    const char *folder, *suffix;
+    bool is_events;
+    enum mtalog_mta mta;
+} SOURCES[] = {
+    {"exim-4.96", ".events", true, MTALOG_EXIM},
+    {"exim-4.96", ".log", false, MTALOG_EXIM},
+    {"postfix-3.7", ".log", false, MTALOG_POSTFIX},
+    {"postfix-3.10", ".log", false, MTALOG_POSTFIX},
+};
+
+/* Outcomes of one scenario: text of each, and how often. */
+struct outcomes {
+    char text[ROWS_MAX][OUTCOME_MAX];     /* for the reader: with the reason */
+    char compared[ROWS_MAX][OUTCOME_MAX]; /* without it */
+    unsigned count[ROWS_MAX];
+    size_t rows;
+};
+
+static void add_row(struct outcomes *outcomes, const char *compared, const char *text, unsigned count)
+{
+    for (size_t i = 0; i < outcomes->rows; i++)
+        if (strcmp(outcomes->text[i], text) == 0) {
+            outcomes->count[i] += count;
+            return;
+        }
+    assert_true(outcomes->rows < ROWS_MAX);
+    (void)snprintf(outcomes->text[outcomes->rows], OUTCOME_MAX, "%s", text);
+    (void)snprintf(outcomes->compared[outcomes->rows], OUTCOME_MAX, "%s", compared);
+    outcomes->count[outcomes->rows++] = count;
+}
+
+static enum status add_event(void *context, const struct event *event, int64_t utc_s)
+{
+    const struct event_policy *policy = &event->policies[0];
+    char compared[OUTCOME_MAX], text[2 * OUTCOME_MAX];
+    const char *result = "success", *reason = NULL;
+
+    (void)utc_s;
+    assert_int_equal(event->policy_count, 1);
+    if (policy->is_failed) {
+        assert_int_equal(policy->detail_count, 1);
+        result = result_type_name(policy->details[0].result_type);
+        reason = policy->details[0].failure_reason_code;
+    }
+    (void)snprintf(compared, sizeof compared, "%s %s %s %s", event->domain,
+                   policy_type_name(policy->policy.type), policy->policy.domain, result);
+    if (reason != NULL)
+        (void)snprintf(text, sizeof text, "%s (%s)", compared, reason);
+    else
+        (void)snprintf(text, sizeof text, "%s", compared);
+    add_row(context, compared, text, 1);
+    return ST_OK;
+}
+
+static int compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* "DOMAIN TYPE POLICY-DOMAIN RESULT xN; .." in order of text, or "nothing". */
+static void join(const struct outcomes *outcomes, bool with_reason, char *out, size_t size)
+{
+    static char lines[ROWS_MAX][OUTCOME_MAX + 16];
+    const char *sorted[ROWS_MAX];
+
+    for (size_t i = 0; i < outcomes->rows; i++) {
+        (void)snprintf(lines[i], sizeof lines[i], "%s x%u",
+                       with_reason ? outcomes->text[i] : outcomes->compared[i], outcomes->count[i]);
+        sorted[i] = lines[i];
+    }
+    qsort(sorted, outcomes->rows, sizeof sorted[0], compare_texts);
+    (void)snprintf(out, size, "%s", outcomes->rows == 0 ? "nothing" : "");
+    for (size_t i = 0; i < outcomes->rows; i++)
+        (void)snprintf(out + strlen(out), size - strlen(out), "%s%s", i > 0 ? "; " : "", sorted[i]);
+}
+
+/* ---- reading the recordings ---- */
+
+static void read_whole(const char *path, struct strbuf *out)
+{
+    struct err err;
+
+    strbuf_init(out, 1024 * 1024);
+    if (file_read(path, out, &err) != ST_OK)
+        fail_msg("%s", err.text);
+}
+
+/* The next line of *at; false at the end. */
+static bool next_line(char **at, char **line_out)
+{
+    char *end = strchr(*at, '\n');
+
+    if (**at == '\0')
+        return false;
+    *line_out = *at;
+    if (end != NULL)
+        *end = '\0';
+    *at = end != NULL ? end + 1 : *at + strlen(*at);
+    return true;
+}
+
+static void read_events(char *at, struct outcomes *outcomes)
+{
+    struct arena arena;
+    struct event event;
+    struct err err;
+    char *line;
+
+    arena_init(&arena, EXIM_LINE_ARENA_BYTES);
+    while (next_line(&at, &line)) {
+        enum status status = exim_line_decode(line, strlen(line), NOW_S, &arena, &event, &err);
+
+        assert_true(exim_line_is_one(line, strlen(line)));
+        if (status == ST_OK)
+            assert_int_equal(add_event(outcomes, &event, NOW_S), ST_OK);
+        else
+            assert_int_equal(status, ST_NOT_FOUND);
+        arena_reset(&arena);
+    }
+    arena_done(&arena);
+}
+
+static void read_log(char *at, enum mtalog_mta mta, struct outcomes *outcomes)
+{
+    struct mtalog_settings settings = {
+        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_event = add_event, .context = outcomes};
+    const char *begin = at;
+    struct mtalog *log;
+    struct err err;
+    char *line;
+
+    assert_int_equal(mtalog_new(&settings, &log, &err), ST_OK);
+    mtalog_set_now(log, NOW_S);
+    while (next_line(&at, &line)) {
+        struct span span = {line, strlen(line)};
+
+        assert_int_equal(mtalog_feed(log, span, (uint64_t)(line - begin), &err), ST_OK);
+    }
+    assert_int_equal(mtalog_flush(log, &err), ST_OK);
+    mtalog_free(&log);
+}
+
+static void read_recording(size_t source, const char *scenario, struct outcomes *outcomes)
+{
+    struct strbuf bytes;
+    char path[512];
+
+    *outcomes = (struct outcomes){.rows = 0};
+    (void)snprintf(path, sizeof path, DATA "%s/%s%s", SOURCES[source].folder, scenario,
+                   SOURCES[source].suffix);
+    read_whole(path, &bytes);
+    if (bytes.len > 0 && SOURCES[source].is_events)
+        read_events(bytes.data, outcomes);
+    else if (bytes.len > 0)
+        read_log(bytes.data, SOURCES[source].mta, outcomes);
+    strbuf_done(&bytes);
+}
+
+/* ---- what Postfix 3.10 sent ---- */
+
+static void fold(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+}
+
+/* scenario domain policy-type policy-domain result reason success failure */
+static void read_expected(const char *scenario, struct outcomes *outcomes)
+{
+    struct strbuf bytes;
+    char *at, *line;
+
+    *outcomes = (struct outcomes){.rows = 0};
+    read_whole(DATA "expected-postfix-3.10.tsv", &bytes);
+    for (at = bytes.data; next_line(&at, &line);) {
+        char name[64], domain[256], type[32], policy_domain[256], result[64], reason[256];
+        char compared[OUTCOME_MAX];
+        unsigned success, failure;
+
+        if (sscanf(line, "%63s %255s %31s %255s %63s %255s %u %u", name, domain, type, policy_domain, result,
+                   reason, &success, &failure) != 8 ||
+            strcmp(name, scenario) != 0 || strcmp(result, "nothing-sent") == 0)
+            continue;
+        fold(domain);
+        fold(policy_domain);
+        (void)snprintf(compared, sizeof compared, "%s %s %s %s", domain, type, policy_domain, result);
+        add_row(outcomes, compared, compared, success + failure);
+    }
+    strbuf_done(&bytes);
+}
+
+/* ---- the table ---- */
+
+struct row {
+    char *file, *verdict, *outcome, *because;
+    bool is_used;
+};
+
+static struct strbuf table_bytes;
+static struct row table[FILES_MAX];
+static size_t table_rows;
+
+static char *next_field(char **at)
+{
+    char *field = *at, *tab = strchr(field, '\t');
+
+    if (tab != NULL)
+        *tab = '\0';
+    *at = tab != NULL ? tab + 1 : field + strlen(field);
+    return field;
+}
+
+static void read_table(void)
+{
+    char *at, *line;
+
+    read_whole(DATA "comparison.tsv", &table_bytes);
+    for (at = table_bytes.data; next_line(&at, &line);) {
+        if (line[0] == '#')
+            continue;
+        assert_true(table_rows < FILES_MAX);
+        table[table_rows].file = next_field(&line);
+        table[table_rows].verdict = next_field(&line);
+        table[table_rows].outcome = next_field(&line);
+        table[table_rows++].because = next_field(&line);
+    }
+}
+
+static struct row *find_row(const char *file)
+{
+    for (size_t i = 0; i < table_rows; i++)
+        if (strcmp(table[i].file, file) == 0)
+            return &table[i];
+    return NULL;
+}
+
+static void check_scenario(size_t source, const char *scenario)
+{
+    static struct outcomes got, wanted;
+    char file[512], outcome[OUTCOME_MAX * 2], compared[OUTCOME_MAX * 2], postfix[OUTCOME_MAX * 2];
+    bool is_equal;
+    struct row *row;
+
+    read_recording(source, scenario, &got);
+    read_expected(scenario, &wanted);
+    join(&got, true, outcome, sizeof outcome);
+    join(&got, false, compared, sizeof compared);
+    join(&wanted, false, postfix, sizeof postfix);
+    is_equal = strcmp(compared, postfix) == 0;
+    (void)snprintf(file, sizeof file, "%s/%s%s", SOURCES[source].folder, scenario, SOURCES[source].suffix);
+    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") != NULL) {
+        printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "different", outcome, is_equal ? "" : postfix);
+        return;
+    }
+    row = find_row(file);
+    if (row == NULL)
+        fail_msg("%s has no row in comparison.tsv", file);
+    row->is_used = true;
+    if (strcmp(row->outcome, outcome) != 0)
+        fail_msg("%s:\n got    %s\n wanted %s", file, outcome, row->outcome);
+    if (strcmp(row->verdict, is_equal ? "equal" : "different") != 0)
+        fail_msg("%s is called %s:\n got           %s\n Postfix 3.10: %s", file, row->verdict, compared,
+                 postfix);
+    if (!is_equal && row->because[0] == '\0')
+        fail_msg("%s is different, but the row does not say why", file);
+}
+
+static int is_source(const struct dirent *entry, const char *suffix)
+{
+    size_t len = strlen(entry->d_name), suffix_len = strlen(suffix);
+
+    return len > suffix_len && strcmp(entry->d_name + len - suffix_len, suffix) == 0;
+}
+
+static void check_source(size_t source)
+{
+    struct dirent **entries;
+    char folder[256];
+    unsigned checked = 0;
+    int count;
+
+    (void)snprintf(folder, sizeof folder, DATA "%s", SOURCES[source].folder);
+    count = scandir(folder, &entries, NULL, alphasort);
+    assert_true(count > 0);
+    for (int i = 0; i < count; i++) {
+        if (is_source(entries[i], SOURCES[source].suffix)) {
+            char scenario[256];
+
+            (void)snprintf(scenario, sizeof scenario, "%.*s",
+                           (int)(strlen(entries[i]->d_name) - strlen(SOURCES[source].suffix)),
+                           entries[i]->d_name);
+            check_scenario(source, scenario);
+            checked++;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    assert_int_equal(checked, SITUATIONS);
+}
+
+static void test_exim_events(void **state)
+{
+    (void)state;
+    check_source(0);
+}
+
+static void test_exim_log(void **state)
+{
+    (void)state;
+    check_source(1);
+}
+
+static void test_postfix_3_7_log(void **state)
+{
+    (void)state;
+    check_source(2);
+}
+
+static void test_postfix_3_10_log(void **state)
+{
+    (void)state;
+    check_source(3);
+}
+
+/* A row of a file that is gone would say something that nobody checks. */
+static void test_every_row_was_used(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < table_rows; i++)
+        if (!table[i].is_used)
+            fail_msg("%s: there is no such file", table[i].file);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exim_events),        cmocka_unit_test(test_exim_log),
+        cmocka_unit_test(test_postfix_3_7_log),    cmocka_unit_test(test_postfix_3_10_log),
+        cmocka_unit_test(test_every_row_was_used),
+    };
+    int failed;
+
+    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") == NULL)
+        read_table();
+    failed = cmocka_run_group_tests(tests, NULL, NULL);
+    strbuf_done(&table_bytes);
+    return failed;
+}
