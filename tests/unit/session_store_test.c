@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: MIT */
+/* The store of counted sessions: what goes in comes out in a report's order, with exact totals. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/strbuf.h"
+#include "store/session_store.h"
+
+#define DAY  20526 /* 2026-03-14 */
+#define NOON (DAY * 86400LL + 43200)
+
+struct fixture {
+    char folder[64];
+    char path[96];
+    struct session_store *store;
+    struct err err;
+    struct strbuf out; /* what was read, one row a line */
+};
+
+static void must(struct fixture *fixture, enum status status)
+{
+    if (status != ST_OK)
+        print_error("%s: %s\n", status_name(status), fixture->err.text);
+    assert_int_equal(status, ST_OK);
+}
+
+static void reopen(struct fixture *fixture, enum session_store_mode mode, const struct session_limits *limits)
+{
+    session_store_close(&fixture->store);
+    must(fixture, session_store_open(fixture->path, mode, limits, &fixture->store, &fixture->err));
+}
+
+static int setup(void **state)
+{
+    struct fixture *fixture = calloc(1, sizeof *fixture);
+
+    assert_non_null(fixture);
+    strcpy(fixture->folder, "/tmp/session_store_test.XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    (void)snprintf(fixture->path, sizeof fixture->path, "%s/sessions.db", fixture->folder);
+    strbuf_init(&fixture->out, 16 * 1024 * 1024);
+    reopen(fixture, SESSION_STORE_WRITE, NULL);
+    *state = fixture;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    struct fixture *fixture = *state;
+
+    session_store_close(&fixture->store);
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++) {
+        char path[128];
+
+        (void)snprintf(path, sizeof path, "%s%s", fixture->path, SUFFIXES[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(fixture->folder);
+    strbuf_done(&fixture->out);
+    free(fixture);
+    return 0;
+}
+
+/* ---- going in --------------------------------------------------------------------------------------------
+ */
+
+static bool add_event(struct fixture *fixture, const struct event *event, int32_t utc_day, uint64_t count)
+{
+    bool is_late = false;
+
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_store_add(fixture->store, event, utc_day, count, NOON, &is_late, &fixture->err));
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    return !is_late;
+}
+
+static void add(struct fixture *fixture, const char *domain, const struct policy *policy, bool is_failed,
+                const struct failure_detail *detail, uint64_t count)
+{
+    struct failure_detail copy = detail != NULL ? *detail : (struct failure_detail){0};
+    struct event_policy row = {
+        .policy = *policy, .is_failed = is_failed, .details = &copy, .detail_count = detail != NULL};
+    struct event event = {.domain = domain, .policies = &row, .policy_count = 1};
+
+    assert_true(add_event(fixture, &event, DAY, count));
+}
+
+static struct policy none_of(const char *domain)
+{
+    return (struct policy){.type = POLICY_NO_POLICY_FOUND, .domain = domain};
+}
+
+/* ---- coming out ------------------------------------------------------------------------------------------
+ */
+
+static enum status write_policy(void *context, const struct policy *policy,
+                                const struct session_counts *sessions, struct err *err)
+{
+    struct strbuf *out = context;
+
+    (void)err;
+    strbuf_addf(out, "%s %s", policy_type_name(policy->type), policy->domain);
+    for (size_t i = 0; i < policy->strings.count; i++)
+        strbuf_addf(out, " [%s]", policy->strings.items[i]);
+    for (size_t i = 0; i < policy->mx_hosts.count; i++)
+        strbuf_addf(out, " {%s}", policy->mx_hosts.items[i]);
+    strbuf_addf(out, " %llu/%llu\n", (unsigned long long)sessions->success,
+                (unsigned long long)sessions->failure);
+    return ST_OK;
+}
+
+static const char *or_dash(const char *text)
+{
+    return text != NULL ? text : "-";
+}
+
+static enum status write_detail(void *context, const struct failure_detail *detail, uint64_t sessions,
+                                struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "  %llu %s %s %s %s %s %s %s\n", (unsigned long long)sessions,
+                result_type_name(detail->result_type), or_dash(detail->sending_mta_ip),
+                or_dash(detail->receiving_mx_hostname), or_dash(detail->receiving_mx_helo),
+                or_dash(detail->receiving_ip), or_dash(detail->additional_information),
+                or_dash(detail->failure_reason_code));
+    return ST_OK;
+}
+
+static const char *read_day(struct fixture *fixture, int32_t utc_day, const char *domain)
+{
+    const struct session_sink sink = {write_policy, write_detail, &fixture->out};
+
+    strbuf_reset(&fixture->out);
+    must(fixture, session_store_read_domain(fixture->store, utc_day, domain, &sink, &fixture->err));
+    return fixture->out.data;
+}
+
+static enum status write_day(void *context, const struct session_day *day, struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "%d %s %lld %llu %llu/%llu\n", day->utc_day - DAY,
+                day->is_closed ? "closed" : "open", (long long)day->closed_at_s,
+                (unsigned long long)day->domains, (unsigned long long)day->sessions.success,
+                (unsigned long long)day->sessions.failure);
+    return ST_OK;
+}
+
+static const char *read_days(struct fixture *fixture)
+{
+    strbuf_reset(&fixture->out);
+    must(fixture, session_store_each_day(fixture->store, write_day, &fixture->out, &fixture->err));
+    return fixture->out.data;
+}
+
+static enum status write_domain(void *context, const char *domain, const struct session_counts *sessions,
+                                struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "%s %llu/%llu\n", domain, (unsigned long long)sessions->success,
+                (unsigned long long)sessions->failure);
+    return ST_OK;
+}
+
+static const char *read_domains(struct fixture *fixture, int32_t utc_day)
+{
+    strbuf_reset(&fixture->out);
+    must(fixture,
+         session_store_each_domain(fixture->store, utc_day, write_domain, &fixture->out, &fixture->err));
+    return fixture->out.data;
+}
+
+static enum status write_record(void *context, const char *record, int64_t last_seen_s, struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "%s %lld\n", record, (long long)(last_seen_s - NOON));
+    return ST_OK;
+}
+
+static uint64_t counter(struct fixture *fixture, enum session_counter id)
+{
+    uint64_t counters[COUNTER_COUNT];
+
+    must(fixture, session_store_counters(fixture->store, counters, &fixture->err));
+    return counters[id];
+}
+
+/* ---- tests -----------------------------------------------------------------------------------------------
+ */
+
+static void test_equal_policies_and_details_are_one_row(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *strings[] = {"version: STSv1", "mode: enforce"};
+    const char *hosts[] = {"*.a.example"};
+    struct policy sts = {POLICY_STS, "a.example", {strings, 2}, {hosts, 1}};
+    struct failure_detail detail = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.1"};
+    struct failure_detail bare = {.result_type = RESULT_CERTIFICATE_EXPIRED};
+
+    add(fixture, "a.example", &sts, false, NULL, 3);
+    add(fixture, "a.example", &sts, true, &detail, 2);
+    reopen(fixture, SESSION_STORE_WRITE, NULL);
+    add(fixture, "a.example", &sts, true, &detail, 1);
+    add(fixture, "a.example", &sts, true, &bare, 4);
+    assert_string_equal(read_day(fixture, DAY, "a.example"),
+                        "sts a.example [version: STSv1] [mode: enforce] {*.a.example} 3/7\n"
+                        "  4 certificate-expired - - - - - -\n"
+                        "  3 certificate-expired - - - 192.0.2.1 - -\n");
+}
+
+static void test_canonical_order(void **state)
+{
+    struct fixture *fixture = *state;
+    const char *one[] = {"3 1 1 00"}, *two[] = {"3 1 1 00", "3 1 1 FF"}, *other[] = {"3 1 1 0000"};
+    struct policy policies[] = {
+        none_of("a.example"),
+        {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}},
+        {POLICY_TLSA, "mx2.a.example", {one, 1}, {NULL, 0}},
+        {POLICY_TLSA, "mx1.a.example", {other, 1}, {NULL, 0}},
+        {POLICY_TLSA, "mx1.a.example", {two, 2}, {NULL, 0}},
+        {POLICY_TLSA, "mx1.a.example", {one, 1}, {NULL, 0}},
+    };
+    struct failure_detail details[] = {
+        {.result_type = RESULT_VALIDATION_FAILURE, .failure_reason_code = "b"},
+        {.result_type = RESULT_VALIDATION_FAILURE, .failure_reason_code = "a"},
+        {.result_type = RESULT_VALIDATION_FAILURE, .receiving_ip = "192.0.2.1"},
+        {.result_type = RESULT_CERTIFICATE_EXPIRED},
+        {.result_type = RESULT_STARTTLS_NOT_SUPPORTED},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(policies); i++)
+        add(fixture, "a.example", &policies[i], false, NULL, i + 1);
+    for (size_t i = 0; i < ARRAY_COUNT(details); i++)
+        add(fixture, "a.example", &policies[0], true, &details[i], i == 4 ? 9 : 1);
+    assert_string_equal(read_day(fixture, DAY, "a.example"), "tlsa mx1.a.example [3 1 1 00] 6/0\n"
+                                                             "tlsa mx1.a.example [3 1 1 00] [3 1 1 FF] 5/0\n"
+                                                             "tlsa mx1.a.example [3 1 1 0000] 4/0\n"
+                                                             "tlsa mx2.a.example [3 1 1 00] 3/0\n"
+                                                             "sts a.example 2/0\n"
+                                                             "no-policy-found a.example 1/13\n"
+                                                             "  9 starttls-not-supported - - - - - -\n"
+                                                             "  1 certificate-expired - - - - - -\n"
+                                                             "  1 validation-failure - - - - - a\n"
+                                                             "  1 validation-failure - - - - - b\n"
+                                                             "  1 validation-failure - - - 192.0.2.1 - -\n");
+    for (size_t i = 0; i + 1 < ARRAY_COUNT(details); i++) /* the same order as the model's */
+        assert_true(failure_detail_compare(&details[3], &details[i]) <= 0);
+    assert_true(failure_detail_compare(&details[1], &details[2]) < 0);
+}
+
+static void test_details_stay_with_their_policy(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy first = {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}}, second = none_of("a.example");
+    struct failure_detail detail = {.result_type = RESULT_CERTIFICATE_EXPIRED};
+
+    add(fixture, "a.example", &first, true, &detail, 1);
+    add(fixture, "a.example", &second, true, &detail, 2);
+    assert_string_equal(read_day(fixture, DAY, "a.example"), "sts a.example 0/1\n"
+                                                             "  1 certificate-expired - - - - - -\n"
+                                                             "no-policy-found a.example 0/2\n"
+                                                             "  2 certificate-expired - - - - - -\n");
+}
+
+static void test_days_and_domains_are_apart(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy policy = none_of("x.example");
+    struct event_policy row = {.policy = policy};
+    struct event event = {.domain = "b.example", .policies = &row, .policy_count = 1};
+
+    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_true(add_event(fixture, &event, DAY + 1, 2));
+    event.domain = "a.example";
+    row.is_failed = true;
+    assert_true(add_event(fixture, &event, DAY + 1, 4));
+    assert_string_equal(read_days(fixture), "0 open 0 1 1/0\n1 open 0 2 2/4\n");
+    assert_string_equal(read_domains(fixture, DAY), "b.example 1/0\n");
+    assert_string_equal(read_domains(fixture, DAY + 1), "a.example 0/4\nb.example 2/0\n");
+    assert_string_equal(read_domains(fixture, DAY + 2), "");
+    assert_int_equal(session_store_read_domain(fixture->store, DAY, "a.example",
+                                               &(struct session_sink){write_policy, NULL, &fixture->out},
+                                               &fixture->err),
+                     ST_NOT_FOUND);
+}
+
+static void test_an_event_with_several_policies(void **state)
+{
+    struct fixture *fixture = *state;
+    struct failure_detail details[] = {{.result_type = RESULT_CERTIFICATE_EXPIRED},
+                                       {.result_type = RESULT_CERTIFICATE_EXPIRED},
+                                       {.result_type = RESULT_TLSA_INVALID}};
+    struct event_policy rows[] = {
+        {.policy = {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}},
+         .is_failed = true,
+         .details = details,
+         .detail_count = 3},
+        {.policy = {POLICY_TLSA, "mx.a.example", {NULL, 0}, {NULL, 0}}},
+        {.policy = {POLICY_TLSA, "mx.a.example", {NULL, 0}, {NULL, 0}}},
+    };
+    struct event event = {.domain = "a.example", .policies = rows, .policy_count = 3};
+
+    assert_true(add_event(fixture, &event, DAY, 5));
+    assert_string_equal(read_day(fixture, DAY, "a.example"), "tlsa mx.a.example 10/0\n"
+                                                             "sts a.example 0/5\n"
+                                                             "  10 certificate-expired - - - - - -\n"
+                                                             "  5 tlsa-invalid - - - - - -\n");
+}
+
+static void test_what_comes_for_a_closed_day_is_late(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+
+    assert_true(add_event(fixture, &event, DAY, 1));
+    must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
+    must(fixture, session_store_close_day(fixture->store, DAY, 99, &fixture->err));
+    assert_false(add_event(fixture, &event, DAY, 1));
+    assert_true(add_event(fixture, &event, DAY + 1, 1));
+    assert_string_equal(read_days(fixture), "0 closed 77 1 1/0\n1 open 0 1 1/0\n");
+}
+
+static void test_caps_fold_with_exact_totals(void **state)
+{
+    const struct session_limits limits = {.max_policies = 3, .max_details = 4};
+    struct fixture *fixture = *state;
+    char domain[64], ip[64];
+
+    reopen(fixture, SESSION_STORE_WRITE, &limits);
+    for (int i = 0; i < 10; i++) {
+        struct policy policy = {POLICY_TLSA, domain, {NULL, 0}, {NULL, 0}};
+        struct failure_detail detail = {
+            .result_type = i % 2 ? RESULT_TLSA_INVALID : RESULT_CERTIFICATE_EXPIRED, .receiving_ip = ip};
+
+        (void)snprintf(domain, sizeof domain, "mx%d.a.example", i);
+        (void)snprintf(ip, sizeof ip, "192.0.2.%d", i);
+        add(fixture, "a.example", &policy, true, &detail, 1);
+        add(fixture, "a.example", &policy, true, &detail, 1); /* the second time is folded the same way */
+    }
+    add(fixture, "a.example", &(struct policy){POLICY_STS, "b.example", {NULL, 0}, {NULL, 0}}, false, NULL,
+        7);
+    assert_string_equal(read_day(fixture, DAY, "a.example"), "tlsa a.example 0/14\n"
+                                                             "  6 certificate-expired - - - - - -\n"
+                                                             "  6 tlsa-invalid - - - - - -\n"
+                                                             "  2 tlsa-invalid - - - 192.0.2.3 - -\n"
+                                                             "tlsa mx0.a.example 0/2\n"
+                                                             "  2 certificate-expired - - - 192.0.2.0 - -\n"
+                                                             "tlsa mx1.a.example 0/2\n"
+                                                             "  2 tlsa-invalid - - - 192.0.2.1 - -\n"
+                                                             "tlsa mx2.a.example 0/2\n"
+                                                             "  2 certificate-expired - - - 192.0.2.2 - -\n"
+                                                             "sts a.example 7/0\n");
+    assert_int_equal(counter(fixture, COUNTER_FOLDED_POLICIES), 14 + 7);
+    assert_int_equal(counter(fixture, COUNTER_FOLDED_DETAILS), 12);
+}
+
+static void test_plans_count_like_add(void **state)
+{
+    struct fixture *fixture = *state;
+    struct failure_detail detail = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.1"};
+    struct event_policy rows[] = {
+        {.policy = none_of("a.example"), .is_failed = true, .details = &detail, .detail_count = 1},
+        {.policy = none_of("b.example")}};
+    struct event event = {.domain = "a.example", .record = "v=TLSRPTv1", .policies = rows, .policy_count = 1};
+    struct tally_plan plan;
+
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_store_plan(fixture->store, &event, DAY, NOON, &plan, &fixture->err));
+    must(fixture, session_store_count(fixture->store, &plan, 2, NOON, &fixture->err));
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture,
+         session_store_count(fixture->store, &plan, 3, NOON + 2 * SESSION_RECORD_LAG_S, &fixture->err));
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_string_equal(read_day(fixture, DAY, "a.example"), "no-policy-found a.example 0/6\n"
+                                                             "  6 certificate-expired - - - 192.0.2.1 - -\n");
+    event.policy_count = 2;
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    assert_int_equal(session_store_plan(fixture->store, &event, DAY, NOON, &plan, &fixture->err), ST_RANGE);
+    session_store_rollback(fixture->store);
+}
+
+static void test_a_plan_whose_rows_are_gone(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct tally_plan plan;
+
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_store_plan(fixture->store, &event, DAY, NOON, &plan, &fixture->err));
+    must(fixture, session_store_count(fixture->store, &plan, 1, NOON, &fixture->err));
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    assert_int_equal(session_store_count(fixture->store, &plan, 1, NOON, &fixture->err), ST_NOT_FOUND);
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    assert_string_equal(read_days(fixture), "");
+}
+
+static void test_rollback_leaves_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct session_mark mark = {.counted_through_s = 5, .ring_sequence = 6, .ring_dropped = 7};
+    bool is_late;
+
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON, &is_late, &fixture->err));
+    must(fixture, session_store_set_mark(fixture->store, &mark, &fixture->err));
+    session_store_bump(fixture->store, COUNTER_STORED, 1);
+    session_store_rollback(fixture->store);
+    must(fixture, session_store_get_mark(fixture->store, &mark, &fixture->err));
+    assert_int_equal(mark.counted_through_s, 0);
+    assert_int_equal(mark.ring_sequence, 0);
+    assert_int_equal(mark.ring_dropped, 0);
+    assert_int_equal(counter(fixture, COUNTER_STORED), 0);
+    assert_string_equal(read_days(fixture), "");
+    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_string_equal(read_domains(fixture, DAY), "a.example 1/0\n");
+}
+
+static void test_mark_and_counters_survive(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session_mark mark = {
+        .counted_through_s = NOON, .ring_sequence = UINT64_MAX / 2, .ring_dropped = 3};
+    char id[SESSION_STORE_ID_SIZE];
+
+    strcpy(id, session_store_id(fixture->store));
+    assert_int_equal(strlen(id), SESSION_STORE_ID_SIZE - 1);
+    for (int i = 0; i < 2; i++) {
+        must(fixture, session_store_begin(fixture->store, &fixture->err));
+        session_store_bump(fixture->store, COUNTER_RECEIVED, 20);
+        session_store_raise(fixture->store, COUNTER_RING_HIGH_WATER, i == 0 ? 500 : 400);
+        must(fixture, session_store_set_mark(fixture->store, &mark, &fixture->err));
+        must(fixture, session_store_add_refused(fixture->store, 1001, 2, &fixture->err));
+        must(fixture, session_store_set_note(fixture->store, "kernel", i == 0 ? "a" : "b", &fixture->err));
+        must(fixture, session_store_commit(fixture->store, &fixture->err));
+    }
+    reopen(fixture, SESSION_STORE_READ, NULL);
+    mark = (struct session_mark){0};
+    must(fixture, session_store_get_mark(fixture->store, &mark, &fixture->err));
+    assert_int_equal(mark.counted_through_s, NOON);
+    assert_true(mark.ring_sequence == UINT64_MAX / 2);
+    assert_int_equal(mark.ring_dropped, 3);
+    assert_int_equal(counter(fixture, COUNTER_RECEIVED), 40);
+    assert_int_equal(counter(fixture, COUNTER_RING_HIGH_WATER), 500);
+    assert_string_equal(session_store_id(fixture->store), id);
+}
+
+static void test_records(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    bool is_late;
+    char text[32];
+
+    event.record = text;
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    for (int i = 0; i < 3 * SESSION_RECORDS_MAX; i++) {
+        (void)snprintf(text, sizeof text, "record-%02d", i);
+        must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON + i, &is_late, &fixture->err));
+    }
+    strcpy(text, "record-25");
+    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON + 90, &is_late, &fixture->err));
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    strbuf_reset(&fixture->out);
+    must(fixture, session_store_each_record(fixture->store, DAY, "a.example", write_record, &fixture->out,
+                                            &fixture->err));
+    assert_string_equal(fixture->out.data,
+                        "record-25 90\nrecord-29 29\nrecord-28 28\nrecord-27 27\nrecord-26 26\nrecord-24 24\n"
+                        "record-23 23\nrecord-22 22\nrecord-21 21\nrecord-20 20\n");
+}
+
+static void test_top_failure(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy first = {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}}, second = none_of("a.example");
+    struct failure_detail expired = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.1"};
+    struct failure_detail other = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.2"};
+    struct failure_detail invalid = {.result_type = RESULT_TLSA_INVALID};
+    enum result_type type;
+    uint64_t sessions;
+
+    add(fixture, "a.example", &first, false, NULL, 1);
+    assert_int_equal(
+        session_store_top_failure(fixture->store, DAY, "a.example", &type, &sessions, &fixture->err),
+        ST_NOT_FOUND);
+    add(fixture, "a.example", &first, true, &invalid, 5);
+    add(fixture, "a.example", &first, true, &expired, 4);
+    add(fixture, "a.example", &second, true, &other, 2);
+    must(fixture,
+         session_store_top_failure(fixture->store, DAY, "a.example", &type, &sessions, &fixture->err));
+    assert_int_equal(type, RESULT_CERTIFICATE_EXPIRED);
+    assert_int_equal(sessions, 6);
+}
+
+static void test_delete_before(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .record = "x", .policies = &row, .policy_count = 1};
+
+    assert_true(add_event(fixture, &event, DAY, 1));
+    event.domain = "b.example";
+    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_true(add_event(fixture, &event, DAY + 1, 2));
+    must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
+    must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
+    assert_string_equal(read_days(fixture), "1 open 0 1 2/0\n");
+    assert_string_equal(read_day(fixture, DAY + 1, "b.example"), "no-policy-found a.example 2/0\n");
+    assert_true(add_event(fixture, &event, DAY + 1, 1));
+    assert_string_equal(read_domains(fixture, DAY + 1), "b.example 3/0\n");
+}
+
+static enum status stop_reading(void *context, const struct session_day *day, struct err *err)
+{
+    (void)context;
+    (void)day;
+    return err_set(err, ST_NOT_FOUND, "enough");
+}
+
+static void test_a_callback_can_stop(void **state)
+{
+    struct fixture *fixture = *state;
+    struct policy policy = none_of("a.example");
+
+    add(fixture, "a.example", &policy, false, NULL, 1);
+    assert_int_equal(session_store_each_day(fixture->store, stop_reading, NULL, &fixture->err), ST_NOT_FOUND);
+    assert_string_equal(fixture->err.text, "enough");
+}
+
+static void test_open(void **state)
+{
+    struct fixture *fixture = *state;
+    struct session_store *store = NULL;
+    char url[128];
+
+    assert_int_equal(
+        session_store_open("/nonexistent/sessions.db", SESSION_STORE_READ, NULL, &store, &fixture->err),
+        ST_NOT_FOUND);
+    assert_int_equal(
+        session_store_open("postgresql://host/db", SESSION_STORE_WRITE, NULL, &store, &fixture->err),
+        ST_UNSUPPORTED);
+    assert_null(store);
+    (void)snprintf(url, sizeof url, "sqlite:%s", fixture->path);
+    must(fixture, session_store_open(url, SESSION_STORE_READ, NULL, &store, &fixture->err));
+    assert_string_equal(session_store_id(store), session_store_id(fixture->store));
+    assert_int_not_equal(session_store_close_day(store, DAY, 1, &fixture->err), ST_OK); /* a reader */
+    session_store_close(&store);
+}
+
+static void test_a_reader_sees_whole_batches(void **state)
+{
+    struct fixture *fixture = *state;
+    struct event_policy row = {.policy = none_of("a.example")};
+    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct fixture reader = *fixture;
+    bool is_late;
+
+    reader.store = NULL;
+    reopen(&reader, SESSION_STORE_READ, NULL);
+    strbuf_init(&reader.out, 1000);
+    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON, &is_late, &fixture->err));
+    assert_string_equal(read_days(&reader), "");
+    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    assert_string_equal(read_days(&reader), "0 open 0 1 1/0\n");
+    strbuf_done(&reader.out);
+    session_store_close(&reader.store);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_equal_policies_and_details_are_one_row),
+        TEST(test_canonical_order),
+        TEST(test_details_stay_with_their_policy),
+        TEST(test_days_and_domains_are_apart),
+        TEST(test_an_event_with_several_policies),
+        TEST(test_what_comes_for_a_closed_day_is_late),
+        TEST(test_caps_fold_with_exact_totals),
+        TEST(test_plans_count_like_add),
+        TEST(test_a_plan_whose_rows_are_gone),
+        TEST(test_rollback_leaves_nothing),
+        TEST(test_mark_and_counters_survive),
+        TEST(test_records),
+        TEST(test_top_failure),
+        TEST(test_delete_before),
+        TEST(test_a_callback_can_stop),
+        TEST(test_open),
+        TEST(test_a_reader_sees_whole_batches),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
