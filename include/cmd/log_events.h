@@ -13,6 +13,7 @@
     X(COLLECTOR_STARTED,   "collector_started",   INFO,    "version sockets state_dir") \
     X(COLLECTOR_STOPPED,   "collector_stopped",   INFO,    "received stored malformed") \
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
+    X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
     X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \

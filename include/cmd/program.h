@@ -60,6 +60,13 @@ bool program_take_option(struct program *program, int option, const char *argume
 /* Load the settings.  Without -c, a missing default file is no error unless an identity is needed. */
 MUST_CHECK enum status program_load_config(struct program *program, bool needs_identity, struct err *err);
 
+/*
+ * If this process is root and state_dir belongs to somebody else, become that user, so that a run by hand
+ * leaves no file that the service cannot open.  No state_dir yet: nothing is done. ST_DENIED  the owner has
+ * no account, or the system refused
+ */
+MUST_CHECK enum status program_leave_root(const char *state_dir, struct err *err);
+
 /* One line: "name version". */
 void program_print_version(const struct program *program);
 

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/program.h"
 
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static const int EXIT_CODES[] = {
     [ST_OK] = 0,
@@ -58,6 +63,23 @@ enum status program_load_config(struct program *program, bool needs_identity, st
     status =
         config_load("", program->overrides, program->override_count, needs_identity, &program->config, err);
     return status == ST_CONFIG ? err_wrap(err, "%s does not exist", CONFIG_DEFAULT_FILE) : status;
+}
+
+enum status program_leave_root(const char *state_dir, struct err *err)
+{
+    const struct passwd *owner;
+    struct stat info;
+
+    if (geteuid() != 0 || stat(state_dir, &info) != 0 || info.st_uid == 0)
+        return ST_OK;
+    owner = getpwuid(info.st_uid);
+    if (owner == NULL)
+        return err_set(err, ST_DENIED, "state_dir %s belongs to uid %lu, which has no account; chown it",
+                       state_dir, (unsigned long)info.st_uid);
+    if (initgroups(owner->pw_name, owner->pw_gid) != 0 || setgid(owner->pw_gid) != 0 ||
+        setuid(owner->pw_uid) != 0)
+        return err_set_errno(err, ST_DENIED, errno, "become %s, the owner of %s", owner->pw_name, state_dir);
+    return ST_OK;
 }
 
 void program_print_version(const struct program *program)

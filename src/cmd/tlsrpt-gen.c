@@ -10,8 +10,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "cmd/explain.h"
+#include "cmd/log_events.h"
 #include "cmd/program.h"
 #include "cmd/run.h"
+#include "cmd/setup.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
 
@@ -23,12 +25,14 @@ static const struct {
     const char *help;
 } SUBCOMMANDS[] = {
     {"explain", cmd_explain, "say in words what a domain's TLSRPT record asks for"},
+    {"setup-postfix", cmd_setup_postfix, "show what Postfix needs to report its sessions; --apply sets it"},
 };
 
 struct arguments {
     struct program program;
     bool is_dry_run;
     bool is_show_config;
+    bool is_if_configured;
     bool has_dry_run_option; /* --day, --domain or --format */
     struct dry_run_options dry_run;
     struct arena arena; /* holds the domain */
@@ -38,7 +42,8 @@ enum {
     OPTION_DAY = 256,
     OPTION_DOMAIN,
     OPTION_FORMAT,
-    OPTION_SHOW_CONFIG
+    OPTION_SHOW_CONFIG,
+    OPTION_IF_CONFIGURED,
 };
 
 static const struct option LONG_OPTIONS[] = {
@@ -48,6 +53,7 @@ static const struct option LONG_OPTIONS[] = {
     {"domain", required_argument, NULL, OPTION_DOMAIN},
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"show-config", no_argument, NULL, OPTION_SHOW_CONFIG},
+    {"if-configured", no_argument, NULL, OPTION_IF_CONFIGURED},
     {NULL, 0, NULL, 0},
 };
 
@@ -67,6 +73,7 @@ static void print_help(void)
                "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
                "      --domain DOMAIN only this domain\n"
                "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
+               "      --if-configured do nothing while organization_name or contact_info is unset\n"
                "      --show-config   every setting, its value and where it came from\n"
                "  -h, --help          this text\n"
                "  -V, --version       the version\n"
@@ -125,6 +132,9 @@ static enum status take_option(struct arguments *arguments, int option, struct e
     case OPTION_SHOW_CONFIG:
         arguments->is_show_config = true;
         return ST_OK;
+    case OPTION_IF_CONFIGURED:
+        arguments->is_if_configured = true;
+        return ST_OK;
     default:
         break;
     }
@@ -164,13 +174,37 @@ static int run_subcommand(struct arguments *arguments, int argc, char **argv)
     return usage_error(&err);
 }
 
+/* Who we are is the one thing that an installation cannot know: until it is set, the timer's runs wait. */
+static bool is_identity_set(const struct config *config)
+{
+    const char *missing = *config->organization_name == '\0' ? "organization_name"
+                          : *config->contact_info == '\0'    ? "contact_info"
+                                                             : NULL;
+
+    if (missing != NULL)
+        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing),
+                 log_text("mend", "set it in " CONFIG_DEFAULT_FILE "; nothing is sent until then"));
+    return missing == NULL;
+}
+
+/* Build and deliver, as the owner of state_dir. */
+static int run_once(struct program *program)
+{
+    struct err err;
+
+    return program_leave_root(program->config.state_dir, &err) == ST_OK ? cmd_run(&program->config)
+                                                                        : program_fail(program, &err);
+}
+
 static int run_main_job(struct arguments *arguments)
 {
     struct program *program = &arguments->program;
     struct err err;
     int code = 0;
 
-    if (program_load_config(program, !arguments->is_show_config, &err) != ST_OK) {
+    bool needs_identity = !arguments->is_show_config && !arguments->is_if_configured;
+
+    if (program_load_config(program, needs_identity, &err) != ST_OK) {
         code = program_fail(program, &err);
         goto out;
     }
@@ -178,8 +212,8 @@ static int run_main_job(struct arguments *arguments)
         config_show(&program->config, stdout);
     else if (arguments->is_dry_run)
         code = cmd_dry_run(&program->config, &arguments->dry_run);
-    else
-        code = cmd_run(&program->config);
+    else if (!arguments->is_if_configured || is_identity_set(&program->config))
+        code = run_once(program);
 out:
     config_done(&program->config);
     return code;
