@@ -157,7 +157,7 @@ static void take_answer(void *context, const struct resolve_answer *answer)
 
 static enum status look_up(struct batch *batch, struct err *err)
 {
-    struct question questions[CANDIDATES_AT_ONCE];
+    struct question questions[CANDIDATES_AT_ONCE] = {{0}};
     enum status status = ST_OK;
 
     for (size_t i = 0; i < batch->count; i++) {
