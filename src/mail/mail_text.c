@@ -7,14 +7,15 @@
 #include "base/utf8.h"
 #include "model/utc_day.h"
 
-#define TOP_FAILURES 5
+#define TOP_FAILURES   5
+#define NAME_BYTES_MAX 1024 /* as much of it as the report itself has */
 
-/* The organisation's name without what would break a line or a charset. */
+/* The organisation's name, not all too long, without what would break a line or a charset. */
 static void add_name(struct strbuf *out, const char *name)
 {
     size_t len = strlen(name);
 
-    for (size_t at = 0; at < len;) {
+    for (size_t at = 0; at < len && at < NAME_BYTES_MAX;) {
         size_t step = utf8_sequence_len(name + at, len - at);
 
         if (step == 0 || (unsigned char)name[at] < ' ' || name[at] == 0x7f)
@@ -41,7 +42,8 @@ static void add_totals(const struct report_summary *summary, struct strbuf *out)
 {
     strbuf_add_text(out, "Our mail servers opened TLS sessions to yours (SMTP with STARTTLS):\r\n\r\n");
     strbuf_addf(out, "  %10" PRIu64 "  succeeded\r\n", summary->sessions.success);
-    strbuf_addf(out, "  %10" PRIu64 "  failed: no TLS, or not as your policy demands\r\n\r\n", summary->sessions.failure);
+    strbuf_addf(out, "  %10" PRIu64 "  failed: no TLS, or not as your policy demands\r\n\r\n",
+                summary->sessions.failure);
     if (summary->policies > 1)
         strbuf_addf(out,
                     "There were %" PRIu64 " policies; a session that was held against two of them counts\r\n"

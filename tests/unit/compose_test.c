@@ -90,7 +90,7 @@ static void check_bytes(const struct strbuf *mail)
     }
 }
 
-static char LONG_NAME[3001];
+static char LONG_NAME[70001];
 
 static const struct {
     const char *says;
