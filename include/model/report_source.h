@@ -19,7 +19,7 @@ struct report_visitor {
     enum status (*policy)(void *context, const struct policy *policy, const struct session_counts *counts,
                           struct err *err);
     enum status (*detail)(void *context, const struct failure_detail *detail, uint64_t sessions,
-                          struct err *err);
+                          struct err *err); /* may be NULL: not wanted */
     void *context;
 };
 

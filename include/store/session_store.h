@@ -27,6 +27,7 @@
 #include "base/err.h"
 #include "model/event.h"
 #include "model/policy.h"
+#include "model/report_source.h"
 #include "model/tally.h"
 
 #define SESSION_RECORDS_MAX      10
@@ -201,15 +202,6 @@ typedef enum status session_domain_fn(void *context, const char *domain,
 MUST_CHECK enum status session_store_each_domain(struct session_store *store, int32_t utc_day,
                                                  session_domain_fn *fn, void *context, struct err *err);
 
-/* Takes a domain's day: each policy, and after it that policy's details. */
-struct session_sink {
-    enum status (*policy)(void *context, const struct policy *policy, const struct session_counts *sessions,
-                          struct err *err);
-    enum status (*detail)(void *context, const struct failure_detail *detail, uint64_t sessions,
-                          struct err *err); /* may be NULL: not wanted */
-    void *context;
-};
-
 /*
  * The domain's day in canonical order: policies as policy_compare, details by sessions descending and then as
  * failure_detail_compare (R35).  Row by row: memory does not grow with the number of details.  What the
@@ -217,7 +209,7 @@ struct session_sink {
  * ST_NOT_FOUND  no session of that domain on that day
  */
 MUST_CHECK enum status session_store_read_domain(struct session_store *store, int32_t utc_day,
-                                                 const char *domain, const struct session_sink *sink,
+                                                 const char *domain, const struct report_visitor *visitor,
                                                  struct err *err);
 
 /* The result type that failed most often (a tie: by name).  ST_NOT_FOUND: no failure detail. */

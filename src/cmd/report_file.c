@@ -21,10 +21,8 @@ struct file_sink {
 static enum status replay(void *context, const struct report_visitor *visitor, struct err *err)
 {
     const struct domain_day *day = context;
-    struct session_sink sink = {
-        .policy = visitor->policy, .detail = visitor->detail, .context = visitor->context};
 
-    return session_store_read_domain(day->sessions, day->utc_day, day->domain, &sink, err);
+    return session_store_read_domain(day->sessions, day->utc_day, day->domain, visitor, err);
 }
 
 static enum status write_bytes(void *context, const char *bytes, size_t len, struct err *err)

@@ -106,7 +106,8 @@ static const char *text_or_null(struct sqlite3_stmt *statement, int column)
     return text != NULL && *text != '\0' ? text : NULL;
 }
 
-static enum status give_detail(struct sqlite3_stmt *row, const struct session_sink *sink, struct err *err)
+static enum status give_detail(struct sqlite3_stmt *row, const struct report_visitor *visitor,
+                               struct err *err)
 {
     struct failure_detail detail = {
         .result_type = RESULT_VALIDATION_FAILURE,
@@ -119,11 +120,11 @@ static enum status give_detail(struct sqlite3_stmt *row, const struct session_si
     };
 
     (void)result_type_from_name(db_column_text(row, 0), &detail.result_type);
-    return sink->detail(sink->context, &detail, (uint64_t)db_column_int(row, 7), err);
+    return visitor->detail(visitor->context, &detail, (uint64_t)db_column_int(row, 7), err);
 }
 
 static enum status give_details(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
-                                int64_t policy_id, const struct session_sink *sink, struct err *err)
+                                int64_t policy_id, const struct report_visitor *visitor, struct err *err)
 {
     struct sqlite3_stmt *statement;
     bool has_row;
@@ -135,7 +136,7 @@ static enum status give_details(struct session_sqlite *sqlite, int32_t utc_day, 
     db_bind_int(statement, 2, utc_day);
     db_bind_int(statement, 3, policy_id);
     while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        status = give_detail(statement, sink, err);
+        status = give_detail(statement, visitor, err);
         if (status != ST_OK)
             break;
     }
@@ -143,8 +144,8 @@ static enum status give_details(struct session_sqlite *sqlite, int32_t utc_day, 
     return status;
 }
 
-static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena, const struct session_sink *sink,
-                               struct err *err)
+static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena,
+                               const struct report_visitor *visitor, struct err *err)
 {
     struct policy policy = {.type = (enum policy_type)db_column_int(row, 1),
                             .domain = db_column_text(row, 2)};
@@ -157,12 +158,12 @@ static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena, co
     status = split(db_column_text(row, 3), arena, &policy.strings, err);
     if (status == ST_OK)
         status = split(db_column_text(row, 4), arena, &policy.mx_hosts, err);
-    return status == ST_OK ? sink->policy(sink->context, &policy, &sessions, err) : status;
+    return status == ST_OK ? visitor->policy(visitor->context, &policy, &sessions, err) : status;
 }
 
 /* ST_NOT_FOUND: not one policy. */
 static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
-                                 const struct session_sink *sink, struct err *err)
+                                 const struct report_visitor *visitor, struct err *err)
 {
     struct sqlite3_stmt *statement;
     bool has_row;
@@ -177,9 +178,9 @@ static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day,
     db_bind_int(statement, 2, utc_day);
     while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
         is_empty = false;
-        status = give_policy(statement, &arena, sink, err);
-        if (status == ST_OK && sink->detail != NULL)
-            status = give_details(sqlite, utc_day, domain_id, db_column_int(statement, 0), sink, err);
+        status = give_policy(statement, &arena, visitor, err);
+        if (status == ST_OK && visitor->detail != NULL)
+            status = give_details(sqlite, utc_day, domain_id, db_column_int(statement, 0), visitor, err);
         if (status != ST_OK)
             break;
     }
@@ -189,14 +190,14 @@ static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day,
 }
 
 enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
-                                       const struct session_sink *sink, struct err *err)
+                                       const struct report_visitor *visitor, struct err *err)
 {
     struct session_sqlite *sqlite = session_sqlite_of(store);
     int64_t domain_id = 0;
     enum status status = find_domain(sqlite, domain, &domain_id, err);
 
     if (status == ST_OK)
-        status = give_policies(sqlite, utc_day, domain_id, sink, err);
+        status = give_policies(sqlite, utc_day, domain_id, visitor, err);
     if (status == ST_NOT_FOUND)
         return err_set(err, ST_NOT_FOUND, "no session of %s on that day", domain);
     return status;

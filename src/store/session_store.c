@@ -198,9 +198,9 @@ enum status session_store_each_domain(struct session_store *store, int32_t utc_d
 }
 
 enum status session_store_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
-                                      const struct session_sink *sink, struct err *err)
+                                      const struct report_visitor *visitor, struct err *err)
 {
-    return store->methods->read_domain(store, utc_day, domain, sink, err);
+    return store->methods->read_domain(store, utc_day, domain, visitor, err);
 }
 
 enum status session_store_top_failure(struct session_store *store, int32_t utc_day, const char *domain,

@@ -137,7 +137,7 @@ static enum status write_detail(void *context, const struct failure_detail *deta
 
 static const char *read_day(struct fixture *fixture, int32_t utc_day, const char *domain)
 {
-    const struct session_sink sink = {write_policy, write_detail, &fixture->out};
+    const struct report_visitor sink = {write_policy, write_detail, &fixture->out};
 
     strbuf_reset(&fixture->out);
     must(fixture, session_store_read_domain(fixture->store, utc_day, domain, &sink, &fixture->err));
@@ -287,7 +287,7 @@ static void test_days_and_domains_are_apart(void **state)
     assert_string_equal(read_domains(fixture, DAY + 1), "a.example 0/4\nb.example 2/0\n");
     assert_string_equal(read_domains(fixture, DAY + 2), "");
     assert_int_equal(session_store_read_domain(fixture->store, DAY, "a.example",
-                                               &(struct session_sink){write_policy, NULL, &fixture->out},
+                                               &(struct report_visitor){write_policy, NULL, &fixture->out},
                                                &fixture->err),
                      ST_NOT_FOUND);
 }
