@@ -45,8 +45,8 @@ bool network_contains(const struct network *network, const struct address *addre
 
 /*
  * True if the address is a public unicast one.  False for unspecified, loopback, private, shared (CGNAT),
- * link-local, ULA, multicast, documentation, reserved; and for 6to4, NAT64 and IPv4-compatible forms that
- * hold such an IPv4 address inside.
+ * link-local, ULA, multicast, documentation, reserved and all of IPv6 outside 2000::/3.  For 6to4 and NAT64
+ * forms the IPv4 address inside decides.
  */
 bool address_is_public(const struct address *address);
 

@@ -12,20 +12,19 @@
 static const char *const NOT_PUBLIC[] = {
     "0.0.0.0/8",      "10.0.0.0/8",   "100.64.0.0/10",  "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
     "192.0.0.0/24",   "192.0.2.0/24", "192.88.99.0/24", "192.168.0.0/16", "198.18.0.0/15",  "198.51.100.0/24",
-    "203.0.113.0/24", "224.0.0.0/3",  "::/128",         "::1/128",        "100::/64",       "2001::/23",
-    "2001:db8::/32",  "3fff::/20",    "5f00::/16",      "64:ff9b:1::/48", "fc00::/7",       "fe80::/10",
-    "fec0::/10",      "ff00::/8",
+    "203.0.113.0/24", "224.0.0.0/3",  "2001::/23",      "2001:db8::/32",  "3fff::/20",
 };
 
-/* IPv6 networks whose addresses hold an IPv4 address: where it begins. */
+/* All IPv6 unicast addresses that were ever given out; the rest is local, multicast or nobody's. */
+static const char GLOBAL_UNICAST[] = "2000::/3";
+
+/* IPv6 networks whose addresses hold an IPv4 address, which then decides: where it begins. */
 static const struct {
     const char *network;
     uint8_t offset;
 } EMBEDDED[] = {
-    {"2002::/16", 2},        /* 6to4, RFC 3056 */
-    {"64:ff9b::/96", 12},    /* NAT64, RFC 6052 */
-    {"::/96", 12},           /* IPv4-compatible, RFC 4291 section 2.5.5.1 */
-    {"::ffff:0:0:0/96", 12}, /* SIIT, RFC 2765 */
+    {"2002::/16", 2},     /* 6to4, RFC 3056 */
+    {"64:ff9b::/96", 12}, /* NAT64, RFC 6052 */
 };
 
 static const uint8_t MAPPED_PREFIX[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF};
@@ -138,18 +137,17 @@ static bool is_within(const struct address *address, const char *text)
 }
 
 /* Calls itself once at most: what is embedded is IPv4, and IPv4 embeds nothing. */
-bool address_is_public(const struct address *address) // NOLINT(misc-no-recursion)
+bool address_is_public(const struct address *address)
 {
+    struct address inner;
+
+    for (size_t i = 0; i < ARRAY_COUNT(EMBEDDED); i++)
+        if (is_within(address, EMBEDDED[i].network)) {
+            address_from_ipv4(address->bytes + EMBEDDED[i].offset, &inner);
+            return address_is_public(&inner);
+        }
     for (size_t i = 0; i < ARRAY_COUNT(NOT_PUBLIC); i++)
         if (is_within(address, NOT_PUBLIC[i]))
             return false;
-    for (size_t i = 0; i < ARRAY_COUNT(EMBEDDED); i++) {
-        struct address inner;
-
-        if (!is_within(address, EMBEDDED[i].network))
-            continue;
-        address_from_ipv4(address->bytes + EMBEDDED[i].offset, &inner);
-        return address_is_public(&inner);
-    }
-    return true;
+    return address->len == 4 || is_within(address, GLOBAL_UNICAST);
 }
