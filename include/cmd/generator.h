@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "compress/gzip.h"
+#include "mail/dkim.h"
 #include "model/config.h"
 #include "model/report_meta.h"
 #include "report/report_build.h"
@@ -30,14 +31,17 @@ struct generator {
     struct ledger *ledger;          /* NULL: a rehearsal before the first run */
     struct resolver *resolver;
     struct gzip gzip;
+    struct dkim_keys *keys; /* NULL: none are set, the relay must sign */
+    bool is_first_run;      /* GENERATOR_RUN made the ledger just now */
     int lock_fd;
     int64_t now_s; /* when the run began */
 };
 
 /*
- * Open the stores and the resolver.
+ * Open the stores and the resolver, and load the keys that sign the mails.
  * ST_BUSY       GENERATOR_RUN and another run is at work
  * ST_TEMPORARY  a store is held by somebody else
+ * ST_CONFIG     a key cannot be used
  * else as session_store_open, ledger_open and resolve_open; a store that is not there yet is no error
  */
 MUST_CHECK enum status generator_open(struct generator *generator, const struct config *config,

@@ -15,6 +15,7 @@
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
+    X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \
     X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \
     X(DAY_WAITS,           "day_waits",           INFO,    "day reason") \

@@ -11,7 +11,7 @@
 /* Most bytes of one message: a report's gzip in base64 and some text. */
 #define REPORT_MAIL_MAX (400u << 20)
 
-/* Append the whole message to out.  Statuses as mail_compose. */
+/* Append the whole message, signed if there are keys, to out.  Statuses as mail_compose and dkim_sign. */
 MUST_CHECK enum status report_mail_write(struct generator *generator, const struct mail_parts *parts,
                                          struct strbuf *out, struct err *err);
 

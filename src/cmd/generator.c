@@ -46,6 +46,7 @@ static enum status open_ledger(struct generator *generator, enum generator_mode 
     char path[PATH_MAX];
     enum status status = path_in_state_dir(generator->config, "reports.db", path, err);
 
+    generator->is_first_run = mode == GENERATOR_RUN && status == ST_OK && access(path, F_OK) != 0;
     if (status == ST_OK && mode == GENERATOR_REHEARSE && access(path, F_OK) != 0)
         return ST_OK;
     if (status == ST_OK)
@@ -66,13 +67,33 @@ static enum status open_stores(struct generator *generator, enum generator_mode 
     return status;
 }
 
+/* R44: a key that cannot be used is found now, not when the first mail is due. */
+static enum status load_keys(struct generator *generator, struct err *err)
+{
+    const struct option_list *list = &generator->config->dkim_key;
+    struct dkim_key_setting settings[DKIM_KEYS_MAX];
+    enum status status = ST_OK;
+    struct arena arena;
+
+    if (list->count == 0)
+        return ST_OK;
+    arena_init(&arena, 65536);
+    for (size_t i = 0; i < list->count && status == ST_OK; i++) /* config.c: not more than DKIM_KEYS_MAX */
+        status = dkim_key_parse(list->items[i], &arena, &settings[i], err);
+    if (status == ST_OK)
+        status = dkim_keys_load(settings, list->count, generator->config->dkim_domain, &generator->keys, err);
+    arena_done(&arena);
+    return status;
+}
+
 enum status generator_open(struct generator *generator, const struct config *config, enum generator_mode mode,
                            struct err *err)
 {
-    enum status status = ST_OK;
+    enum status status;
 
     *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
-    if (mode == GENERATOR_RUN)
+    status = load_keys(generator, err);
+    if (status == ST_OK && mode == GENERATOR_RUN)
         status = take_lock(generator, err);
     if (status == ST_OK)
         status = open_stores(generator, mode, err);
@@ -88,6 +109,7 @@ enum status generator_open(struct generator *generator, const struct config *con
 
 void generator_close(struct generator *generator)
 {
+    dkim_keys_free(&generator->keys);
     gzip_close(&generator->gzip);
     resolve_close(&generator->resolver);
     ledger_close(&generator->ledger);

@@ -51,6 +51,14 @@ static enum status forget_old_days(struct generator *generator, struct err *err)
     return status;
 }
 
+/* R44: reports must be signed; without a key of ours that is the relay's work.  Said once. */
+static void tell_about_signing(const struct generator *generator)
+{
+    if (generator->is_first_run && generator->keys == NULL)
+        LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
+                 log_text("domain", generator->config->dkim_domain), log_text("mend", "or set dkim_key"));
+}
+
 static void log_summary(const struct build_totals *built, const struct delivery_totals *sent)
 {
     LOG_FACT(EV_RUN_DONE, log_number("days", (int64_t)built->days),
@@ -75,6 +83,7 @@ int cmd_run(const struct config *config)
     }
     if (status != ST_OK)
         return program_fail(&program, &err);
+    tell_about_signing(&generator);
     status = recover(&generator, &err);
     if (status == ST_OK)
         status = build_reports(&generator, &built, &err);

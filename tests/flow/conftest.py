@@ -6,6 +6,7 @@ import pytest
 
 import programs as lib
 import servers
+from dkim_keys import Keys
 
 
 @pytest.fixture(scope="session")
@@ -83,3 +84,8 @@ def smtp_sink():
 def https_server(authority):
     with servers.HttpsServer(authority.server()) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory):
+    return Keys(tmp_path_factory.mktemp("dkim"))

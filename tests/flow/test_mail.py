@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The mail that brings a report, as independent software sees it: Python's email package, python3-dkim and Mail::DKIM,
 also behind a real relay."""
-import base64
 import contextlib
 import email
 import email.policy
@@ -11,11 +10,11 @@ import re
 import smtplib
 import subprocess
 
-import dkim
 import pytest
 
 import receivers
 import report_tool
+from dkim_keys import Keys
 
 SUBMITTER = report_tool.SUBMITTER
 DOMAIN = "harbour.example"
@@ -154,65 +153,6 @@ def test_the_same_values_give_the_same_bytes(keys):                             
 
 
 # ---- DKIM ------------------------------------------------------------------------------------------------------
-
-class Keys:
-    """Key files made with openssl, and the DNS records that belong to them."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.records = {}
-        for name, algorithm in (("rsa", ("-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:2048")),
-                                ("short", ("-algorithm", "rsa", "-pkeyopt", "rsa_keygen_bits:1024")),
-                                ("ed", ("-algorithm", "ed25519"))):
-            file = folder / f"{name}.pem"
-            subprocess.run(["openssl", "genpkey", *algorithm, "-out", file], check=True, capture_output=True)
-            file.chmod(0o640)
-            der = subprocess.run(["openssl", "pkey", "-in", file, "-pubout", "-outform", "der"], check=True,
-                                 capture_output=True).stdout
-            self.records[name] = (f"v=DKIM1; k={'ed25519' if name == 'ed' else 'rsa'}; p="
-                                  + base64.b64encode(der[-32:] if name == "ed" else der).decode())
-
-    def settings(self, *names):
-        algorithm = {"ed": "ed25519-sha256"}
-        return {"dkim_domain": SUBMITTER, "dkim_keys": [
-            f"{name}:{algorithm.get(name, 'rsa-sha256')}:{self.folder}/{name}.pem" for name in names]}
-
-    def dns(self, name, timeout=5):  # pylint: disable=unused-argument
-        selector, _, domain = name.decode().partition("._domainkey.")
-        return self.records[selector].encode() if domain == SUBMITTER + "." else None
-
-    def python_verifies(self, mail, index, **options):
-        try:
-            return dkim.DKIM(mail, **options).verify(index, dnsfunc=self.dns)
-        except dkim.ValidationError:
-            return False
-
-    def perl_verifies(self, mail):
-        """The results of Mail::DKIM, one for each signature, in order."""
-        script = """
-            use strict; use Mail::DKIM::Verifier; use Net::DNS;
-            my %records = @ARGV; @ARGV = ();
-            no warnings 'redefine';
-            *Mail::DKIM::DNS::query = sub {
-                my ($name) = @_;
-                my ($selector) = $name =~ /^([^.]+)\\._domainkey\\.DOMAIN$/ or return;
-                my @parts = unpack '(a250)*', $records{$selector};
-                return Net::DNS::RR->new(owner => $name, type => 'TXT', txtdata => \\@parts);
-            };
-            my $verifier = Mail::DKIM::Verifier->new();
-            local $/; my $mail = <STDIN>;
-            $verifier->PRINT($mail); $verifier->CLOSE;
-            print join(' ', map { $_->result } $verifier->signatures), "\n";
-        """.replace("DOMAIN", re.escape(SUBMITTER))
-        pairs = [item for pair in self.records.items() for item in pair]
-        done = subprocess.run(["perl", "-e", script, *pairs], input=mail, capture_output=True, timeout=60, check=True)
-        return done.stdout.decode().split()
-
-
-@pytest.fixture(scope="module")
-def keys(tmp_path_factory):
-    return Keys(tmp_path_factory.mktemp("dkim"))
-
 
 @pytest.fixture(scope="module")
 def signed(keys):
