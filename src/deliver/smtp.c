@@ -22,7 +22,7 @@
 #define READ_BYTES   16384
 #define POLL_MAX_MS  60000
 #define FRAMES_SLACK 4096 /* of a message's frame besides its bytes */
-#define NEVER_MS     INT64_MAX
+#define QUIT_MS      3000 /* for the goodbye after the last mail's outcome */
 
 enum slot_state {
     SLOT_FREE,
@@ -42,12 +42,14 @@ struct slot {
     pid_t pid;
     int fd;
     int64_t started_ms;
+    int64_t settled_ms; /* when unsettled became 0 */
     enum smtp_progress progress;
     size_t sent; /* mails that are in out or gone */
     bool is_go_sent;
     struct strbuf out;
     size_t out_at; /* bytes of out that are gone */
     struct strbuf in;
+    bool has_ended;      /* with words of its own */
     struct outcome rest; /* what becomes of mails without an outcome of their own */
 };
 
@@ -68,23 +70,27 @@ struct pool {
 static void settle(struct pool *pool, struct slot *slot, size_t index, const struct outcome *outcome)
 {
     slot->is_settled[index] = true;
-    slot->unsettled--;
+    if (--slot->unsettled == 0)
+        slot->settled_ms = clock_monotonic_ms();
     pool->has_news = true;
     pool->hooks->outcome(pool->hooks->context, slot->batch.mails[index].id, outcome);
 }
 
-/* A worker sends one mail after the other, so only the first without an outcome can be in doubt. */
+/*
+ * A worker that came to its end has told which mails are in doubt.  Of one that did not, only the first mail
+ * without an outcome can be: it sends one after the other.
+ */
 static void settle_rest(struct pool *pool, struct slot *slot)
 {
-    bool is_first = true;
+    bool is_in_doubt = slot->progress == SMTP_PROGRESS_MAILING && !slot->has_ended;
 
     for (size_t i = 0; i < slot->batch.count; i++) {
         struct outcome outcome = slot->rest;
 
         if (slot->is_settled[i])
             continue;
-        outcome.is_in_doubt = is_first && slot->progress == SMTP_PROGRESS_MAILING;
-        is_first = false;
+        outcome.is_in_doubt = is_in_doubt;
+        is_in_doubt = false;
         settle(pool, slot, i, &outcome);
     }
 }
@@ -198,6 +204,7 @@ static void start(struct pool *pool, struct slot *slot)
     slot->progress = SMTP_PROGRESS_NONE;
     slot->sent = 0;
     slot->is_go_sent = false;
+    slot->has_ended = false;
     slot->out_at = 0;
     strbuf_reset(&slot->out);
     strbuf_reset(&slot->in);
@@ -242,6 +249,7 @@ static bool put_next(struct slot *slot)
 static void kill_worker(struct slot *slot, enum outcome_stage stage, const char *words)
 {
     set_rest(slot, stage, words);
+    slot->has_ended = false;
     slot->state = SLOT_ENDED;
     if (slot->pid > 0)
         (void)kill(slot->pid, SIGKILL);
@@ -304,6 +312,7 @@ static bool take_end(struct slot *slot, struct span payload)
 
     if (!smtp_wire_read_end(payload, &end))
         return false;
+    slot->has_ended = true;
     outcome_set(&slot->rest, OUTCOME_TRY_LATER, end.stage, (int)end.code, "%.*s",
                 (int)(end.text.len < OUTCOME_TEXT_MAX ? end.text.len : OUTCOME_TEXT_MAX), end.text.at);
     return true;
@@ -380,6 +389,8 @@ static void hear(struct pool *pool, struct slot *slot)
 
 static int64_t deadline_ms(const struct pool *pool, const struct slot *slot)
 {
+    if (slot->unsettled == 0)
+        return slot->settled_ms + QUIT_MS;
     return slot->started_ms + (slot->progress == SMTP_PROGRESS_NONE ? pool->limits->connect_timeout_ms
                                                                     : pool->limits->session_timeout_ms);
 }

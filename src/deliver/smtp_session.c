@@ -44,9 +44,9 @@ struct session {
     bool is_awaiting_starttls; /* STARTTLS is written, its reply not complete */
     bool is_awaiting_auth;
     bool is_authenticated;
-    size_t reply_column;   /* of the STARTTLS reply's current line */
-    char reply_separator;  /* its fourth byte: '-' if more lines follow */
-    char reply[REPLY_MAX]; /* what the server said last, before the mails */
+    size_t reply_column;     /* of the STARTTLS reply's current line */
+    char reply_separator;    /* its fourth byte: '-' if more lines follow */
+    char refusal[REPLY_MAX]; /* its last reply of 4xx or 5xx before the mails */
     char end_text[OUTCOME_TEXT_MAX];
 };
 
@@ -148,22 +148,23 @@ static enum outcome_stage stage_of(const struct session *session)
     return STAGES[session->progress];
 }
 
-/* The code in front of the last reply, if it is a refusal. */
-static uint32_t reply_code(const struct session *session)
+/* The code in front of a refusal; 0 if it is none. */
+static uint32_t refusal_code(const char *reply)
 {
-    long code = strtol(session->reply, NULL, 10);
+    long code = strtol(reply, NULL, 10);
 
     return code >= 400 && code <= 599 ? (uint32_t)code : 0;
 }
 
 static struct smtp_wire_end make_end(struct session *session, enum outcome_stage stage, const char *words)
 {
-    const char *reply = reply_code(session) != 0 ? session->reply : "";
+    bool is_refused = session->refusal[0] != '\0';
 
-    (void)snprintf(session->end_text, sizeof session->end_text, "%s%s%s", words, *reply != '\0' ? ": " : "",
-                   reply);
-    return (struct smtp_wire_end){
-        .stage = stage, .code = reply_code(session), .text = {session->end_text, strlen(session->end_text)}};
+    (void)snprintf(session->end_text, sizeof session->end_text, "%s%s%s", words, is_refused ? ": " : "",
+                   session->refusal);
+    return (struct smtp_wire_end){.stage = stage,
+                                  .code = refusal_code(session->refusal),
+                                  .text = {session->end_text, strlen(session->end_text)}};
 }
 
 __attribute__((noreturn)) static void stop(struct session *session, enum outcome_stage stage,
@@ -214,12 +215,15 @@ static void watch_starttls_reply(struct session *session, const char *bytes, siz
 
 static void watch_reply(struct session *session, const char *bytes, size_t len)
 {
+    char reply[REPLY_MAX];
+
     if (session->is_awaiting_starttls)
         watch_starttls_reply(session, bytes, len);
     if (session->progress == SMTP_PROGRESS_MAILING)
         return;
-    (void)snprintf(session->reply, sizeof session->reply, "%.*s", (int)(len < REPLY_MAX ? len : REPLY_MAX),
-                   bytes);
+    (void)snprintf(reply, sizeof reply, "%.*s", (int)(len < REPLY_MAX ? len : REPLY_MAX), bytes);
+    if (refusal_code(reply) != 0)
+        memcpy(session->refusal, reply, sizeof reply);
     if (session->is_awaiting_auth && begins_with(bytes, len, "235"))
         session->is_authenticated = true;
 }
@@ -279,7 +283,7 @@ static void on_connect(struct session *session)
     if (*session->job->address != '\0' && strcmp(text, session->job->address) != 0)
         stop(session, OUTCOME_AT_GUARD, "connected to another address than the one that was checked");
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    session->reply[0] = '\0';
+    session->refusal[0] = '\0';
     reached(session, SMTP_PROGRESS_CONNECTED);
 }
 

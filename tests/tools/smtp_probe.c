@@ -5,7 +5,8 @@
  *
  * smtp_probe KEY=VALUE ...
  *   host port address ehlo tls=opportunistic|require|off ca_file user password    the target
- *   port2                  a second target on the same host
+ *   port2                  a second target of the batch, on the same host
+ *   then_port then_mails   afterwards, so many mails in a batch of their own to that port
  *   mails=N recipient=ADDR[,ADDR...]  recipient of mail i is the (i mod count)-th
  *   bytes=N                size of each mail's body
  *   batch=N connections=N connect_ms=N step_ms=N session_ms=N
@@ -25,6 +26,8 @@
 
 struct probe {
     struct smtp_target targets[2];
+    struct smtp_target then;
+    size_t then_mails;
     size_t target_count;
     struct smtp_limits limits;
     size_t mail_count;
@@ -64,17 +67,19 @@ static bool on_next(void *context, struct smtp_batch *batch_out)
     struct probe *probe = context;
     struct batch *batch = calloc(1, sizeof *batch);
     size_t count = 0;
+    const bool is_then = probe->next >= probe->mail_count;
+    const size_t end = is_then ? probe->mail_count + probe->then_mails : probe->mail_count;
 
     if (batch == NULL)
         abort();
-    while (count < probe->batch_size && probe->next < probe->mail_count)
+    while (count < probe->batch_size && probe->next < end)
         add_mail(probe, &batch->mails[count++], probe->next++);
     if (count == 0) {
         free(batch);
         return false;
     }
-    *batch_out = (struct smtp_batch){.targets = probe->targets,
-                                     .target_count = probe->target_count,
+    *batch_out = (struct smtp_batch){.targets = is_then ? &probe->then : probe->targets,
+                                     .target_count = is_then ? 1 : probe->target_count,
                                      .mails = batch->mails,
                                      .count = count,
                                      .owner = batch};
@@ -132,7 +137,10 @@ static void take_number(struct probe *probe, const char *key, const char *value)
     const struct {
         const char *key;
         size_t *to;
-    } sizes[] = {{"mails", &probe->mail_count}, {"batch", &probe->batch_size}, {"bytes", &probe->body_bytes}};
+    } sizes[] = {{"mails", &probe->mail_count},
+                 {"then_mails", &probe->then_mails},
+                 {"batch", &probe->batch_size},
+                 {"bytes", &probe->body_bytes}};
 
     for (size_t i = 0; i < ARRAY_COUNT(times); i++)
         if (strcmp(key, times[i].key) == 0)
@@ -171,8 +179,19 @@ static void take_argument(struct probe *probe, char *argument)
         take_recipients(probe, value);
     else if (strcmp(argument, "port2") == 0)
         probe->targets[1].port = (uint16_t)atoi(value);
+    else if (strcmp(argument, "then_port") == 0)
+        probe->then.port = (uint16_t)atoi(value);
     else
         take_number(probe, argument, value);
+}
+
+/* All but the port. */
+static void copy_target(struct smtp_target *to, const struct smtp_target *from)
+{
+    uint16_t port = to->port;
+
+    *to = *from;
+    to->port = port;
 }
 
 int main(int argc, char **argv)
@@ -197,13 +216,12 @@ int main(int argc, char **argv)
 
     for (int i = 1; i < argc; i++)
         take_argument(&probe, argv[i]);
-    if (probe.targets[1].port != 0) {
-        uint16_t port = probe.targets[1].port;
-
-        probe.targets[1] = probe.targets[0];
-        probe.targets[1].port = port;
+    if (probe.targets[1].port != 0)
         probe.target_count = 2;
-    }
+    copy_target(&probe.targets[1], &probe.targets[0]);
+    copy_target(&probe.then, &probe.targets[0]);
+    probe.then.tls = SMTP_TLS_OFF;
+    probe.then.user = "";
     if (probe.mail_count > MAILS_MAX || probe.batch_size < 1 || probe.batch_size > SMTP_BATCH_MAX)
         return 64;
     if (smtp_deliver(worker != NULL ? worker : "build/tlsrpt-gen-smtp", &probe.limits, &hooks, &err) !=
