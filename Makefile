@@ -33,7 +33,7 @@ LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
                  libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
-TEST_PACKAGES  = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
+TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev dpkg-dev debhelper lintian
