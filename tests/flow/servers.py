@@ -402,6 +402,13 @@ class Certificate:
         return context
 
 
+def openssl(*arguments):
+    done = subprocess.run(["openssl", *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"openssl {arguments[0]}: {done.stderr}")
+
+
 class Authority:
     """A certification authority of our own, made with openssl when the test runs.
 
@@ -413,15 +420,9 @@ class Authority:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.ca_file = self.directory / "ca.pem"
         self._made = {}
-        self._openssl("req", "-x509", *self._new_key("ca"), "-subj", "/CN=Flow test CA", "-days", "2",
-                      "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign",
-                      "-out", str(self.ca_file))
-
-    def _openssl(self, *arguments):
-        done = subprocess.run(["openssl", *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=60, cwd=self.directory, check=False)
-        if done.returncode != 0:
-            raise RuntimeError(f"openssl {arguments[0]}: {done.stderr}")
+        openssl("req", "-x509", *self._new_key("ca"), "-subj", "/CN=Flow test CA", "-days", "2",
+                "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign",
+                "-out", str(self.ca_file))
 
     def _new_key(self, name):
         return ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-sha256",
@@ -438,11 +439,11 @@ class Authority:
         paths = {end: self.directory / f"{file}.{end}" for end in ("pem", "key", "csr", "cnf")}
         alternatives = ",".join(("IP:" if name[0].isdigit() else "DNS:") + name for name in names)
         paths["cnf"].write_text(f"subjectAltName={alternatives}\nbasicConstraints=CA:FALSE\n")
-        self._openssl("req", "-new", *self._new_key(file), "-subj", f"/CN={names[0]}", "-out", str(paths["csr"]))
+        openssl("req", "-new", *self._new_key(file), "-subj", f"/CN={names[0]}", "-out", str(paths["csr"]))
         signer = ("-signkey", str(paths["key"])) if self_signed else \
             ("-CA", str(self.ca_file), "-CAkey", str(self.directory / "ca.key"), "-CAcreateserial")
-        self._openssl("x509", "-req", "-in", str(paths["csr"]), *signer, "-days", "-1" if expired else "2",
-                      "-extfile", str(paths["cnf"]), "-sha256", "-out", str(paths["pem"]))
+        openssl("x509", "-req", "-in", str(paths["csr"]), *signer, "-days", "-1" if expired else "2",
+                "-extfile", str(paths["cnf"]), "-sha256", "-out", str(paths["pem"]))
         return Certificate(paths["pem"], paths["key"])
 
     def server(self):
