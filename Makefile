@@ -210,6 +210,11 @@ check-unit: ## only the unit tests and the corpus replay
 .PHONY: check-programs
 check-programs: $(UNIT) $(REPLAY) $(TOOLS)
 
+.PHONY: check-differential
+check-differential: deps-test ## our parsers against independent models in Python, on 100,000 generated cases
+	@$(MAKE) --no-print-directory -s -j2 check-programs
+	@for script in tests/differential/compare_*.py; do BUILD=$(abspath $(BUILD)) /usr/bin/python3 "$$script" || exit 1; done
+
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'
 
