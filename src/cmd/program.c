@@ -5,8 +5,11 @@
 #include <grp.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/terminal.h"
 
 static const int EXIT_CODES[] = {
     [ST_OK] = 0,
@@ -29,9 +32,17 @@ int program_exit_code(enum status status)
     return (size_t)status < ARRAY_COUNT(EXIT_CODES) ? EXIT_CODES[status] : EXIT_BUG;
 }
 
+/* What a file or a stranger wrote may stand in the text; it must not reach the terminal as it is. */
 int program_fail(const struct program *program, const struct err *err)
 {
-    (void)fprintf(stderr, "%s: %s\n", program->name, err->text);
+    struct terminal terminal;
+    struct strbuf text;
+
+    terminal_detect(STDERR_FILENO, &terminal);
+    strbuf_init(&text, (size_t)ERR_TEXT_MAX * 8);
+    terminal_clean(&terminal, err->text, strlen(err->text), &text);
+    (void)fprintf(stderr, "%s: %s\n", program->name, text.data);
+    strbuf_done(&text);
     return program_exit_code(err->code);
 }
 

@@ -13,19 +13,25 @@
 #include "cmd/log_events.h"
 #include "cmd/program.h"
 #include "cmd/run.h"
+#include "cmd/show.h"
 #include "cmd/setup.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
 
 typedef int subcommand_fn(const struct config *config, int argc, char **argv);
 
+/* Runs when the settings cannot be read; err says why. */
+typedef int unset_fn(const struct err *err, int argc, char **argv);
+
 static const struct {
     const char *name;
     subcommand_fn *run;
+    unset_fn *run_unset; /* NULL: say err and end */
     const char *help;
 } SUBCOMMANDS[] = {
-    {"explain", cmd_explain, "say in words what a domain's TLSRPT record asks for"},
-    {"setup-postfix", cmd_setup_postfix, "show what Postfix needs to report its sessions; --apply sets it"},
+    {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
+    {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
+    {"setup-postfix", cmd_setup_postfix, NULL, "show what Postfix needs to report its sessions; --apply sets it"},
 };
 
 struct arguments {
@@ -163,10 +169,12 @@ static int run_subcommand(struct arguments *arguments, int argc, char **argv)
     for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++) {
         if (strcmp(argv[0], SUBCOMMANDS[i].name) != 0)
             continue;
-        if (program_load_config(program, false, &err) != ST_OK)
-            code = program_fail(program, &err);
-        else
+        if (program_load_config(program, false, &err) == ST_OK)
             code = SUBCOMMANDS[i].run(&program->config, argc, argv);
+        else if (SUBCOMMANDS[i].run_unset != NULL)
+            code = SUBCOMMANDS[i].run_unset(&err, argc, argv);
+        else
+            code = program_fail(program, &err);
         config_done(&program->config);
         return code;
     }

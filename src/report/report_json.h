@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report_json.h - somebody's JSON text as a tree, forgiving what can be forgiven and saying so.
+ */
+#ifndef REPORT_REPORT_JSON_H
+#define REPORT_REPORT_JSON_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "model/finding.h"
+
+/*
+ * A byte order mark, doubled names (the last counts), text behind the value and invalid UTF-8 are findings
+ * (findings may be NULL) and are got over.  The caller frees *tree_out with json_decref.
+ * ST_SYNTAX  err names line and column;  ST_NOMEM
+ */
+MUST_CHECK enum status report_json_load(const char *json, size_t len, struct finding_list *findings,
+                                        json_t **tree_out, struct err *err);
+
+#endif
