@@ -30,6 +30,13 @@
     X(DELIVERY_EXPIRED,    "delivery_expired",    WARNING, "day domain rua tries stage code reply next") \
     X(DELIVERIES_RECOVERED, "deliveries_recovered", WARNING, "deliveries") \
     X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \
+    X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \
+    X(LOG_FOLLOWED,        "log_followed",        INFO,    "path") \
+    X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
+    X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
+    X(PLACE_LOST,          "place_lost",          WARNING, "path") \
+    X(COLLECTOR_AWAY,      "collector_away",      WARNING, "socket reason") \
+    X(COLLECTOR_BACK,      "collector_back",      INFO,    "socket") \
     X(FATAL,               "fatal",               ERROR,   "reason")
 // clang-format on
 

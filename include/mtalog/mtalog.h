@@ -97,9 +97,6 @@ MUST_CHECK enum status mtalog_flush(struct mtalog *log, struct err *err);
  */
 uint64_t mtalog_replay_offset(const struct mtalog *log, uint64_t next_offset);
 
-/* Offsets begin anew (the next file): everything still open counts as begun at 0. */
-void mtalog_next_file(struct mtalog *log);
-
 /* What must be remembered beyond the replay (which hosts log TLSRPT lines); opaque. */
 void mtalog_get_memory(const struct mtalog *log, uint64_t words_out[MTALOG_MEMORY_WORDS]);
 void mtalog_set_memory(struct mtalog *log, const uint64_t words[MTALOG_MEMORY_WORDS]);

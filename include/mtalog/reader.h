@@ -14,7 +14,6 @@ struct reader_methods {
     enum status (*feed)(void *reader, struct span line, uint64_t offset);
     enum status (*flush)(void *reader);
     uint64_t (*replay_offset)(const void *reader, uint64_t next_offset);
-    void (*next_file)(void *reader);
     void (*get_memory)(const void *reader, uint64_t words_out[MTALOG_MEMORY_WORDS]);
     void (*set_memory)(void *reader, const uint64_t words[MTALOG_MEMORY_WORDS]);
 };

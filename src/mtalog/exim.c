@@ -26,7 +26,6 @@
 
 #define FAILURES_MAX 4
 #define SEEN_MAX     16
-#define SWEEP_BYTES  (1024 * 1024)
 #define SWEEP_S      60
 
 enum whose {
@@ -68,8 +67,7 @@ struct message {
 struct exim {
     struct teller *teller;
     struct slots messages;
-    uint64_t offset;       /* of the line in hand */
-    uint64_t swept_offset; /* as of the last sweep */
+    uint64_t offset; /* of the line in hand */
     int64_t swept_s;
     enum status evict_status;
 };
@@ -95,22 +93,31 @@ static struct span rest_of(const struct cursor *cursor)
     return (struct span){cursor->at, cursor->is_failed ? 0 : (size_t)(cursor->end - cursor->at)};
 }
 
+/* Length of text up to the first blank that is not in double quotes. */
+static size_t quoted_token_length(struct span text)
+{
+    bool is_quoted = false;
+    size_t at = 0;
+
+    for (; at < text.len && (is_quoted || text.at[at] != ' '); at++)
+        if (text.at[at] == '\\' && is_quoted && at + 1 < text.len)
+            at++;
+        else if (text.at[at] == '"')
+            is_quoted = !is_quoted;
+    return at;
+}
+
 /* Up to the next blank that is not in double quotes, and over it. */
 static struct span take_token(struct cursor *cursor)
 {
-    struct span token = {cursor->at, 0};
-    bool is_quoted = false;
+    struct span token = rest_of(cursor);
+    const char *blank = memchr(token.at, ' ', token.len);
+    size_t len = blank != NULL ? (size_t)(blank - token.at) : token.len;
 
-    while (cursor->at < cursor->end && (is_quoted || *cursor->at != ' ')) {
-        if (*cursor->at == '\\' && is_quoted && cursor->at + 1 < cursor->end)
-            cursor->at++;
-        else if (*cursor->at == '"')
-            is_quoted = !is_quoted;
-        cursor->at++;
-    }
-    token.len = (size_t)(cursor->at - token.at);
-    if (cursor->at < cursor->end)
-        cursor->at++;
+    if (memchr(token.at, '"', len) != NULL)
+        len = quoted_token_length(token);
+    cursor->at += len < token.len ? len + 1 : len;
+    token.len = len;
     return token;
 }
 
@@ -311,16 +318,16 @@ static struct message *get_message(struct exim *exim, struct span id, int64_t ut
     return message;
 }
 
-/* Close what the log left open for too long; at fixed places of the log, so that a replay closes at the same.
+/* Close what the log left open for too long; when the log's minute changes, so that a replay closes at the
+ * same place.
  */
 static enum status sweep(struct exim *exim, int64_t utc_s)
 {
     struct slot *slot = slots_oldest(&exim->messages);
     enum status status = ST_OK;
 
-    if (exim->offset / SWEEP_BYTES == exim->swept_offset && utc_s / SWEEP_S == exim->swept_s)
+    if (utc_s / SWEEP_S == exim->swept_s)
         return ST_OK;
-    exim->swept_offset = exim->offset / SWEEP_BYTES;
     exim->swept_s = utc_s / SWEEP_S;
     while (slot != NULL && status == ST_OK) {
         struct message *message = (struct message *)(void *)slot;
@@ -630,21 +637,24 @@ enum kind {
     KIND_COMPLETED,
 };
 
+#define WORD(text) (text), sizeof(text) - 1
+
 static const struct {
     const char *word;
+    size_t len;
     enum kind kind;
 } KINDS[] = {
-    {"=> ", KIND_DELIVERY},
-    {"<= ", KIND_ARRIVAL},
-    {"Completed", KIND_COMPLETED},
-    {"-> ", KIND_DELIVERY},
-    {"** ", KIND_DELIVERY},
-    {"== ", KIND_DELIVERY},
-    {">> ", KIND_DELIVERY},
-    {"H=", KIND_HOST},
-    {"DANE attempt failed; TLS connection to ", KIND_DANE_FAILURE},
-    {"TLS session: ", KIND_CLEAR_RETRY},
-    {"[", KIND_VERIFY_ERROR},
+    {WORD("=> "), KIND_DELIVERY},
+    {WORD("<= "), KIND_ARRIVAL},
+    {WORD("Completed"), KIND_COMPLETED},
+    {WORD("-> "), KIND_DELIVERY},
+    {WORD("** "), KIND_DELIVERY},
+    {WORD("== "), KIND_DELIVERY},
+    {WORD(">> "), KIND_DELIVERY},
+    {WORD("H="), KIND_HOST},
+    {WORD("DANE attempt failed; TLS connection to "), KIND_DANE_FAILURE},
+    {WORD("TLS session: "), KIND_CLEAR_RETRY},
+    {WORD("["), KIND_VERIFY_ERROR},
 };
 
 static enum status on_line(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
@@ -652,9 +662,9 @@ static enum status on_line(struct exim *exim, struct span id, struct span rest, 
     for (size_t i = 0; i < ARRAY_COUNT(KINDS); i++) {
         struct span more;
 
-        if (!begins(rest, KINDS[i].word))
+        if (rest.len < KINDS[i].len || memcmp(rest.at, KINDS[i].word, KINDS[i].len) != 0)
             continue;
-        more = behind(rest, strlen(KINDS[i].word));
+        more = behind(rest, KINDS[i].len);
         switch (KINDS[i].kind) {
         case KIND_DELIVERY:
             return on_delivery(exim, id, rest, utc_s);
@@ -761,15 +771,6 @@ static uint64_t exim_replay_offset(const void *reader, uint64_t next_offset)
     return offset;
 }
 
-static void exim_next_file(void *reader)
-{
-    struct exim *exim = reader;
-
-    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL;
-         slot = slots_next(&exim->messages, slot))
-        ((struct message *)(void *)slot)->begin_offset = 0;
-}
-
 static void *exim_new(struct teller *teller)
 {
     struct exim *exim = calloc(1, sizeof *exim);
@@ -799,5 +800,4 @@ const struct reader_methods exim_reader = {
     .feed = exim_feed,
     .flush = exim_flush,
     .replay_offset = exim_replay_offset,
-    .next_file = exim_next_file,
 };

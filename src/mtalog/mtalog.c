@@ -74,11 +74,6 @@ uint64_t mtalog_replay_offset(const struct mtalog *log, uint64_t next_offset)
     return log->methods->replay_offset(log->reader, next_offset);
 }
 
-void mtalog_next_file(struct mtalog *log)
-{
-    log->methods->next_file(log->reader);
-}
-
 void mtalog_get_memory(const struct mtalog *log, uint64_t words_out[MTALOG_MEMORY_WORDS])
 {
     memset(words_out, 0, MTALOG_MEMORY_WORDS * sizeof words_out[0]);

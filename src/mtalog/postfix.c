@@ -30,7 +30,6 @@
 #include "mtalog/slots.h"
 
 #define SESSIONS_MAX     4
-#define SWEEP_BYTES      (1024 * 1024)
 #define SWEEP_S          60
 #define PLUGIN_S         3600 /* a plug-in's word about a domain holds so long */
 #define PLUGIN_DOMAINS   4096
@@ -86,7 +85,6 @@ struct postfix {
     struct slots proxied;
     uint64_t tlsrpt_hosts[MTALOG_MEMORY_WORDS]; /* hashes of hosts that write TLSRPT lines; 0: none */
     uint64_t offset;
-    uint64_t swept_offset;
     int64_t swept_s;
 };
 
@@ -153,18 +151,30 @@ static bool take_peer(struct cursor *cursor, struct span *host_out, struct span 
     return !cursor->is_failed && memchr(host_out->at, ' ', host_out->len) == NULL;
 }
 
-/* A queue id: letters and digits, then ": ".  len 0 if there is none. */
+/*
+ * A queue id and ": ".  Short ones are upper-case hexadecimal; long ones have at least ten of 52 letters and
+ * digits, among them no vowel ("warning" and "TLSRPT" are neither).  len 0 if there is none.
+ */
 static struct span take_queue_id(struct cursor *cursor)
 {
     const char *begin = cursor->at, *at = begin;
+    bool is_short = true, is_long = true;
+    size_t len;
 
-    while (at < cursor->end &&
-           ((*at >= '0' && *at <= '9') || (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z')))
-        at++;
-    if (at - begin < 6 || cursor->end - at < 2 || at[0] != ':' || at[1] != ' ')
+    for (; at < cursor->end && *at != ':'; at++) {
+        bool is_digit = *at >= '0' && *at <= '9';
+        bool is_letter = (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z');
+
+        is_short = is_short && (is_digit || (*at >= 'A' && *at <= 'F'));
+        is_long = is_long && (is_digit || (is_letter && strchr("AEIOUaeiou", *at) == NULL));
+        if (!is_short && !is_long)
+            return (struct span){begin, 0};
+    }
+    len = (size_t)(at - begin);
+    if (len < (is_short ? 6 : 10) || cursor->end - at < 2 || at[1] != ' ')
         return (struct span){begin, 0};
     cursor->at = at + 2;
-    return (struct span){begin, (size_t)(at - begin)};
+    return (struct span){begin, len};
 }
 
 /* "<" ADDRESS ">": a local part in double quotes may hold anything. */
@@ -279,9 +289,8 @@ static void sweep(struct postfix *postfix, int64_t utc_s)
 {
     struct slot *slot;
 
-    if (postfix->offset / SWEEP_BYTES == postfix->swept_offset && utc_s / SWEEP_S == postfix->swept_s)
+    if (utc_s / SWEEP_S == postfix->swept_s)
         return;
-    postfix->swept_offset = postfix->offset / SWEEP_BYTES;
     postfix->swept_s = utc_s / SWEEP_S;
     for (slot = slots_oldest(&postfix->processes); slot != NULL;) {
         struct process *process = (struct process *)(void *)slot;
@@ -420,7 +429,7 @@ static void on_certificate(struct postfix *postfix, struct line *line, struct sp
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": ") || !read_time(postfix, line))
+    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
     if (is_proxy) {
         struct proxied *proxied =
@@ -449,7 +458,7 @@ static void on_established(struct postfix *postfix, struct line *line, struct sp
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": ") || !read_time(postfix, line))
+    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
     add_waiting(postfix, get_process(postfix, line), host, ip)->is_verified = is_verified;
 }
@@ -590,7 +599,7 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
     if (!parse_recipient(rest, &recipient))
         return ST_OK;
     is_failure = tls_reason_of_postfix(recipient.text, &needs_certificate, &reason) && recipient.host.len > 0;
-    if ((process == NULL && !is_failure) || !read_time(postfix, line))
+    if (process == NULL && !is_failure)
         return ST_OK;
     process = get_process(postfix, line);
     if (writes_tlsrpt(postfix, line->syslog.host) || is_ignored(postfix, line, queue_id)) {
@@ -614,7 +623,7 @@ static void on_give_up(struct postfix *postfix, struct line *line, struct span t
     struct tls_reason reason;
     bool needs_certificate;
 
-    if (!tls_reason_of_postfix(text, &needs_certificate, &reason) || !read_time(postfix, line))
+    if (!tls_reason_of_postfix(text, &needs_certificate, &reason))
         return;
     if (process == NULL)
         process = get_process(postfix, line);
@@ -634,7 +643,7 @@ static enum status on_policy_lookup(struct postfix *postfix, struct line *line, 
     cursor_expect(&cursor, "/");
     host = take_until(&cursor, ':');
     cursor_expect(&cursor, ": TLSA lookup error for ");
-    if (cursor.is_failed || writes_tlsrpt(postfix, line->syslog.host) || !read_time(postfix, line))
+    if (cursor.is_failed || writes_tlsrpt(postfix, line->syslog.host))
         return ST_OK;
     keep_host(&waiting.host, host);
     return tell(postfix, line, domain, NOTHING, &waiting);
@@ -706,8 +715,6 @@ static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct 
     if (!take_peer(&cursor, &host, &ip) || (!span_is(word, "success") && !span_is(word, "failure")))
         return ST_OK;
     if (span_is(word, "failure") && !parse_tlsrpt_failure(&cursor, &waiting.verdict))
-        return ST_OK;
-    if (!read_time(postfix, line))
         return ST_OK;
     keep_host(&waiting.host, host);
     keep_ip(&waiting.ip, ip);
@@ -839,31 +846,34 @@ enum kind {
     KIND_OTHER,
 };
 
+#define WORDS(text) (text), sizeof(text) - 1
+
 static const struct {
     const char *words;
+    size_t len;
     enum kind kind;
 } KINDS[] = {
-    {"TLSRPT: status=", KIND_TLSRPT},
-    {"SSL_connect error to ", KIND_HANDSHAKE_ERROR},
-    {"server certificate verification failed for ", KIND_CERTIFICATE},
-    {"certificate verification failed for ", KIND_CERTIFICATE},
-    {"CA certificate verification failed for ", KIND_CERTIFICATE},
-    {"warning: TLS library problem: ", KIND_LIBRARY_WORDS},
-    {"warning: TLS policy lookup for ", KIND_POLICY_LOOKUP},
+    {WORDS("TLSRPT: status="), KIND_TLSRPT},
+    {WORDS("SSL_connect error to "), KIND_HANDSHAKE_ERROR},
+    {WORDS("server certificate verification failed for "), KIND_CERTIFICATE},
+    {WORDS("certificate verification failed for "), KIND_CERTIFICATE},
+    {WORDS("CA certificate verification failed for "), KIND_CERTIFICATE},
+    {WORDS("warning: TLS library problem: "), KIND_LIBRARY_WORDS},
+    {WORDS("warning: TLS policy lookup for "), KIND_POLICY_LOOKUP},
 };
 
 static enum kind kind_of(struct span message, struct span *rest_out)
 {
     for (size_t i = 0; i < ARRAY_COUNT(KINDS); i++)
-        if (begins(message, KINDS[i].words)) {
-            *rest_out = behind(message, strlen(KINDS[i].words));
+        if (message.len >= KINDS[i].len && memcmp(message.at, KINDS[i].words, KINDS[i].len) == 0) {
+            *rest_out = behind(message, KINDS[i].len);
             return KINDS[i].kind;
         }
     return KIND_OTHER;
 }
 
-/* A line that begins with a queue id. */
-static enum status on_queue_line(struct postfix *postfix, struct line *line)
+/* False: the line does not begin with a queue id. */
+static bool on_queue_line(struct postfix *postfix, struct line *line, enum status *status_out)
 {
     struct cursor cursor;
     struct span queue_id;
@@ -871,18 +881,23 @@ static enum status on_queue_line(struct postfix *postfix, struct line *line)
     cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
     queue_id = take_queue_id(&cursor);
     if (queue_id.len == 0)
-        return ST_OK;
+        return false;
+    *status_out = ST_OK;
     if (begins(rest_of(&cursor), "to=<"))
-        return on_recipient(postfix, line, queue_id, rest_of(&cursor));
-    on_give_up(postfix, line, rest_of(&cursor));
-    return ST_OK;
+        *status_out = on_recipient(postfix, line, queue_id, rest_of(&cursor));
+    else
+        on_give_up(postfix, line, rest_of(&cursor));
+    return true;
 }
 
 static enum status on_smtp(struct postfix *postfix, struct line *line)
 {
+    enum status status;
     struct span rest;
     bool is_verified;
 
+    if (on_queue_line(postfix, line, &status))
+        return status;
     if (parse_established(line->syslog.message, &rest, &is_verified)) {
         on_established(postfix, line, rest, is_verified);
         return ST_OK;
@@ -904,7 +919,7 @@ static enum status on_smtp(struct postfix *postfix, struct line *line)
     case KIND_OTHER:
         break;
     }
-    return on_queue_line(postfix, line);
+    return ST_OK;
 }
 
 static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
@@ -947,7 +962,7 @@ static enum status postfix_feed(void *reader, struct span text, uint64_t offset)
         return on_smtp(postfix, &line);
     }
     if (span_is(program, "tlsproxy"))
-        return on_tlsproxy(postfix, &line);
+        return read_time(postfix, &line) ? on_tlsproxy(postfix, &line) : ST_OK;
     if (span_is(program, "qmgr"))
         on_qmgr(postfix, &line);
     else if (span_is(line.syslog.tag, "postfix-tlspol"))
@@ -986,15 +1001,6 @@ static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
             offset = process->begin_offset;
     }
     return offset;
-}
-
-static void postfix_next_file(void *reader)
-{
-    struct postfix *postfix = reader;
-
-    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
-         slot = slots_next(&postfix->processes, slot))
-        ((struct process *)(void *)slot)->begin_offset = 0;
 }
 
 static void postfix_get_memory(const void *reader, uint64_t words_out[MTALOG_MEMORY_WORDS])
@@ -1046,7 +1052,6 @@ const struct reader_methods postfix_reader = {
     .feed = postfix_feed,
     .flush = postfix_flush,
     .replay_offset = postfix_replay_offset,
-    .next_file = postfix_next_file,
     .get_memory = postfix_get_memory,
     .set_memory = postfix_set_memory,
 };

@@ -30,6 +30,12 @@ static bool follows(const char *text, const char *pattern)
     return true;
 }
 
+/* A quick look, enough to tell lines with a stamp from others; stamp_parse looks at every byte. */
+static bool looks_like_syslog(const char *text)
+{
+    return text[3] == ' ' && text[6] == ' ' && text[9] == ':' && text[12] == ':' && text[15] == ' ';
+}
+
 static bool is_syslog(struct span line)
 {
     return line.len >= SYSLOG_LEN && follows(line.at + 3, " ?9 99:99:99 ");
@@ -83,7 +89,7 @@ size_t stamp_length(struct span line)
     int64_t zone_s;
     size_t len;
 
-    if (is_syslog(line))
+    if (line.len >= SYSLOG_LEN && looks_like_syslog(line.at))
         return SYSLOG_LEN;
     if (!is_iso(line))
         return 0;

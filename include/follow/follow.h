@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * follow.h - the lines of a log that grows, through rotation and restarts: none twice, none lost.
+ *
+ * In: the path of a log, and the place where reading ended last time.
+ * Out: lines with their offset in a stream of all files read since follow_open (it only grows), and for each
+ * whether it was told before.
+ *
+ * What it copes with: rename and create (the old file is read to its end first), copy and truncate (what was
+ * not read yet is read from the copy), files rotated while nobody followed (also several, also gzipped:
+ * "LOG.1", "LOG-20261121", "LOG.2.gz"), a last line without its newline (it waits until it is whole, or its
+ * file is over). What it cannot: lines written between a rotator's copy and its truncation, which no file
+ * has.
+ *
+ * Limits: FOLLOW_FILES_MAX files back; lines as in lines.h.
+ */
+#ifndef FOLLOW_FOLLOW_H
+#define FOLLOW_FOLLOW_H
+
+#include "follow/lines.h"
+#include "follow/place.h"
+
+#define FOLLOW_FILES_MAX 64
+
+struct follow;
+
+struct follow_line {
+    struct span text;     /* lives until the next call */
+    uint64_t offset;      /* in the stream */
+    bool is_replayed;     /* told before; only to bring back what was open */
+    uint64_t told_events; /* of a line that was under way: events told before (else 0) */
+};
+
+enum follow_mode {
+    FOLLOW_TO_END,  /* what is there now */
+    FOLLOW_FOREVER, /* the newest file may grow and be rotated */
+};
+
+/*
+ * place: where to go on, or NULL: at the begin of the file.  All borrowed for the life of *follow_out.
+ * *is_lost_out: the remembered file is gone; everything newer is read.
+ * ST_NOT_FOUND (FOLLOW_TO_END only), ST_DENIED, ST_IO, ST_SYNTAX (not a regular file), ST_NOMEM
+ */
+MUST_CHECK enum status follow_open(const char *path, enum follow_mode mode, const struct place *place,
+                                   struct follow **follow_out, bool *is_lost_out, struct err *err);
+void follow_close(struct follow **follow);
+
+/*
+ * The next line, without waiting.
+ * ST_NOT_FOUND  none now (FOLLOW_TO_END: the end)
+ * ST_IO, ST_SYNTAX (broken gzip), ST_NOMEM
+ */
+MUST_CHECK enum status follow_next(struct follow *follow, struct follow_line *line_out, struct err *err);
+
+/* Offset in the stream of the line that comes next. */
+uint64_t follow_offset(const struct follow *follow);
+
+/*
+ * Fill the file and offset fields of place: done_offset for the line at the stream offset done (the current
+ * file), replay_offset for replay (the current file or the one before; older ones are clamped).
+ */
+void follow_get_place(const struct follow *follow, uint64_t done, uint64_t replay, struct place *place);
+
+/* How many times the log was rotated or truncated since follow_open. */
+unsigned follow_rotations(const struct follow *follow);
+
+#endif
