@@ -110,7 +110,7 @@ $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/tests/fuzz/replay.o $(LIBRARY) $(call libs,$(LIBS_test))
 
 .SECONDARY:
--include $(shell find $(BUILD) -name '*.d' -type f 2>/dev/null)
+-include $(shell find $(BUILD)/src $(BUILD)/tests -name '*.d' -type f 2>/dev/null)
 
 # ---- install ---------------------------------------------------------------------------------------------
 PUBLIC_PROGRAMS = $(filter-out %/tlsrpt-gen-smtp,$(PROGRAMS))
@@ -217,6 +217,15 @@ check-differential: deps-test ## our parsers against independent models in Pytho
 
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'
+
+.PHONY: check-install check-bare
+check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
+	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s deb
+	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
+
+check-bare: deps-install-test ## root: the README's commands on a bare Debian 12 and a bare Debian 13
+	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_bare $(BUILD)/$(NAME_VERSION) $(SUITES)
 
 .PHONY: compile-flags
 compile-flags: # for lint's analysers, quoted for a shell
