@@ -111,6 +111,7 @@ struct session_sqlite {
     struct sqlite3_stmt *statements[SQL_COUNT];
     int64_t next_id;       /* for domains, policies, details and records alike */
     int64_t saved_next_id; /* as the database has it */
+    bool has_small_cache;  /* read_domain was called */
     struct session_target *targets;
     size_t target_capacity;
     struct strbuf strings; /* joined lists of the policy at hand */

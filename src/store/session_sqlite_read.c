@@ -189,13 +189,26 @@ static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day,
     return status == ST_OK && is_empty ? ST_NOT_FOUND : status;
 }
 
+/* SQLite sorts in as much memory as its cache may take: a reader of large days needs little of both. */
+static enum status save_memory(struct session_sqlite *sqlite, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (!sqlite->has_small_cache)
+        status = db_run(&sqlite->db, "PRAGMA cache_size = -2048", err);
+    sqlite->has_small_cache = status == ST_OK;
+    return status;
+}
+
 enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
                                        const struct report_visitor *visitor, struct err *err)
 {
     struct session_sqlite *sqlite = session_sqlite_of(store);
     int64_t domain_id = 0;
-    enum status status = find_domain(sqlite, domain, &domain_id, err);
+    enum status status = save_memory(sqlite, err);
 
+    if (status == ST_OK)
+        status = find_domain(sqlite, domain, &domain_id, err);
     if (status == ST_OK)
         status = give_policies(sqlite, utc_day, domain_id, visitor, err);
     if (status == ST_NOT_FOUND)
