@@ -85,10 +85,10 @@ def with_packages(suite, name, *packages):
         say(f"{suite}: installing {' '.join(packages)}")
         with no_services(tree):
             run(["chroot", tree, "debconf-set-selections"], env=ENVIRONMENT, check=False)
-            (tree / "root/preseed").write_text("postfix postfix/main_mailer_type select Local only\n"
+            (tree / "srv/preseed").write_text("postfix postfix/main_mailer_type select Local only\n"
                                                "postfix postfix/mailname string mail.example\n")
-            chroot(tree, "debconf-set-selections", "/root/preseed")
-            (tree / "root/preseed").unlink()
+            chroot(tree, "debconf-set-selections", "/srv/preseed")
+            (tree / "srv/preseed").unlink()
             chroot(tree, *APT_INSTALL, *packages, timeout=20 * MINUTES)
         made.write_text(" ".join(packages))
     return tree
