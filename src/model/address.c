@@ -137,6 +137,14 @@ static bool is_within(const struct address *address, const char *text)
 }
 
 /* Calls itself once at most: what is embedded is IPv4, and IPv4 embeds nothing. */
+static bool is_special(const struct address *address)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(NOT_PUBLIC); i++)
+        if (is_within(address, NOT_PUBLIC[i]))
+            return true;
+    return address->len == 16 && !is_within(address, GLOBAL_UNICAST);
+}
+
 bool address_is_public(const struct address *address)
 {
     struct address inner;
@@ -144,10 +152,7 @@ bool address_is_public(const struct address *address)
     for (size_t i = 0; i < ARRAY_COUNT(EMBEDDED); i++)
         if (is_within(address, EMBEDDED[i].network)) {
             address_from_ipv4(address->bytes + EMBEDDED[i].offset, &inner);
-            return address_is_public(&inner);
+            return !is_special(&inner);
         }
-    for (size_t i = 0; i < ARRAY_COUNT(NOT_PUBLIC); i++)
-        if (is_within(address, NOT_PUBLIC[i]))
-            return false;
-    return address->len == 4 || is_within(address, GLOBAL_UNICAST);
+    return !is_special(address);
 }
