@@ -48,6 +48,7 @@ OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
 REPLAY   = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
 TOOLS    = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
+BENCH    = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 C_FILES  = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch]))
 
 # ---- flags -----------------------------------------------------------------------------------------------
@@ -72,7 +73,7 @@ libs       = $(shell pkg-config --libs $(1))
 # ---- build -----------------------------------------------------------------------------------------------
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all check check-unit check-asan demo deps deps-demo deps-test deps-lint lint format clean help \
+.PHONY: all check check-unit check-asan bench demo deps deps-demo deps-test deps-lint lint format clean help \
         check-dependencies FORCE
 
 all: programs ## build the programs into build/
@@ -103,7 +104,7 @@ $(LIBRARY): $(OBJECTS)
 $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/cmd/%.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_$*))
 
-$(UNIT) $(TOOLS): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
+$(UNIT) $(TOOLS) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_test))
 
 $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
@@ -230,6 +231,10 @@ check-bare: deps-install-test ## root: the README's commands on a bare Debian 12
 .PHONY: compile-flags
 compile-flags: # for lint's analysers, quoted for a shell
 	@printf '%s\n' "$(subst ",\",-std=c11 $(WARNINGS) -pthread -Iinclude $(DEFINES) $(PKG_CFLAGS))"
+
+bench: deps-test ## measure rates, and hold their ratios against what was promised
+	@$(MAKE) --no-print-directory -s -j2 all $(BENCH)
+	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 lint: deps-lint ## format, warnings as errors with gcc and clang, analysers, layers, documents
 	@tests/lint/run $(C_FILES)
