@@ -285,7 +285,7 @@ static void add_skipped_line(struct explain *explain, struct json_out *json, con
 static void add_hint_line(struct explain *explain, struct json_out *json, const char *sentence)
 {
     (void)json;
-    strbuf_addf(&explain->out, "  hint     %s\n", sentence);
+    strbuf_addf(&explain->out, "  hint    %s\n", sentence);
 }
 
 static void write_records(struct explain *explain)
@@ -320,7 +320,7 @@ static void write_text(struct explain *explain)
     write_records(explain);
     strbuf_addf(out, "%s\n", VERDICTS[record->outcome]);
     for (size_t i = 0; i < record->rua_count; i++)
-        strbuf_addf(out, "  kept     %s\n", record->ruas[i].uri);
+        strbuf_addf(out, "  kept    %s\n", record->ruas[i].uri);
     add_findings(explain, NULL, true, add_skipped_line);
     add_hints(explain, NULL, add_hint_line);
 }

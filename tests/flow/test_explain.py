@@ -70,7 +70,7 @@ def test_kept_and_skipped_stand_side_by_side(explain):
     done = explain(*records(GOOD + ",ftp://n.example/ , https://in.n.example?x ;"))
     assert done.returncode == 0
     lines = done.stdout.splitlines()
-    assert "  kept     mailto:tls@north.example" in lines and "  kept     https://in.n.example/?x" in lines
+    assert "  kept    mailto:tls@north.example" in lines and "  kept    https://in.n.example/?x" in lines
     assert any(line.startswith('  skipped "ftp://n.example/" (byte 41): only') for line in lines), done.stdout
 
 
