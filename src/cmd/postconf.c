@@ -13,8 +13,6 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 
-extern char **environ;
-
 static int spawn_postconf(const char *const argv[], int out_fd, bool is_quiet, pid_t *pid_out)
 {
     posix_spawn_file_actions_t actions;

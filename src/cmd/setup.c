@@ -141,8 +141,8 @@ static enum status drop_in_look(struct drop_in *drop_in, const char *unit_dir, c
     strbuf_init(&old, FRAGMENT_MAX);
     status = file_read(drop_in->path, &old, err);
     if (status == ST_OK)
-        drop_in->is_there =
-            old.len == drop_in->text.len && memcmp(old.data, drop_in->text.data, old.len) == 0;
+        drop_in->is_there = old.data != NULL && old.len == drop_in->text.len &&
+                            memcmp(old.data, drop_in->text.data, old.len) == 0;
     strbuf_done(&old);
     return status == ST_NOT_FOUND ? ST_OK : status;
 }

@@ -110,6 +110,14 @@ static const struct row *find_row(const struct row *rows, size_t count, struct s
     return NULL;
 }
 
+/* For tables whose last row fits everything. */
+static const struct row *find_row_or_last(const struct row *rows, size_t count, struct span text)
+{
+    const struct row *row = find_row(rows, count, text);
+
+    return row != NULL ? row : &rows[count - 1];
+}
+
 static void apply(const struct row *row, struct span text, struct tls_reason *out)
 {
     *out = (struct tls_reason){.result_type = row->result_type,
@@ -139,7 +147,7 @@ static struct span without_final_blanks(struct span text)
 void tls_reason_of_exim_session(struct span text, struct tls_reason *reason_out)
 {
     text = without_final_blanks(without_suffix(without_final_blanks(text), ": retry timeout exceeded"));
-    apply(find_row(EXIM_SESSION, ARRAY_COUNT(EXIM_SESSION), text), text, reason_out);
+    apply(find_row_or_last(EXIM_SESSION, ARRAY_COUNT(EXIM_SESSION), text), text, reason_out);
 }
 
 bool tls_reason_of_exim(struct span text, struct tls_reason *reason_out)
@@ -169,7 +177,7 @@ bool tls_reason_of_postfix(struct span text, bool *needs_certificate_out, struct
 
 void tls_reason_of_certificate(struct span text, struct tls_reason *reason_out)
 {
-    apply(find_row(CERTIFICATES, ARRAY_COUNT(CERTIFICATES), text), text, reason_out);
+    apply(find_row_or_last(CERTIFICATES, ARRAY_COUNT(CERTIFICATES), text), text, reason_out);
 }
 
 struct span tls_reason_openssl_words(struct span text)

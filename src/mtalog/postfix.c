@@ -239,8 +239,8 @@ static bool parse_recipient(struct span rest, struct recipient *out)
     cursor_init(&cursor, rest.at, rest.len);
     cursor_expect(&cursor, "to=");
     out->domain = address_domain(take_angle(&cursor));
-    while (!cursor.is_failed && take_attribute(&cursor, out))
-        continue;
+    while (!cursor.is_failed && take_attribute(&cursor, out)) {
+    }
     if (out->text.len > 0 && out->text.at[out->text.len - 1] == ')')
         out->text.len--;
     return !cursor.is_failed && out->text.at != NULL;

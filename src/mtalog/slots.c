@@ -7,9 +7,15 @@
 
 #define NONE UINT32_MAX
 
+/* index is not NONE. */
 static struct slot *slot_at(const struct slots *slots, uint32_t index)
 {
-    return index == NONE ? NULL : (struct slot *)(void *)(slots->memory + (size_t)index * slots->slot_size);
+    return (struct slot *)(void *)(slots->memory + (size_t)index * slots->slot_size);
+}
+
+static struct slot *slot_or_null(const struct slots *slots, uint32_t index)
+{
+    return index == NONE ? NULL : slot_at(slots, index);
 }
 
 static uint32_t index_of(const struct slots *slots, const struct slot *slot)
@@ -79,10 +85,10 @@ static uint32_t *bucket_of(const struct slots *slots, uint64_t key)
 
 struct slot *slots_find(const struct slots *slots, uint64_t key)
 {
-    struct slot *slot = slot_at(slots, *bucket_of(slots, key));
+    struct slot *slot = slot_or_null(slots, *bucket_of(slots, key));
 
     while (slot != NULL && slot->key != key)
-        slot = slot_at(slots, slot->chain_next);
+        slot = slot_or_null(slots, slot->chain_next);
     return slot;
 }
 
@@ -164,10 +170,10 @@ struct slot *slots_get(struct slots *slots, uint64_t key)
 
 struct slot *slots_oldest(const struct slots *slots)
 {
-    return slot_at(slots, slots->oldest);
+    return slot_or_null(slots, slots->oldest);
 }
 
 struct slot *slots_next(const struct slots *slots, const struct slot *slot)
 {
-    return slot_at(slots, slot->newer);
+    return slot_or_null(slots, slot->newer);
 }
