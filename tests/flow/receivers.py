@@ -229,7 +229,9 @@ def check_detail(detail):
     require(detail["failed-session-count"] >= 1, "a detail without sessions")
     for key in ("sending-mta-ip", "receiving-ip"):
         if key in detail:
-            require(str(ipaddress.ip_address(detail[key])) == detail[key], f"{key} {detail[key]}")         # R25
+            address = ipaddress.ip_address(detail[key])
+            require(str(address) == detail[key], f"{key} {detail[key]}")                                   # R25
+            require(address.version == 4 or address.ipv4_mapped is None, f"{key} {detail[key]} is mapped")
     if "receiving-mx-hostname" in detail:
         require(re.fullmatch(DOMAIN, detail["receiving-mx-hostname"]), "receiving-mx-hostname")
     if "additional-information" in detail:

@@ -409,6 +409,14 @@ def openssl(*arguments):
         raise RuntimeError(f"openssl {arguments[0]}: {done.stderr}")
 
 
+def past():
+    """Options of openssl x509 that end a certificate yesterday; -days takes no such number from OpenSSL 3.4 on."""
+    told = subprocess.run(["openssl", "x509", "-help"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                          timeout=60, check=False)
+    return ("-not_before", "20200101000000Z", "-not_after", "20200102000000Z") if "-not_after" in told.stderr + told.stdout \
+        else ("-days", "-1")
+
+
 class Authority:
     """A certification authority of our own, made with openssl when the test runs.
 
@@ -442,7 +450,7 @@ class Authority:
         openssl("req", "-new", *self._new_key(file), "-subj", f"/CN={names[0]}", "-out", str(paths["csr"]))
         signer = ("-signkey", str(paths["key"])) if self_signed else \
             ("-CA", str(self.ca_file), "-CAkey", str(self.directory / "ca.key"), "-CAcreateserial")
-        openssl("x509", "-req", "-in", str(paths["csr"]), *signer, "-days", "-1" if expired else "2",
+        openssl("x509", "-req", "-in", str(paths["csr"]), *signer, *(past() if expired else ("-days", "2")),
                 "-extfile", str(paths["cnf"]), "-sha256", "-out", str(paths["pem"]))
         return Certificate(paths["pem"], paths["key"])
 
