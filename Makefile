@@ -73,7 +73,7 @@ libs       = $(shell pkg-config --libs $(1))
 # ---- build -----------------------------------------------------------------------------------------------
 .DEFAULT_GOAL := all
 .DELETE_ON_ERROR:
-.PHONY: all check check-unit check-asan bench demo deps deps-demo deps-test deps-lint lint format clean help \
+.PHONY: all check check-unit check-asan bench conformance demo deps deps-demo deps-test deps-lint lint format clean help \
         check-dependencies FORCE
 
 all: programs ## build the programs into build/
@@ -231,6 +231,10 @@ check-bare: deps-install-test ## root: the README's commands on a bare Debian 12
 .PHONY: compile-flags
 compile-flags: # for lint's analysers, quoted for a shell
 	@printf '%s\n' "$(subst ",\",-std=c11 $(WARNINGS) -pthread -Iinclude $(DEFINES) $(PKG_CFLAGS))"
+
+conformance: deps-test ## each rule of RFC 8460 and of practice with the test that proves it
+	@$(MAKE) --no-print-directory -s -j2 all check-programs
+	@BUILD=$(abspath $(BUILD)) tests/conformance/run
 
 bench: deps-test ## measure rates, and hold their ratios against what was promised
 	@$(MAKE) --no-print-directory -s -j2 all $(BENCH)

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Reports as the whole programs make them: datagrams into the collector's socket, --dry-run out."""
 import collections
+import contextlib
 import json
 import random
 import re
+import sqlite3
 
 import pytest
 
@@ -277,3 +279,26 @@ def test_the_first_run_says_once_that_the_relay_must_sign(make_site, dns, keys):
     assert "event=relay_must_sign" not in site.run().stderr
     signing = make_site(resolver=dns.address, **keys.config("ed"))
     assert "event=relay_must_sign" not in signing.run().stderr
+
+
+@pytest.mark.parametrize("code, want", [(301, "sts-policy-fetch-error"), (302, "sts-policy-invalid"), (303, "sts-webpki-invalid")])
+def test_failures_of_the_sts_policy_itself_are_reported(preview, code, want):                   # R29
+    lines = ["version: STSv1", "mode: enforce", "mx: *.a.example", "max_age: 86400"]
+    rows = preview([one_policy(f=1, **{"policy-type": 2, "policy-string": lines, "failure-details": [{"c": code}]})])
+    assert only_detail(rows) == {"result-type": want, "failed-session-count": 1}
+    assert only_entry(rows)["policy"]["policy-string"] == lines
+
+
+def test_counts_above_what_receivers_read_are_clamped_and_logged(make_site, dns, smtp_sink):     # R34
+    """Two thousand million sessions are not played in: the counter is set."""
+    site = make_site(resolver=dns.address, relay=smtp_sink.address)
+    site.collect([one_policy(), detail(c=204)])
+    with contextlib.closing(sqlite3.connect(site.state / "sessions.db")) as store, store:
+        store.execute("UPDATE tally SET success = 5000000000")
+    site.pass_day(NEXT_DAY)
+    log = site.run().stderr
+    assert "event=count_clamped" in log and "domain=a.example counts=1" in log
+    got = reports.from_mail(smtp_sink.mails[0])
+    entry, = got.report["policies"]
+    assert entry["summary"] == {"total-successful-session-count": 2147483647, "total-failure-session-count": 1}
+    assert "stand at 2147483647" in got.message.get_body().get_content()
