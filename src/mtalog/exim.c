@@ -68,7 +68,7 @@ struct exim {
     struct teller *teller;
     struct slots messages;
     uint64_t offset; /* of the line in hand */
-    int64_t swept_s;
+    int64_t swept_minute;
     enum status evict_status;
 };
 
@@ -198,6 +198,8 @@ static struct span parse_host(struct span token, struct cursor *cursor, struct d
     if (span_is(next, "DS"))
         next = take_token(cursor);
     parse_peer(next, out);
+    if (out->ip.len == 0)
+        out->host.len = 0;
     return next;
 }
 
@@ -326,9 +328,9 @@ static enum status sweep(struct exim *exim, int64_t utc_s)
     struct slot *slot = slots_oldest(&exim->messages);
     enum status status = ST_OK;
 
-    if (utc_s / SWEEP_S == exim->swept_s)
+    if (utc_s / SWEEP_S == exim->swept_minute)
         return ST_OK;
-    exim->swept_s = utc_s / SWEEP_S;
+    exim->swept_minute = utc_s / SWEEP_S;
     while (slot != NULL && status == ST_OK) {
         struct message *message = (struct message *)(void *)slot;
 

@@ -56,7 +56,8 @@ struct process {
     struct slot slot;
     uint64_t begin_offset;
     int64_t last_s;
-    uint64_t attempt; /* of the last "to=" line */
+    uint64_t attempt;     /* of the last "to=" line */
+    bool is_attempt_held; /* its TEXT alone would tell the session again */
     uint8_t count;
     bool has_note;
     struct certificate_note note;
@@ -73,6 +74,7 @@ struct plugin_word {
 /* What tlsproxy said about a certificate; the session is told by smtp. */
 struct proxied {
     struct slot slot;
+    uint64_t begin_offset;
     int64_t last_s;
     struct certificate_note note;
 };
@@ -85,7 +87,10 @@ struct postfix {
     struct slots proxied;
     uint64_t tlsrpt_hosts[MTALOG_MEMORY_WORDS]; /* hashes of hosts that write TLSRPT lines; 0: none */
     uint64_t offset;
-    int64_t swept_s;
+    int64_t swept_minute;
+    /* where this minute's and the last one's first line about a plug-in or an ignored sender began */
+    int64_t hint_minute;
+    uint64_t hint_offset, last_hint_offset;
 };
 
 /* One line in hand. */
@@ -258,6 +263,35 @@ static bool read_time(struct postfix *postfix, struct line *line)
     return stamp_parse(&postfix->teller->stamps, line->stamp, &line->utc_s);
 }
 
+/*
+ * A session is told in the light of what stood before its first line; so reading again begins at these lines,
+ * if there were any in this minute or the one before.
+ */
+static uint64_t hinted_offset(const struct postfix *postfix, int64_t utc_s, uint64_t offset)
+{
+    bool is_this = postfix->hint_minute == utc_s / SWEEP_S;
+    bool is_last = postfix->hint_minute == utc_s / SWEEP_S - 1;
+    uint64_t hint = is_this ? postfix->last_hint_offset : is_last ? postfix->hint_offset : UINT64_MAX;
+
+    return hint < offset ? hint : offset;
+}
+
+static void add_hint(struct postfix *postfix, int64_t utc_s)
+{
+    int64_t minute = utc_s / SWEEP_S;
+
+    if (postfix->hint_minute == minute)
+        return;
+    postfix->last_hint_offset = postfix->hint_minute == minute - 1 ? postfix->hint_offset : postfix->offset;
+    postfix->hint_offset = postfix->offset;
+    postfix->hint_minute = minute;
+}
+
+static bool is_open(const struct process *process)
+{
+    return process->count > 0 || process->has_note || process->is_attempt_held;
+}
+
 static struct process *find_process(const struct postfix *postfix, const struct line *line)
 {
     return (struct process *)(void *)slots_find(&postfix->processes,
@@ -269,8 +303,8 @@ static struct process *get_process(struct postfix *postfix, const struct line *l
     struct process *process = (struct process *)(void *)slots_get(
         &postfix->processes, key_of(&postfix->processes, line, line->syslog.pid));
 
-    if (process->count == 0 && !process->has_note)
-        process->begin_offset = postfix->offset;
+    if (!is_open(process))
+        process->begin_offset = hinted_offset(postfix, line->utc_s, postfix->offset);
     process->last_s = line->utc_s;
     return process;
 }
@@ -289,15 +323,26 @@ static void sweep(struct postfix *postfix, int64_t utc_s)
 {
     struct slot *slot;
 
-    if (utc_s / SWEEP_S == postfix->swept_s)
+    if (utc_s / SWEEP_S == postfix->swept_minute)
         return;
-    postfix->swept_s = utc_s / SWEEP_S;
+    postfix->swept_minute = utc_s / SWEEP_S;
     for (slot = slots_oldest(&postfix->processes); slot != NULL;) {
         struct process *process = (struct process *)(void *)slot;
 
         slot = slots_next(&postfix->processes, slot);
+        if (utc_s - process->last_s > SWEEP_S) {
+            process->is_attempt_held = false;
+            process->attempt = 0;
+        }
         if (utc_s - process->last_s > MTALOG_OPEN_S)
             slots_remove(&postfix->processes, &process->slot);
+    }
+    for (slot = slots_oldest(&postfix->proxied); slot != NULL;) {
+        struct proxied *proxied = (struct proxied *)(void *)slot;
+
+        slot = slots_next(&postfix->proxied, slot);
+        if (utc_s - proxied->last_s > SWEEP_S)
+            slots_remove(&postfix->proxied, &proxied->slot);
     }
 }
 
@@ -435,6 +480,8 @@ static void on_certificate(struct postfix *postfix, struct line *line, struct sp
         struct proxied *proxied =
             (struct proxied *)(void *)slots_get(&postfix->proxied, proxied_key(postfix, line, ip));
 
+        if (proxied->last_s == 0)
+            proxied->begin_offset = postfix->offset;
         proxied->last_s = line->utc_s;
         note = &proxied->note;
     } else {
@@ -611,6 +658,7 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
         process->attempt = 0;
     if (was_told(postfix, process, &recipient))
         return ST_OK;
+    process->is_attempt_held = is_failure;
     if (is_failure)
         apply_failure(postfix, line, process, recipient.host, recipient.ip, &reason, needs_certificate);
     return tell_waiting(postfix, line, process, &recipient);
@@ -793,6 +841,7 @@ static void on_plugin(struct postfix *postfix, struct line *line)
         return;
     word = (struct plugin_word *)(void *)slots_get(
         &postfix->plugin_words, slots_key(&postfix->plugin_words, domain, NOTHING, NOTHING));
+    add_hint(postfix, line->utc_s);
     word->last_s = line->utc_s;
     word->policy = span_is(policy, "secure") ? POLICY_STS
                    : begins(policy, "dane")  ? POLICY_TLSA
@@ -802,7 +851,7 @@ static void on_plugin(struct postfix *postfix, struct line *line)
 /* ---- lines by program ---- */
 
 /* "QUEUEID: from=<SENDER>, .."; written each time the message becomes active. */
-static void on_qmgr(struct postfix *postfix, const struct line *line)
+static void on_qmgr(struct postfix *postfix, struct line *line)
 {
     struct cursor cursor;
     struct span queue_id;
@@ -811,10 +860,11 @@ static void on_qmgr(struct postfix *postfix, const struct line *line)
         return;
     cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
     queue_id = take_queue_id(&cursor);
-    if (queue_id.len > 0 && cursor_skip_word(&cursor, "from=") &&
-        teller_is_ignored_sender(postfix->teller, take_angle(&cursor)))
-        (void)slots_get(&postfix->ignored,
-                        slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING));
+    if (queue_id.len == 0 || !cursor_skip_word(&cursor, "from=") ||
+        !teller_is_ignored_sender(postfix->teller, take_angle(&cursor)) || !read_time(postfix, line))
+        return;
+    add_hint(postfix, line->utc_s);
+    (void)slots_get(&postfix->ignored, slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING));
 }
 
 static const char *const CLASSES[] = {"Trusted", "Untrusted", "Verified", "Anonymous"};
@@ -983,15 +1033,12 @@ static enum status postfix_flush(void *reader)
     return ST_OK;
 }
 
-static bool is_open(const struct process *process)
-{
-    return process->count > 0 || process->has_note;
-}
-
 static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
 {
     const struct postfix *postfix = reader;
-    uint64_t offset = next_offset;
+    int64_t minute =
+        postfix->hint_minute > postfix->swept_minute ? postfix->hint_minute : postfix->swept_minute;
+    uint64_t offset = hinted_offset(postfix, minute * SWEEP_S, next_offset);
 
     for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
          slot = slots_next(&postfix->processes, slot)) {
@@ -999,6 +1046,13 @@ static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
 
         if (is_open(process) && process->begin_offset < offset)
             offset = process->begin_offset;
+    }
+    for (struct slot *slot = slots_oldest(&postfix->proxied); slot != NULL;
+         slot = slots_next(&postfix->proxied, slot)) {
+        const struct proxied *proxied = (const struct proxied *)(const void *)slot;
+
+        if (proxied->begin_offset < offset)
+            offset = proxied->begin_offset;
     }
     return offset;
 }
