@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: MIT
+"""What happens at each bound that the units set, and when disk or clock misbehave: nothing is lost in silence.
+
+Some rows need root (a small file system of their own, a control group); without it they are skipped.
+"""
+import contextlib
+import os
+import pathlib
+import signal
+import subprocess
+
+import pytest
+
+import programs as lib
+import reports
+
+DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
+DOMAIN = "quay.example"
+FILL = "filler"
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+
+def datagram(domain=DOMAIN):
+    return {"dpv": "1", "d": domain, "policies": [{"policy-type": 9, "policy-domain": domain, "t": 0, "f": 0}]}
+
+
+def totals(sink):
+    """Sessions by day, of the reports that arrived."""
+    found = {}
+    for mail in sink.mails:
+        report = reports.from_mail(mail).report
+        day = report["date-range"]["start-datetime"][:10]
+        assert day not in found, f"two reports of {day}"
+        found[day] = sum(p["summary"]["total-successful-session-count"] for p in report["policies"])
+    return found
+
+
+@pytest.fixture
+def make_host(make_site, nsd, smtp_sink):
+    """A Site that reports DOMAIN to the sink."""
+    def make(**settings):
+        nsd.txt = {f"_smtp._tls.{DOMAIN}": f"v=TLSRPTv1; rua=mailto:tls@{DOMAIN}"}
+        nsd.reload()
+        return make_site(resolver=nsd.address, relay=smtp_sink.address, **settings)
+    return make
+
+
+# ---- the clock ---------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("words, jump, back", [
+    ("an hour ahead and back", f"{DAY}T13:00:00Z", f"{DAY}T12:00:30Z"),
+    ("an hour back and ahead again", f"{DAY}T11:00:00Z", f"{DAY}T12:00:30Z")])
+def test_the_clock_jumps_an_hour(make_host, smtp_sink, words, jump, back):
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    for time in (None, jump, back):
+        if time:
+            host.set_time(time)
+        host.send(*[datagram()] * 10)
+        host.run()
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 30}, words
+
+
+def test_the_clock_jumps_two_days_ahead_and_back(make_host, smtp_sink):
+    """Days that seem over are reported; what comes for them afterwards is late: counted as that, never a second report."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.set_time("2026-03-16T12:00:00Z")
+    host.send(*[datagram()] * 10)
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+    host.set_time(f"{DAY}T12:01:00Z")
+    host.send(*[datagram()] * 5)
+    host.run()
+    host.stop_collector()
+    assert host.counters()["late"] == 5
+    for time in (f"{NEXT_DAY}T00:05:00Z", "2026-03-17T00:05:00Z"):
+        host.pass_day(time)
+        host.run()
+    assert totals(smtp_sink) == {DAY: 10, "2026-03-16": 10}
+
+
+def test_the_clock_jumps_two_days_back_and_ahead_again(make_host, smtp_sink):
+    """Sessions land on the day that the clock shows; the days are reported when it is right again."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.set_time("2026-03-12T12:00:00Z")
+    host.send(*[datagram()] * 10)
+    host.run()
+    assert smtp_sink.mails == []
+    host.set_time(f"{DAY}T12:05:00Z")
+    host.send(*[datagram()] * 10)
+    host.stop_collector()
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {"2026-03-12": 10, DAY: 20}
+
+
+def test_a_delivery_waits_for_a_clock_that_went_back(make_host, smtp_sink):
+    """A retry is due at a time; two days back it is not, and it is made once when the time has come."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.collect([datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    smtp_sink.answers[f"tls@{DOMAIN}"] = ["451 4.7.1 later"]
+    host.run()
+    host.set_time("2026-03-13T00:05:00Z")
+    host.run()
+    assert smtp_sink.mails == []
+    host.set_time(f"{NEXT_DAY}T01:00:00Z")
+    host.run()
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+def test_the_host_sleeps_over_midnight(make_host, smtp_sink):
+    """What waits in the socket counts for the day on which it is taken; the day before is reported after waking up."""
+    host = make_host(now=f"{DAY}T23:50:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.collector.send_signal(signal.SIGSTOP)
+    with lib.socket.socket(lib.socket.AF_UNIX, lib.socket.SOCK_DGRAM) as sock:
+        sock.connect(str(host.socket))
+        for _ in range(5):
+            sock.send(lib.as_bytes(datagram()))
+    host.set_time(f"{NEXT_DAY}T07:00:00Z")
+    host.collector.send_signal(signal.SIGCONT)
+    host.stop_collector()
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+    host.pass_day("2026-03-16T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10, NEXT_DAY: 5}
+
+
+# ---- the disk ----------------------------------------------------------------------------------------------
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 40 MB of its own."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "none", folder], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder):
+    with open(folder / FILL, "wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
+def remount(folder, mode):
+    subprocess.run(["mount", "-o", f"remount,{mode}", folder], check=True)
+
+
+@AS_ROOT
+def test_a_full_disk_stops_a_run_with_words_and_the_next_goes_on(make_host, small_disk, smtp_sink):
+    host = make_host(now=f"{DAY}T12:00:00Z", state_dir=small_disk)
+    host.collect([datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    fill(small_disk)
+    done = host.run(check=False)
+    assert done.returncode in (73, 74), done.stderr
+    assert str(small_disk) in done.stderr and smtp_sink.mails == []
+    (small_disk / FILL).unlink()
+    host.run()
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+@AS_ROOT
+def test_a_disk_that_turns_read_only(make_host, small_disk, smtp_sink):
+    host = make_host(now=f"{DAY}T12:00:00Z", state_dir=small_disk)
+    host.collect([datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    remount(small_disk, "ro")
+    try:
+        done = host.run(check=False)
+        assert done.returncode in (73, 74, 77), done.stderr
+        assert str(small_disk) in done.stderr and smtp_sink.mails == []
+    finally:
+        remount(small_disk, "rw")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+# ---- memory and processes ----------------------------------------------------------------------------------
+
+class ControlGroup:
+    """A group of processes with one limit: of cgroup v2, or v1's controller of that name."""
+
+    FILES = {"memory": ("memory.max", "memory.limit_in_bytes"), "pids": ("pids.max", "pids.max")}
+
+    def __init__(self, controller, limit):
+        top = pathlib.Path("/sys/fs/cgroup")
+        is_v2 = controller in (top / "cgroup.subtree_control").read_text().split() if \
+            (top / "cgroup.subtree_control").exists() else False
+        self.path = (top if is_v2 else top / controller) / f"tlsrpt-gen-test-{os.getpid()}"
+        self.path.mkdir()
+        (self.path / self.FILES[controller][0 if is_v2 else 1]).write_text(str(limit))
+
+    def join(self):
+        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+
+    def close(self):
+        self.path.rmdir()
+
+
+@pytest.fixture
+def limited():
+    """limited(controller, limit): a ControlGroup, or the test is skipped."""
+    groups = []
+    def make(controller, limit):
+        try:
+            groups.append(ControlGroup(controller, limit))
+        except OSError as error:
+            pytest.skip(f"no control groups to be had here: {error}")
+        return groups[-1]
+    yield make
+    for group in groups:
+        group.close()
+
+
+def run_in(group, host):
+    return subprocess.run(host.command(), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=lib.RUN_S,
+                          env=host.environment, preexec_fn=group.join, check=False)
+
+
+@AS_ROOT
+def test_at_tasks_max_deliveries_wait_for_the_next_run(make_host, smtp_sink, limited):
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.collect([datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    done = run_in(limited("pids", 1), host)
+    assert smtp_sink.mails == [] and done.returncode in (0, 71, 75), done.stderr
+    assert "delivery_later" in done.stderr or "Resource temporarily unavailable" in done.stderr, done.stderr
+    host.set_time(f"{NEXT_DAY}T00:30:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+@AS_ROOT
+def test_at_memory_max_a_killed_run_is_made_up_for(make_host, smtp_sink, limited):
+    """The kernel kills the run at 3 MB; the next, unbounded one does everything once."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.collect([datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    done = run_in(limited("memory", 3 * 1024 * 1024), host)
+    assert done.returncode == -signal.SIGKILL, (done.returncode, done.stderr)
+    host.set_time(f"{NEXT_DAY}T00:30:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
