@@ -294,7 +294,7 @@ out:
 
 int cmd_setup_postfix(const struct config *config, int argc, char **argv)
 {
-    struct setup_arguments arguments = {0};
+    struct setup_arguments arguments = {.unit_dir = UNIT_DIR};
     struct postfix postfix = {0};
     enum status status;
     struct err err;
