@@ -16,7 +16,7 @@
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
     X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \
-    X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired") \
+    X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired suppressed") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \
     X(DAY_WAITS,           "day_waits",           INFO,    "day reason") \
     X(DAYS_MISSED,         "days_missed",         WARNING, "days max_age_days") \
@@ -28,6 +28,9 @@
     X(DELIVERY_LATER,      "delivery_later",      WARNING, "day domain rua tries stage code reply next") \
     X(DELIVERY_GIVEN_UP,   "delivery_given_up",   WARNING, "day domain rua tries stage code reply next") \
     X(DELIVERY_EXPIRED,    "delivery_expired",    WARNING, "day domain rua tries stage code reply next") \
+    X(DELIVERY_SUPPRESSED, "delivery_suppressed", INFO,    "day domain rua tries stage code reply next") \
+    X(MAILBOX_SUPPRESSED,  "mailbox_suppressed",  WARNING, "rua until reply") \
+    X(DELIVERIES_LEFT,     "deliveries_left",     WARNING, "kind host deliveries reason") \
     X(DELIVERIES_RECOVERED, "deliveries_recovered", WARNING, "deliveries") \
     X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \
     X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \

@@ -17,6 +17,11 @@
 
 #define CONFIG_DEFAULT_FILE TLSRPT_GEN_SYSCONFDIR "/tlsrpt-gen/tlsrpt-gen.conf"
 
+enum config_smtp_mode {
+    CONFIG_SMTP_RELAY,
+    CONFIG_SMTP_DIRECT,
+};
+
 /* Texts are never NULL: an unset one is "".  All live until config_done. */
 struct config {
     /* who we are */
@@ -45,7 +50,19 @@ struct config {
     const char *relay;              /* "host:port" */
     const char *https_ca_file;      /* "": the system's */
     struct option_list https_allow; /* networks and ":port"s allowed in spite of the guard */
-    const char *archive_dir;        /* "": none */
+    int https_verify;               /* enum https_verify */
+    int64_t https_redirects;
+    int64_t run_limit_s;
+    int64_t max_per_host; /* attempts of one run; 0: no limit */
+    int64_t max_per_run;
+    int smtp_mode;                 /* enum config_smtp_mode */
+    const char *ehlo_name;         /* "": this host's name */
+    int relay_tls;                 /* enum smtp_tls */
+    const char *relay_ca_file;     /* "": the system's */
+    const char *relay_auth;        /* file with USER:PASSWORD; "": none */
+    int64_t smtp_port;             /* smtp_mode = direct */
+    struct option_list smtp_allow; /* networks allowed in spite of the guard, likewise */
+    const char *archive_dir;       /* "": none */
 
     /* where the values came from */
     struct options options;

@@ -175,6 +175,9 @@ MUST_CHECK enum status ledger_next_due(struct ledger *ledger, int64_t *next_at_s
 MUST_CHECK enum status ledger_mark_sending(struct ledger *ledger, int64_t delivery, int64_t now_s,
                                            struct err *err);
 
+/* It was not begun after all: due as it was before ledger_mark_sending. */
+MUST_CHECK enum status ledger_put_back(struct ledger *ledger, int64_t delivery, struct err *err);
+
 /* After: the new state, and when it is due again if that is DELIVERY_DUE. */
 MUST_CHECK enum status ledger_record_outcome(struct ledger *ledger, int64_t delivery,
                                              enum delivery_state state, int64_t next_at_s,

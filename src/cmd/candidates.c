@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/own_traffic.h"
+
 /* Names of a day's domains: 2 million of the longest kind. */
 #define NAMES_ARENA_MAX (512u << 20)
 
@@ -155,6 +157,22 @@ static void take_answer(void *context, const struct resolve_answer *answer)
     settle(candidate);
 }
 
+/* R50 */
+static enum status leave_own_traffic(struct batch *batch, struct candidate *candidate, struct err *err)
+{
+    bool is_all = false;
+    enum status status = ST_OK;
+
+    if (candidate->fate == CANDIDATE_REPORT)
+        status = own_traffic_is_all(batch->generator, batch->utc_day, candidate->domain, &candidate->sessions,
+                                    &is_all, err);
+    if (status == ST_OK && is_all) {
+        candidate->fate = CANDIDATE_SKIP;
+        candidate->reason = "its only sessions carried our own reports";
+    }
+    return status;
+}
+
 static enum status look_up(struct batch *batch, struct err *err)
 {
     struct question questions[CANDIDATES_AT_ONCE] = {{0}};
@@ -176,9 +194,10 @@ static enum status look_up(struct batch *batch, struct err *err)
     for (size_t i = 0; i < batch->count; i++) {
         if (questions[i].status == ST_NOMEM)
             return err_set(err, ST_NOMEM, "%s: record: out of memory", batch->candidates[i].domain);
-        if (batch->candidates[i].fate != CANDIDATE_WAIT)
-            continue;
-        status = fall_back(batch, &batch->candidates[i], err);
+        if (batch->candidates[i].fate == CANDIDATE_WAIT)
+            status = fall_back(batch, &batch->candidates[i], err);
+        if (status == ST_OK)
+            status = leave_own_traffic(batch, &batch->candidates[i], err);
         if (status != ST_OK)
             return status;
     }

@@ -102,7 +102,8 @@ static bool keep_failure(struct courier *courier, enum status status, const stru
     return false;
 }
 
-bool courier_begin(struct courier *courier, struct courier_item *items, size_t count, struct arena *arena)
+bool courier_begin(struct courier *courier, struct courier_item *const *items, size_t count,
+                   struct arena *arena)
 {
     struct ledger *ledger = courier->generator->ledger;
     struct err err;
@@ -113,9 +114,9 @@ bool courier_begin(struct courier *courier, struct courier_item *items, size_t c
         return false;
     status = ledger_begin(ledger, &err);
     for (size_t i = 0; status == ST_OK && i < count; i++) {
-        status = ledger_read_report(ledger, items[i].row.report, arena, &items[i].report, &err);
+        status = ledger_read_report(ledger, items[i]->row.report, arena, &items[i]->report, &err);
         if (status == ST_OK)
-            status = ledger_mark_sending(ledger, items[i].row.id, clock_utc_s(), &err);
+            status = ledger_mark_sending(ledger, items[i]->row.id, clock_utc_s(), &err);
     }
     if (status == ST_OK)
         status = ledger_commit(ledger, &err);
@@ -168,6 +169,7 @@ static void log_outcome(const struct courier_item *item, const struct outcome *o
         [DELIVERY_DELIVERED] = EV_REPORT_DELIVERED,
         [DELIVERY_GIVEN_UP] = EV_DELIVERY_GIVEN_UP,
         [DELIVERY_EXPIRED] = EV_DELIVERY_EXPIRED,
+        [DELIVERY_SUPPRESSED] = EV_DELIVERY_SUPPRESSED,
     };
     char day[UTC_DAY_TEXT_SIZE];
     char next[UTC_STAMP_TEXT_SIZE] = "";
@@ -210,26 +212,149 @@ static void count(struct delivery_totals *totals, enum delivery_state state)
     totals->later += state == DELIVERY_DUE;
     totals->given_up += state == DELIVERY_GIVEN_UP;
     totals->expired += state == DELIVERY_EXPIRED;
+    totals->suppressed += state == DELIVERY_SUPPRESSED;
 }
 
-void courier_record(struct courier *courier, const struct courier_item *item, const struct outcome *outcome)
+/* Whatever is recorded between two commits is one transaction. */
+static enum status begin_transaction(struct courier *courier, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (!courier->is_in_transaction)
+        status = ledger_begin(courier->generator->ledger, err);
+    if (status == ST_OK)
+        courier->is_in_transaction = true;
+    return status;
+}
+
+void courier_put_back(struct courier *courier, const struct courier_item *item)
+{
+    struct err err;
+    enum status status = begin_transaction(courier, &err);
+
+    if (status == ST_OK)
+        status = ledger_put_back(courier->generator->ledger, item->row.id, &err);
+    (void)keep_failure(courier, status, &err);
+}
+
+/* A refusal of the recipient says something of the mailbox, all else of this message or of us. */
+static enum status suppress(struct courier *courier, const struct courier_item *item,
+                            const struct outcome *outcome, int64_t now_s, struct err *err)
+{
+    char until[UTC_STAMP_TEXT_SIZE];
+    int64_t until_s = 0;
+    enum status status =
+        ledger_suppress(courier->generator->ledger, item->row.rua, outcome->text, now_s, &until_s, err);
+
+    if (status != ST_OK)
+        return status;
+    utc_stamp_format(until_s, until);
+    LOG_FACT(EV_MAILBOX_SUPPRESSED, log_text("rua", item->row.rua), log_text("until", until),
+             log_text("reply", outcome->text));
+    return ST_OK;
+}
+
+/* What a mail's outcome says of its mailbox and of the sessions that it will cause (R50). */
+static enum status note_mail(struct courier *courier, const struct courier_item *item,
+                             const struct outcome *outcome, int64_t now_s, struct err *err)
 {
     struct ledger *ledger = courier->generator->ledger;
+    enum status status = ST_OK;
+
+    if (outcome->kind == OUTCOME_GIVE_UP && outcome->stage == OUTCOME_AT_RCPT)
+        return suppress(courier, item, outcome, now_s, err);
+    if (outcome->kind == OUTCOME_DELIVERED)
+        status = ledger_unsuppress(ledger, item->row.rua, err);
+    if (status == ST_NOT_FOUND)
+        status = ST_OK;
+    if (status == ST_OK && (outcome->kind == OUTCOME_DELIVERED || outcome->is_in_doubt))
+        status = ledger_add_mailed(ledger, utc_day_of(now_s), item->row.host, 1, err);
+    return status;
+}
+
+void courier_record(struct courier *courier, struct courier_item *item, const struct outcome *outcome)
+{
     int64_t now_s = clock_utc_s();
     int64_t next_at_s;
     enum delivery_state state = state_after(item, outcome, now_s, &next_at_s);
     struct err err;
-    enum status status = ST_OK;
+    enum status status = begin_transaction(courier, &err);
 
-    if (!courier->is_in_transaction) {
-        status = ledger_begin(ledger, &err);
-        courier->is_in_transaction = status == ST_OK;
-    }
+    item->reached = outcome->stage;
     if (status == ST_OK)
-        status = ledger_record_outcome(ledger, item->row.id, state, next_at_s, outcome, now_s, &err);
+        status = ledger_record_outcome(courier->generator->ledger, item->row.id, state, next_at_s, outcome,
+                                       now_s, &err);
+    if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
+        status = note_mail(courier, item, outcome, now_s, &err);
     (void)keep_failure(courier, status, &err);
     count(&courier->totals, state);
     log_outcome(item, outcome, state, next_at_s);
     if (state == DELIVERY_DELIVERED)
         archive(courier, item);
+}
+
+bool courier_is_suppressed(struct courier *courier, struct courier_item *item)
+{
+    struct ledger *ledger = courier->generator->ledger;
+    int64_t now_s = clock_utc_s();
+    bool is_suppressed = false;
+    struct outcome outcome;
+    struct err err;
+    enum status status = ledger_is_suppressed(ledger, item->row.rua, now_s, &is_suppressed, &err);
+
+    if (status == ST_OK && is_suppressed) {
+        outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "the mailbox refused lately");
+        status = begin_transaction(courier, &err);
+        if (status == ST_OK)
+            status =
+                ledger_record_outcome(ledger, item->row.id, DELIVERY_SUPPRESSED, 0, &outcome, now_s, &err);
+        count(&courier->totals, DELIVERY_SUPPRESSED);
+        log_outcome(item, &outcome, DELIVERY_SUPPRESSED, 0);
+    }
+    (void)keep_failure(courier, status, &err);
+    return is_suppressed;
+}
+
+/* ---- limits ----------------------------------------------------------------------------------------------
+ */
+
+struct queue_limits courier_limits(const struct courier *courier, size_t at_once, size_t failures)
+{
+    const struct config *config = courier->generator->config;
+
+    return (struct queue_limits){.at_once = at_once,
+                                 .failures = failures,
+                                 .per_host = (size_t)config->max_per_host,
+                                 .per_run = (size_t)config->max_per_run};
+}
+
+struct left {
+    enum delivery_kind kind;
+    size_t counts[QUEUE_LEFT_RUN + 1];
+};
+
+static void log_left(enum delivery_kind kind, const char *host, size_t count, enum queue_left why)
+{
+    LOG_FACT(EV_DELIVERIES_LEFT, log_text("kind", delivery_kind_name(kind)), log_text("host", host),
+             log_number("deliveries", (int64_t)count), log_text("reason", queue_left_words(why)));
+}
+
+static void take_left(void *context, const char *host, size_t count, enum queue_left why)
+{
+    struct left *left = context;
+
+    if (why == QUEUE_LEFT_FAILED || why == QUEUE_LEFT_HOST)
+        log_left(left->kind, host, count, why);
+    else
+        left->counts[why] += count;
+}
+
+void courier_log_left(const struct queue *queue, enum delivery_kind kind)
+{
+    struct left left = {.kind = kind};
+
+    queue_each_left(queue, take_left, &left);
+    for (size_t why = 0; why < ARRAY_COUNT(left.counts); why++)
+        if (left.counts[why] > 0)
+            log_left(kind, "", left.counts[why], (enum queue_left)why);
 }

@@ -6,10 +6,14 @@
 
 #include "deliver/guard.h"
 #include "deliver/https.h"
+#include "deliver/queue.h"
 #include "model/rua.h"
 
 /* Deliveries that are marked "sending" together. */
 #define BATCH_MAX 64
+
+#define AT_ONCE_PER_HOST 8
+#define FAILURES_MAX     5 /* circuit breaker */
 
 #define HOSTS_ARENA_MAX (256u << 20)
 #define BATCH_ARENA_MAX (1u << 30)
@@ -24,23 +28,29 @@ struct host {
     struct arena *arena;
 };
 
+/* Reports that were read together. */
 struct post_batch {
-    struct arena arena; /* reports and parsed URLs */
-    size_t open;        /* posts that are not done */
+    struct arena arena;
+    size_t open; /* posts that are not done */
+};
+
+/* What goes with one item. */
+struct post {
+    const struct host *host;
+    struct post_batch *batch; /* NULL: not marked as being sent */
+    bool is_begun;
 };
 
 struct post_run {
     struct courier *courier;
     struct courier_item *items;
+    struct post *posts; /* one for each item */
     size_t count;
-    size_t next;
     struct guard guard;
+    struct queue queue;
     struct arena arena;
     struct host *hosts; /* in the items' order */
     size_t host_count;
-    size_t host_at; /* the host of the item that comes next, or one before it */
-    struct post_batch *batch;
-    size_t batch_end; /* items[next..batch_end) are marked */
 };
 
 /* ---- look-ups --------------------------------------------------------------------------------------------
@@ -52,13 +62,12 @@ static void take_addresses(void *context, const struct resolve_answer *answer)
 
     host->outcome = answer->outcome;
     host->reason = arena_copy_text(host->arena, answer->reason, strlen(answer->reason));
-    for (size_t i = 0; i < answer->address_count && i < HTTPS_ADDRESSES_MAX; i++)
+    for (size_t i = 0; i < answer->address_count && host->address_count < HTTPS_ADDRESSES_MAX; i++)
         host->addresses[host->address_count++] = answer->addresses[i];
 }
 
-static enum status add_host(struct post_run *run, const char *name, struct err *err)
+static enum status ask(struct post_run *run, struct host *host, const char *name, struct err *err)
 {
-    struct host *host = &run->hosts[run->host_count++];
     struct address address;
     enum status status;
 
@@ -79,79 +88,124 @@ static enum status look_up_hosts(struct post_run *run, struct err *err)
     enum status status = ST_OK;
 
     run->hosts = calloc(run->count, sizeof *run->hosts);
-    if (run->hosts == NULL)
+    run->posts = calloc(run->count, sizeof *run->posts);
+    if (run->hosts == NULL || run->posts == NULL)
         return err_set(err, ST_NOMEM, "hosts: out of memory");
-    for (size_t i = 0; status == ST_OK && i < run->count; i++)
+    for (size_t i = 0; status == ST_OK && i < run->count; i++) {
         if (i == 0 || strcmp(run->items[i].row.host, run->items[i - 1].row.host) != 0)
-            status = add_host(run, run->items[i].row.host, err);
+            status = ask(run, &run->hosts[run->host_count++], run->items[i].row.host, err);
+        run->posts[i].host = &run->hosts[run->host_count - 1];
+    }
     if (status == ST_OK)
         resolve_run(run->courier->generator->resolver, NULL);
     return status;
 }
 
-static const struct host *host_of(struct post_run *run, const struct courier_item *item)
+/* A redirect's host; the look-up holds up the other posts for its few seconds. */
+static size_t locate(void *context, const char *name, struct address *addresses_out, size_t max)
 {
-    while (strcmp(run->hosts[run->host_at].name, item->row.host) != 0)
-        run->host_at++;
-    return &run->hosts[run->host_at];
+    struct post_run *run = context;
+    struct host host;
+    size_t count;
+
+    if (ask(run, &host, name, NULL) != ST_OK)
+        return 0;
+    resolve_run(run->courier->generator->resolver, NULL);
+    count = host.address_count < max ? host.address_count : max;
+    memcpy(addresses_out, host.addresses, count * sizeof *addresses_out);
+    return count;
 }
 
-/* ---- posts -----------------------------------------------------------------------------------------------
+/* ---- marking ---------------------------------------------------------------------------------------------
  */
 
-static void release(struct post_batch *batch)
+static void release(struct post *post)
 {
+    struct post_batch *batch = post->batch;
+
+    post->batch = NULL;
     if (batch == NULL || --batch->open > 0)
         return;
     arena_done(&batch->arena);
     free(batch);
 }
 
-/* Mark the next items and read their reports.  The run itself holds the batch until it is handed out whole.
- */
-static bool begin_batch(struct post_run *run)
+/* Mark an item and those that will come next as being sent, and read their reports. */
+static bool mark(struct post_run *run, size_t index)
 {
-    size_t count = run->count - run->next < BATCH_MAX ? run->count - run->next : BATCH_MAX;
+    struct post_batch *batch = calloc(1, sizeof *batch);
+    struct courier_item *items[BATCH_MAX] = {&run->items[index]};
+    size_t indexes[BATCH_MAX];
+    size_t count = queue_preview(&run->queue, indexes, BATCH_MAX - 1);
 
-    release(run->batch);
-    run->batch = count > 0 ? calloc(1, sizeof *run->batch) : NULL;
-    if (run->batch == NULL)
+    if (batch == NULL)
         return false;
-    run->batch->open = 1;
-    arena_init(&run->batch->arena, BATCH_ARENA_MAX);
-    if (!courier_begin(run->courier, run->items + run->next, count, &run->batch->arena))
-        return false;
-    run->batch_end = run->next + count;
-    return true;
+    arena_init(&batch->arena, BATCH_ARENA_MAX);
+    run->posts[index].batch = batch;
+    batch->open = 1;
+    for (size_t i = 0; i < count; i++)
+        if (run->posts[indexes[i]].batch == NULL) {
+            items[batch->open++] = &run->items[indexes[i]];
+            run->posts[indexes[i]].batch = batch;
+        }
+    return courier_begin(run->courier, items, batch->open, &batch->arena);
 }
 
-static void fail(struct post_run *run, const struct courier_item *item, enum outcome_kind kind,
-                 enum outcome_stage stage, const char *text)
+/* What was marked and not begun is as it was. */
+static void put_back_rest(struct post_run *run)
+{
+    for (size_t i = 0; run->posts != NULL && i < run->count; i++) {
+        struct post *post = &run->posts[i];
+
+        if (post->batch == NULL)
+            continue;
+        if (!post->is_begun)
+            courier_put_back(run->courier, &run->items[i]);
+        release(post);
+    }
+}
+
+/* ---- posts -----------------------------------------------------------------------------------------------
+ */
+
+static void settle_item(struct post_run *run, size_t index, const struct outcome *outcome)
+{
+    courier_record(run->courier, &run->items[index], outcome);
+    queue_settle(&run->queue, index, outcome->kind);
+}
+
+static void fail(struct post_run *run, size_t index, enum outcome_kind kind, enum outcome_stage stage,
+                 const char *text)
 {
     struct outcome outcome;
 
     outcome_set(&outcome, kind, stage, 0, "%s", text);
-    courier_record(run->courier, item, &outcome);
+    settle_item(run, index, &outcome);
+    queue_release(&run->queue, index);
+    release(&run->posts[index]);
 }
 
 /* Fill *post_out for an item; false if its outcome is known already. */
-static bool prepare(struct post_run *run, struct courier_item *item, struct https_post *post_out)
+static bool prepare(struct post_run *run, size_t index, struct https_post *post_out)
 {
-    const struct host *host = host_of(run, item);
+    const struct courier_item *item = &run->items[index];
+    const struct host *host = run->posts[index].host;
     struct rua rua;
     struct err err;
 
-    if (rua_parse(item->row.rua, strlen(item->row.rua), &run->batch->arena, &rua, &err) != ST_OK) {
-        fail(run, item, OUTCOME_GIVE_UP, OUTCOME_AT_START, err.text);
+    run->posts[index].is_begun = true;
+    if (rua_parse(item->row.rua, strlen(item->row.rua), &run->posts[index].batch->arena, &rua, &err) !=
+        ST_OK) {
+        fail(run, index, OUTCOME_GIVE_UP, OUTCOME_AT_START, err.text);
         return false;
     }
     if (host->outcome != RESOLVE_FOUND) {
-        fail(run, item, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE,
+        fail(run, index, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE,
              host->outcome == RESOLVE_NONE ? "the host name has no address" : host->reason);
         return false;
     }
     *post_out = (struct https_post){
-        .id = item - run->items,
+        .id = (int64_t)index,
         .url = item->row.rua,
         .host = host->name,
         .port = rua.port,
@@ -159,22 +213,23 @@ static bool prepare(struct post_run *run, struct courier_item *item, struct http
         .address_count = host->address_count,
         .body = item->report.gzip,
         .len = item->report.gzip_len,
-        .owner = run->batch,
     };
     return true;
 }
 
+/* ---- hooks -----------------------------------------------------------------------------------------------
+ */
+
 static bool next_post(void *context, struct https_post *post_out)
 {
     struct post_run *run = context;
+    size_t index;
 
-    while (run->next < run->count) {
-        if (run->next == run->batch_end && !begin_batch(run))
+    while (run->courier->status == ST_OK && queue_take(&run->queue, &index)) {
+        if (run->posts[index].batch == NULL && !mark(run, index))
             return false;
-        if (prepare(run, &run->items[run->next++], post_out)) {
-            run->batch->open++;
+        if (prepare(run, index, post_out))
             return true;
-        }
     }
     return false;
 }
@@ -183,7 +238,7 @@ static void take_outcome(void *context, int64_t id, const struct outcome *outcom
 {
     struct post_run *run = context;
 
-    courier_record(run->courier, &run->items[id], outcome);
+    settle_item(run, (size_t)id, outcome);
 }
 
 static void settle(void *context)
@@ -195,30 +250,40 @@ static void settle(void *context)
 
 static void finish_post(void *context, const struct https_post *post)
 {
-    (void)context;
-    release(post->owner);
+    struct post_run *run = context;
+
+    queue_release(&run->queue, (size_t)post->id);
+    release(&run->posts[post->id]);
 }
+
+/* ---- the run ---------------------------------------------------------------------------------------------
+ */
 
 static enum status post_all(struct post_run *run, struct err *err)
 {
     const struct config *config = run->courier->generator->config;
-    struct https_settings settings = {
+    const struct https_settings settings = {
         .guard = &run->guard,
-        .verify = HTTPS_VERIFY_FALLBACK,
+        .verify = (enum https_verify)config->https_verify,
         .ca_file = config->https_ca_file,
         .user_agent = "tlsrpt-gen/" TLSRPT_GEN_VERSION,
+        .redirects = (unsigned)config->https_redirects,
         .parallel = HTTPS_PARALLEL_DEFAULT,
         .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
         .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS,
+        .stop_at_ms = run->courier->stop_at_ms,
     };
-    struct https_hooks hooks = {.context = run,
-                                .next = next_post,
-                                .outcome = take_outcome,
-                                .settled = settle,
-                                .post_done = finish_post};
+    const struct https_hooks hooks = {.context = run,
+                                      .next = next_post,
+                                      .outcome = take_outcome,
+                                      .settled = settle,
+                                      .post_done = finish_post,
+                                      .locate = locate};
     enum status status = https_deliver(&settings, &hooks, err);
 
+    put_back_rest(run);
     courier_commit(run->courier);
+    courier_log_left(&run->queue, DELIVERY_HTTPS);
     if (status == ST_OK && run->courier->status != ST_OK) {
         *err = run->courier->err;
         status = run->courier->status;
@@ -226,9 +291,17 @@ static enum status post_all(struct post_run *run, struct err *err)
     return status;
 }
 
+static const char *host_of(void *context, size_t index)
+{
+    const struct post_run *run = context;
+
+    return run->items[index].row.host;
+}
+
 enum status deliver_https(struct courier *courier, struct err *err)
 {
     const struct option_list *allow = &courier->generator->config->https_allow;
+    const struct queue_limits limits = courier_limits(courier, AT_ONCE_PER_HOST, FAILURES_MAX);
     struct post_run run = {.courier = courier};
     enum status status;
 
@@ -240,9 +313,12 @@ enum status deliver_https(struct courier *courier, struct err *err)
     if (status == ST_OK)
         status = look_up_hosts(&run, err);
     if (status == ST_OK)
+        status = queue_open(&run.queue, &limits, run.count, host_of, &run, err);
+    if (status == ST_OK)
         status = post_all(&run, err);
-    release(run.batch);
+    queue_close(&run.queue);
     free(run.hosts);
+    free(run.posts);
     arena_done(&run.arena);
     return status;
 }

@@ -4,21 +4,26 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "base/cursor.h"
+#include "cmd/mail_targets.h"
 #include "cmd/report_mail.h"
+#include "deliver/queue.h"
 #include "deliver/smtp.h"
-#include "model/domain.h"
-
-#define SMTP_PORT 25
 
 /* Reports and messages of one batch together. */
 #define BATCH_ARENA_MAX (1u << 30)
 
+/* Circuit breaker: so many failed sessions in a row at the relay, so many failed mails of a domain's hosts.
+ */
+#define FAILURES_MAX 5
+
+/* Sessions at once with the hosts of one mailbox domain. */
+#define DIRECT_AT_ONCE 2
+
 struct mail_batch {
-    struct courier_item *items;
+    struct courier_item *items[SMTP_BATCH_MAX];
     size_t count;
+    size_t attempt;     /* the item that stands for the session in the queue */
     struct arena arena; /* reports */
     struct strbuf messages[SMTP_BATCH_MAX];
     struct smtp_mail mails[SMTP_BATCH_MAX];
@@ -28,11 +33,13 @@ struct mail_run {
     struct courier *courier;
     struct courier_item *items;
     size_t count;
-    size_t next; /* first item that is in no batch yet */
-    struct smtp_target target;
-    char host[DOMAIN_NAME_MAX + 1];
-    char ehlo_name[HOST_NAME_MAX + 1];
+    struct queue queue;
+    struct mail_targets targets;
+    unsigned relay_failures; /* sessions in a row that came to no mail */
 };
+
+/* ---- batches ----------------------------------------------------------------------------------------------
+ */
 
 static void batch_free(struct mail_batch *batch)
 {
@@ -42,18 +49,55 @@ static void batch_free(struct mail_batch *batch)
     free(batch);
 }
 
-static struct mail_batch *batch_new(struct courier_item *items, size_t count)
+static struct mail_batch *batch_new(void)
 {
     struct mail_batch *batch = calloc(1, sizeof *batch);
 
     if (batch == NULL)
         return NULL;
-    batch->items = items;
-    batch->count = count < SMTP_BATCH_MAX ? count : SMTP_BATCH_MAX;
     arena_init(&batch->arena, BATCH_ARENA_MAX);
     for (size_t i = 0; i < SMTP_BATCH_MAX; i++)
         strbuf_init(&batch->messages[i], REPORT_MAIL_MAX);
     return batch;
+}
+
+static void settle_item(struct mail_run *run, struct courier_item *item, const struct outcome *outcome)
+{
+    courier_record(run->courier, item, outcome);
+    queue_settle(&run->queue, (size_t)(item - run->items), outcome->kind);
+}
+
+/* An item that is taken goes into the batch, unless its fate is known without sending. */
+static void add_item(struct mail_run *run, struct mail_batch *batch, size_t index)
+{
+    struct courier_item *item = &run->items[index];
+
+    if (!courier_is_suppressed(run->courier, item))
+        batch->items[batch->count++] = item;
+}
+
+/*
+ * Fill a batch: for the relay whatever comes next, for direct delivery only mails of one domain.  False if
+ * there is nothing to begin now.
+ */
+static bool fill(struct mail_run *run, struct mail_batch *batch)
+{
+    bool is_direct = run->targets.is_direct;
+    size_t index;
+
+    while (batch->count == 0) {
+        if (!queue_take(&run->queue, &index))
+            return false;
+        batch->attempt = index;
+        add_item(run, batch, index);
+        while (batch->count < SMTP_BATCH_MAX &&
+               (is_direct ? queue_take_along(&run->queue, batch->attempt, &index)
+                          : queue_take(&run->queue, &index)))
+            add_item(run, batch, index);
+        if (batch->count == 0)
+            queue_release(&run->queue, batch->attempt);
+    }
+    return true;
 }
 
 /* Make the message again from what was frozen: the same bytes at every try (R66). */
@@ -90,16 +134,21 @@ static enum status compose(struct mail_run *run, const struct courier_item *item
 /* A message that cannot be made is a failed delivery of that one; the rest of the batch goes on. */
 static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct smtp_batch *batch_out)
 {
+    const struct mail_route *route = mail_targets_of(&run->targets, batch->items[0]);
     size_t made = 0;
 
     for (size_t i = 0; i < batch->count; i++) {
-        struct courier_item *item = &batch->items[i];
-        struct outcome outcome;
+        struct courier_item *item = batch->items[i];
+        struct outcome outcome = route->fault;
         struct err err;
 
+        if (route->target_count == 0) {
+            settle_item(run, item, &outcome);
+            continue;
+        }
         if (compose(run, item, &batch->messages[i], &err) != ST_OK) {
             outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "%s", err.text);
-            courier_record(run->courier, item, &outcome);
+            settle_item(run, item, &outcome);
             continue;
         }
         batch->mails[made++] = (struct smtp_mail){
@@ -110,26 +159,33 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
             .len = batch->messages[i].len,
         };
     }
-    *batch_out = (struct smtp_batch){
-        .targets = &run->target, .target_count = 1, .mails = batch->mails, .count = made, .owner = batch};
+    *batch_out = (struct smtp_batch){.targets = route->targets,
+                                     .target_count = route->target_count,
+                                     .mails = batch->mails,
+                                     .count = made,
+                                     .owner = batch};
 }
+
+/* ---- hooks ------------------------------------------------------------------------------------------------
+ */
 
 static bool next_batch(void *context, struct smtp_batch *batch_out)
 {
     struct mail_run *run = context;
 
-    while (run->next < run->count) {
-        struct mail_batch *batch = batch_new(run->items + run->next, run->count - run->next);
+    while (run->relay_failures < FAILURES_MAX) {
+        struct mail_batch *batch = batch_new();
 
-        if (batch == NULL || !courier_begin(run->courier, batch->items, batch->count, &batch->arena)) {
-            if (batch != NULL)
-                batch_free(batch);
+        if (batch == NULL)
+            return false;
+        if (!fill(run, batch) || !courier_begin(run->courier, batch->items, batch->count, &batch->arena)) {
+            batch_free(batch);
             return false;
         }
-        run->next += batch->count;
         compose_batch(run, batch, batch_out);
         if (batch_out->count > 0)
             return true;
+        queue_release(&run->queue, batch->attempt);
         batch_free(batch);
     }
     return false;
@@ -139,7 +195,7 @@ static void take_outcome(void *context, int64_t id, const struct outcome *outcom
 {
     struct mail_run *run = context;
 
-    courier_record(run->courier, &run->items[id], outcome);
+    settle_item(run, &run->items[id], outcome);
 }
 
 static void settle(void *context)
@@ -149,60 +205,82 @@ static void settle(void *context)
     courier_commit(run->courier);
 }
 
-static void finish_batch(void *context, const struct smtp_batch *batch)
+static bool came_to_a_mail(const struct mail_batch *batch)
 {
-    (void)context;
-    batch_free(batch->owner);
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->items[i]->reached >= OUTCOME_AT_MAIL)
+            return true;
+    return false;
 }
 
-/* "host" or "host:port", as the options table has checked. */
-static void set_target(struct mail_run *run, const char *relay)
+static void finish_batch(void *context, const struct smtp_batch *batch)
 {
-    struct cursor cursor;
-    struct span host;
+    struct mail_run *run = context;
+    struct mail_batch *ours = batch->owner;
 
-    cursor_init(&cursor, relay, strlen(relay));
-    host = cursor_take_until(&cursor, ":");
-    memcpy(run->host, host.at, host.len);
-    run->host[host.len] = '\0';
-    if (gethostname(run->ehlo_name, sizeof run->ehlo_name - 1) != 0)
-        (void)strcpy(run->ehlo_name, "localhost");
-    run->target = (struct smtp_target){
-        .host = run->host,
-        .port =
-            cursor_skip_word(&cursor, ":") ? (uint16_t)cursor_take_number(&cursor, UINT16_MAX) : SMTP_PORT,
-        .address = "",
-        .ehlo_name = run->ehlo_name,
-        .tls = SMTP_TLS_OPPORTUNISTIC,
-        .ca_file = "",
-        .user = "",
-        .password = "",
-    };
+    if (!run->targets.is_direct)
+        run->relay_failures = came_to_a_mail(ours) ? 0 : run->relay_failures + 1;
+    queue_release(&run->queue, ours->attempt);
+    batch_free(ours);
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------------
+ */
+
+static const char *host_of(void *context, size_t index)
+{
+    const struct mail_run *run = context;
+
+    return run->items[index].row.host;
+}
+
+/* The relay's answer to a mail says nothing of the mailbox's host: there only its sessions can fail. */
+static enum status open_queue(struct mail_run *run, struct err *err)
+{
+    struct queue_limits limits = run->targets.is_direct
+                                     ? courier_limits(run->courier, DIRECT_AT_ONCE, FAILURES_MAX)
+                                     : courier_limits(run->courier, 0, 0);
+
+    return queue_open(&run->queue, &limits, run->count, host_of, run, err);
+}
+
+static enum status mail_all(struct mail_run *run, struct err *err)
+{
+    const struct smtp_hooks hooks = {.context = run,
+                                     .next = next_batch,
+                                     .outcome = take_outcome,
+                                     .settled = settle,
+                                     .batch_done = finish_batch};
+    struct smtp_limits limits = SMTP_LIMITS_DEFAULT;
+    char worker[PATH_MAX];
+    enum status status = smtp_find_worker(worker, sizeof worker, err);
+
+    limits.stop_at_ms = run->courier->stop_at_ms;
+    if (status == ST_OK)
+        status = smtp_deliver(worker, &limits, &hooks, err);
+    courier_commit(run->courier);
+    courier_log_left(&run->queue, DELIVERY_MAIL);
+    if (status == ST_OK && run->courier->status != ST_OK) {
+        *err = run->courier->err;
+        status = run->courier->status;
+    }
+    return status;
 }
 
 enum status deliver_mail(struct courier *courier, struct err *err)
 {
     struct mail_run run = {.courier = courier};
-    struct smtp_hooks hooks = {.context = &run,
-                               .next = next_batch,
-                               .outcome = take_outcome,
-                               .settled = settle,
-                               .batch_done = finish_batch};
-    char worker[PATH_MAX];
     enum status status;
 
     run.items = courier_items_of(courier, DELIVERY_MAIL, &run.count);
     if (run.count == 0)
         return ST_OK;
-    status = smtp_find_worker(worker, sizeof worker, err);
-    if (status != ST_OK)
-        return status;
-    set_target(&run, courier->generator->config->relay);
-    status = smtp_deliver(worker, &SMTP_LIMITS_DEFAULT, &hooks, err);
-    courier_commit(courier);
-    if (status == ST_OK && courier->status != ST_OK) {
-        *err = courier->err;
-        status = courier->status;
-    }
+    status = mail_targets_open(&run.targets, courier->generator, run.items, run.count, err);
+    if (status == ST_OK)
+        status = open_queue(&run, err);
+    if (status == ST_OK)
+        status = mail_all(&run, err);
+    queue_close(&run.queue);
+    mail_targets_close(&run.targets);
     return status;
 }

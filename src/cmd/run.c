@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/run.h"
 
+#include "base/clock.h"
 #include "cmd/build_reports.h"
 #include "cmd/deliver_https.h"
 #include "cmd/deliver_mail.h"
@@ -23,11 +24,18 @@ static enum status recover(struct generator *generator, struct err *err)
 
 static enum status deliver(struct generator *generator, struct delivery_totals *totals_out, struct err *err)
 {
+    const int64_t begin_ms = clock_monotonic_ms();
+    const int64_t limit_ms = generator->config->run_limit_s * 1000;
     struct courier courier;
+    size_t posts = 0;
     enum status status = courier_open(&courier, generator, err);
 
     if (status == ST_OK)
+        (void)courier_items_of(&courier, DELIVERY_HTTPS, &posts);
+    courier.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms); /* mail must not use up all time */
+    if (status == ST_OK)
         status = deliver_mail(&courier, err);
+    courier.stop_at_ms = begin_ms + limit_ms;
     if (status == ST_OK)
         status = deliver_https(&courier, err);
     *totals_out = courier.totals;
@@ -65,7 +73,8 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("reports", (int64_t)built->reports), log_number("skipped", (int64_t)built->skipped),
              log_number("waiting", (int64_t)built->waiting),
              log_number("delivered", (int64_t)sent->delivered), log_number("later", (int64_t)sent->later),
-             log_number("given_up", (int64_t)sent->given_up), log_number("expired", (int64_t)sent->expired));
+             log_number("given_up", (int64_t)sent->given_up), log_number("expired", (int64_t)sent->expired),
+             log_number("suppressed", (int64_t)sent->suppressed));
 }
 
 int cmd_run(const struct config *config)

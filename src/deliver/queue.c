@@ -18,19 +18,19 @@ struct queue_host {
 enum status queue_open(struct queue *queue, const struct queue_limits *limits, size_t count,
                        queue_host_fn *host_of, void *context, struct err *err)
 {
+    const char *previous = "";
+
     *queue = (struct queue){.limits = *limits};
     queue->hosts = calloc(count + 1, sizeof *queue->hosts);
     if (queue->hosts == NULL)
         return err_set(err, ST_NOMEM, "queue: out of memory");
     for (size_t i = 0; i < count; i++) {
         const char *name = host_of(context, i);
-        struct queue_host *last = queue->host_count > 0 ? &queue->hosts[queue->host_count - 1] : NULL;
 
-        if (last == NULL || strcmp(last->name, name) != 0) {
-            last = &queue->hosts[queue->host_count++];
-            *last = (struct queue_host){.name = name, .begin = i, .next = i};
-        }
-        last->end = i + 1;
+        if (queue->host_count == 0 || strcmp(previous, name) != 0)
+            queue->hosts[queue->host_count++] = (struct queue_host){.name = name, .begin = i, .next = i};
+        queue->hosts[queue->host_count - 1].end = i + 1;
+        previous = name;
     }
     queue->open_count = queue->host_count;
     for (size_t i = 0; i < queue->host_count; i++) {

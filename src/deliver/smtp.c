@@ -31,26 +31,26 @@ enum slot_state {
 };
 
 struct slot {
-    enum slot_state state;
     struct smtp_batch batch;
-    bool is_settled[SMTP_BATCH_MAX];
-    size_t unsettled;
-    size_t target;   /* index into batch.targets */
-    bool is_tls_off; /* second try without TLS */
+    size_t unsettled;    /* mails without an outcome */
+    size_t target;       /* index into batch.targets */
+    struct outcome rest; /* what becomes of mails without an outcome of their own */
 
     /* the worker process */
-    pid_t pid;
-    int fd;
     int64_t started_ms;
     int64_t settled_ms; /* when unsettled became 0 */
-    enum smtp_progress progress;
-    size_t sent; /* mails that are in out or gone */
-    bool is_go_sent;
+    size_t sent;        /* mails that are in out or gone */
+    size_t out_at;      /* bytes of out that are gone */
     struct strbuf out;
-    size_t out_at; /* bytes of out that are gone */
     struct strbuf in;
-    bool has_ended;      /* with words of its own */
-    struct outcome rest; /* what becomes of mails without an outcome of their own */
+    pid_t pid;
+    int fd;
+    enum slot_state state;
+    enum smtp_progress progress;
+    bool is_go_sent;
+    bool has_ended;  /* with words of its own */
+    bool is_tls_off; /* second try without TLS */
+    bool is_settled[SMTP_BATCH_MAX];
 };
 
 struct pool {

@@ -144,6 +144,19 @@ static const char *check_allow(const char *value)
     return cursor.is_failed || !cursor_at_end(&cursor) ? "not a port; use :1 to :65535" : NULL;
 }
 
+static const char *check_network(const char *value)
+{
+    struct network network;
+
+    return network_parse(value, strlen(value), &network)
+               ? NULL
+               : "not a network; use 192.0.2.0/24 (host bits zero) or 2001:db8::/32";
+}
+
+static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
+static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
+static const char *const VERIFY_MODES[] = {"fallback", "strict", "off", NULL};
+
 /* ---- the table ------------------------------------------------------------------------------------------
  */
 
@@ -193,11 +206,39 @@ static const struct option_row TABLE[] = {
      .check = check_resolver, .help = "DNS resolvers, ADDRESS or ADDRESS:PORT; the system's if unset."},
     {.name = "relay", .kind = OPTION_TEXT, .offset = FIELD(relay), .default_value = "localhost:25",
      .check = check_relay, .help = "Mail server that takes the reports, HOST or HOST:PORT."},
+    {.name = "relay_tls", .kind = OPTION_CHOICE, .offset = FIELD(relay_tls), .default_value = "opportunistic",
+     .choices = TLS_MODES,
+     .help = "TLS to the relay: opportunistic (unverified, plain if it fails), require (verified) or off."},
+    {.name = "relay_ca_file", .kind = OPTION_TEXT, .offset = FIELD(relay_ca_file), .default_value = "",
+     .check = check_path, .help = "PEM file of the authorities trusted for relay_tls = require; the system's if unset."},
+    {.name = "relay_auth", .kind = OPTION_TEXT, .offset = FIELD(relay_auth), .default_value = "",
+     .check = check_path, .help = "File with one line USER:PASSWORD for the relay; wants relay_tls = require."},
+    {.name = "ehlo_name", .kind = OPTION_TEXT, .offset = FIELD(ehlo_name), .default_value = "",
+     .check = check_domain, .help = "Name of this host in SMTP; the system's host name if unset."},
+    {.name = "smtp_mode", .kind = OPTION_CHOICE, .offset = FIELD(smtp_mode), .default_value = "relay",
+     .choices = SMTP_MODES, .help = "relay: all mail goes to the relay; direct: to each domain's mail hosts."},
+    {.name = "smtp_port", .kind = OPTION_NUMBER, .offset = FIELD(smtp_port), .default_value = "25",
+     .min = 1, .max = 65535, .help = "Port of the mail hosts for smtp_mode = direct."},
+    {.name = "smtp_allow", .kind = OPTION_LIST, .offset = FIELD(smtp_allow), .default_value = "",
+     .check = check_network,
+     .help = "Networks allowed for smtp_mode = direct besides public addresses."},
+    {.name = "https_verify", .kind = OPTION_CHOICE, .offset = FIELD(https_verify), .default_value = "fallback",
+     .choices = VERIFY_MODES,
+     .help = "A bad certificate: fallback sends all the same and says so, strict tries later, off ignores it."},
+    {.name = "https_redirects", .kind = OPTION_NUMBER, .offset = FIELD(https_redirects), .default_value = "0",
+     .min = 0, .max = 3, .help = "How many redirects 307 and 308 to https are followed."},
     {.name = "https_ca_file", .kind = OPTION_TEXT, .offset = FIELD(https_ca_file), .default_value = "",
      .check = check_path, .help = "PEM file of the authorities trusted for HTTPS; the system's if unset."},
     {.name = "https_allow", .kind = OPTION_LIST, .offset = FIELD(https_allow), .default_value = "",
      .check = check_allow,
      .help = "Networks and :PORTs allowed for HTTPS besides public addresses and port 443."},
+    {.name = "run_limit", .kind = OPTION_DURATION, .offset = FIELD(run_limit_s), .default_value = "10min",
+     .min = 1, .max = DAY, .help = "After so long a run begins no further delivery."},
+    {.name = "max_per_host", .kind = OPTION_NUMBER, .offset = FIELD(max_per_host), .default_value = "10000",
+     .min = 0, .max = 1000000000,
+     .help = "Most deliveries of one run to one mailbox domain or URL host; 0 means no limit."},
+    {.name = "max_per_run", .kind = OPTION_NUMBER, .offset = FIELD(max_per_run), .default_value = "0",
+     .min = 0, .max = 1000000000, .help = "Most deliveries of one run by mail, and by HTTPS; 0 means no limit."},
     {.name = "archive_dir", .kind = OPTION_TEXT, .offset = FIELD(archive_dir), .default_value = "",
      .check = check_path, .help = "Folder that keeps a copy of each report sent, DAY/FILENAME.json.gz."},
 };
@@ -255,6 +296,19 @@ static enum status derive_dkim(struct config *config, const char *from_domain, s
     return status;
 }
 
+/* A password goes to nobody but the host that it was made for. */
+static enum status check_relay_auth(const struct config *config, struct err *err)
+{
+    char origin[ERR_TEXT_MAX / 2];
+
+    if (*config->relay_auth == '\0' || strcmp(TLS_MODES[config->relay_tls], "require") == 0)
+        return ST_OK;
+    options_origin_format(&config->options, "relay_auth", origin, sizeof origin);
+    return err_set(err, ST_CONFIG,
+                   "%s: relay_auth: a password is sent over verified TLS only; set relay_tls = require",
+                   origin);
+}
+
 /* Values that follow from others, and the two that nothing can follow from. */
 static enum status derive(struct config *config, const char *path, bool needs_identity, struct err *err)
 {
@@ -288,6 +342,8 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
         status = options_read_file(&config_out->options, path, err);
     for (size_t i = 0; status == ST_OK && i < override_count; i++)
         status = options_override(&config_out->options, overrides[i], err);
+    if (status == ST_OK)
+        status = check_relay_auth(config_out, err);
     if (status == ST_OK)
         status = derive(config_out, path, needs_identity, err);
     return status;

@@ -72,6 +72,7 @@ enum query {
     Q_EACH_DELIVERY_OF,
     Q_NEXT_DUE,
     Q_MARK_SENDING,
+    Q_PUT_BACK,
     Q_RECORD_OUTCOME,
     Q_SUPPRESS_OTHERS,
     Q_RECOVER,
@@ -125,6 +126,8 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_NEXT_DUE] = "SELECT min(next_at_s) FROM delivery WHERE state < 2",
     [Q_MARK_SENDING] = "UPDATE delivery SET state = 1, tries = tries + 1, last_at_s = ?2,"
                        " first_at_s = CASE first_at_s WHEN 0 THEN ?2 ELSE first_at_s END WHERE id = ?1",
+    [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1,"
+                   " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
     [Q_RECORD_OUTCOME] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5,"
                          " last_text = ?6 WHERE id = ?1",
     [Q_SUPPRESS_OTHERS] = "UPDATE delivery SET state = 4, last_text = ?2 WHERE report = ?1 AND state = 0",
@@ -652,6 +655,17 @@ enum status ledger_mark_sending(struct ledger *ledger, int64_t delivery, int64_t
         return status;
     db_bind_int(statement, 1, delivery);
     db_bind_int(statement, 2, now_s);
+    return change_one(ledger, statement, delivery, err);
+}
+
+enum status ledger_put_back(struct ledger *ledger, int64_t delivery, struct err *err)
+{
+    struct sqlite3_stmt *statement;
+    enum status status = use(ledger, Q_PUT_BACK, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_int(statement, 1, delivery);
     return change_one(ledger, statement, delivery, err);
 }
 

@@ -27,6 +27,7 @@ class Connection:
         self.buffer = b""
         self.is_tls = False
         sock.settimeout(HANG_S)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):
         try:

@@ -259,6 +259,19 @@ static void test_crash_while_sending_makes_it_due(void **state)
     assert_string_equal(due(f, NOW_S + 60).text, "mailto m.example due 1; https z.example due 0; ");
 }
 
+static void test_what_was_not_begun_is_due_as_before(void **state)
+{
+    struct fixture *f = *state;
+    struct seen got;
+
+    add(f, DAY, "a.example", "1@x");
+    got = due(f, INT64_MAX);
+    assert_int_equal(ledger_mark_sending(f->ledger, got.ids[0], NOW_S + 50, &f->err), ST_OK);
+    assert_int_equal(ledger_put_back(f->ledger, got.ids[0], &f->err), ST_OK);
+    assert_string_equal(due(f, INT64_MAX).text, "mailto m.example due 0; https z.example due 0; ");
+    assert_int_equal(ledger_put_back(f->ledger, got.ids[0], &f->err), ST_INTERNAL); /* it is not being sent */
+}
+
 static void test_other_destinations_can_be_dropped(void **state)
 {
     struct fixture *f = *state;
@@ -370,6 +383,7 @@ int main(void)
         LEDGER_TEST(test_due_is_sorted_by_kind_and_host),
         LEDGER_TEST(test_delivery_goes_through_its_states),
         LEDGER_TEST(test_crash_while_sending_makes_it_due),
+        LEDGER_TEST(test_what_was_not_begun_is_due_as_before),
         LEDGER_TEST(test_other_destinations_can_be_dropped),
         LEDGER_TEST(test_days_close),
         LEDGER_TEST(test_old_days_go_but_nothing_open),

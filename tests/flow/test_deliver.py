@@ -1,0 +1,315 @@
+# SPDX-License-Identifier: MIT
+"""Whole runs: limits, the circuit breaker, suppression, retries over a day, direct delivery, no report about reports."""
+import collections
+import contextlib
+import sqlite3
+
+import pytest
+
+import programs as lib
+from faulty import HttpsFaulty, SmtpFaulty, drop, status
+
+DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
+
+
+def datagram(domain, failed=1):
+    return {"dpv": "1", "d": domain, "policies": [{"policy-type": 9, "policy-domain": domain, "t": 0, "f": failed}]}
+
+
+@pytest.fixture
+def make_delivery(make_site, nsd, smtp_sink, authority):
+    """A Site whose day is over, with one report for each domain; records: domain -> rua list."""
+    def make(ruas, failed=1, lines=(), now=f"{NEXT_DAY}T00:05:00Z", **settings):
+        nsd.txt = {f"_smtp._tls.{domain}": f"v=TLSRPTv1; rua={','.join(rua)}" for domain, rua in ruas.items()}
+        nsd.lines = ["localhost. A 127.0.0.1", *lines]
+        nsd.reload()
+        site = make_site(**{"resolver": nsd.address, "relay": smtp_sink.address, "https_ca_file": authority.ca_file,
+                            "https_allow": ["127.0.0.0/8"], **settings})
+        site.collect([datagram(domain, failed) for domain in ruas])
+        site.pass_day(now)
+        return site
+    return make
+
+
+def states(site):
+    """How many deliveries are in each state, from the ledger."""
+    names = ("due", "sending", "delivered", "given up", "suppressed", "expired")
+    with contextlib.closing(sqlite3.connect(site.state / "reports.db")) as ledger:
+        rows = ledger.execute("SELECT state, count(*) FROM delivery GROUP BY state").fetchall()
+    return {names[state]: count for state, count in rows}
+
+
+def tries(site):
+    with contextlib.closing(sqlite3.connect(site.state / "reports.db")) as ledger:
+        return [row[0] for row in ledger.execute("SELECT tries FROM delivery ORDER BY id")]
+
+
+def events(done):
+    return lib.parse_log(done.stderr)
+
+
+def url(server, path="/in"):
+    return f"https://localhost:{server.port}{path}"
+
+
+# ---- limits ------------------------------------------------------------------------------------------------
+
+def test_a_host_that_fails_is_left_alone_after_five_attempts(make_delivery, authority):
+    context = authority.server().server_context()
+    with HttpsFaulty(context, status(503)) as bad, HttpsFaulty(context) as good:
+        ruas = {f"d{n}.example": [url(bad)] for n in range(20)}
+        ruas["other.example"] = [url(good).replace("localhost", "127.0.0.1")]
+        site = make_delivery(ruas, https_allow=["127.0.0.0/8", f":{bad.port}", f":{good.port}"])
+        log = events(site.run())
+        assert len(bad.requests) == 5
+        assert len(good.requests) == 1
+        assert states(site) == {"due": 20, "delivered": 1}
+        assert sorted(tries(site)) == [0] * 15 + [1] * 6
+        left = [event for event in log if event["event"] == "deliveries_left"]
+        assert [(event["host"], event["deliveries"]) for event in left] == [("localhost", "15")]
+
+
+def test_a_relay_that_is_down_is_left_alone_after_five_sessions(make_delivery):
+    with SmtpFaulty({"greeting": drop}) as relay:
+        site = make_delivery({f"d{n}.example": [f"mailto:r{m}@d{n}.example" for m in range(8)] for n in range(80)},
+                             relay=f"127.0.0.1:{relay.port}")
+        site.run()
+        assert relay.connections <= 5 + 3  # four at once: three more may have begun
+        counted = collections.Counter(tries(site))
+        assert counted[0] + counted[1] == 640 and 500 <= counted[1] <= 640
+        relay.faults.clear()
+        site.set_time(f"{NEXT_DAY}T00:30:00Z")
+        site.run()
+        assert states(site) == {"delivered": 640}
+
+
+def test_a_host_gets_no_more_than_its_share(make_delivery, smtp_sink):
+    site = make_delivery({f"d{n}.example": ["mailto:victim@target.example", f"mailto:own@d{n}.example"] for n in range(9)},
+                         max_per_host=4)
+    site.run()
+    seen = collections.Counter(mail.recipients[0] for mail in smtp_sink.mails)
+    assert seen.pop("victim@target.example") == 4
+    assert len(seen) == 9
+    site.run()
+    assert collections.Counter(mail.recipients[0] for mail in smtp_sink.mails)["victim@target.example"] == 8
+
+
+def test_a_run_sends_no_more_than_its_share(make_delivery, smtp_sink):
+    site = make_delivery({f"d{n}.example": [f"mailto:r@d{n}.example"] for n in range(9)}, max_per_run=4)
+    log = events(site.run())
+    assert len(smtp_sink.mails) == 4
+    assert [event["deliveries"] for event in log if event["event"] == "deliveries_left"] == ["5"]
+    site.run()
+    site.run()
+    assert states(site) == {"delivered": 9}
+
+
+def test_many_hosts_and_many_reports_all_arrive_once(make_delivery, authority):
+    hosts = [f"h{n}.example" for n in range(7)]
+    certificate = authority.issue(*hosts)
+    with HttpsFaulty(certificate.server_context()) as server:
+        ruas = {f"d{n}.example": [f"https://{hosts[n % 7]}:{server.port}/{n}"] for n in range(200)}
+        site = make_delivery(ruas, lines=[f"{host}. A 127.0.0.1" for host in hosts],
+                             https_allow=["127.0.0.0/8", f":{server.port}"])
+        site.run()
+        assert states(site) == {"delivered": 200}
+        assert len(server.requests) == 200 and len(set(server.requests)) == 200
+
+
+# ---- suppression -------------------------------------------------------------------------------------------
+
+def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp_sink):
+    smtp_sink.answers["gone@m.example"] = "550 5.1.1 no such user"
+    site = make_delivery({"d1.example": ["mailto:gone@m.example", "mailto:here@m.example"]})
+    log = events(site.run())
+    assert states(site) == {"delivered": 1, "given up": 1}
+    suppressed = [event for event in log if event["event"] == "mailbox_suppressed"]
+    assert [(event["rua"], event["until"][:10]) for event in suppressed] == [("gone@m.example", "2026-03-18")]
+
+    site.collect([datagram("d1.example")])
+    site.pass_day("2026-03-16T00:05:00Z")
+    del smtp_sink.answers["gone@m.example"]
+    site.run()
+    assert smtp_sink.attempts.count("gone@m.example") == 1
+    assert states(site) == {"delivered": 2, "given up": 1, "suppressed": 1}
+
+    site.set_time("2026-03-18T12:00:00Z")
+    site.start_collector()
+    site.send(datagram("d1.example"))
+    site.stop_collector()
+    site.pass_day("2026-03-19T00:05:00Z")
+    site.run()
+    assert smtp_sink.attempts.count("gone@m.example") == 2
+    assert states(site) == {"delivered": 4, "given up": 1, "suppressed": 1}
+
+
+def test_a_refusal_of_the_message_suppresses_nobody(make_delivery, smtp_sink):
+    smtp_sink.answers["DATA"] = ["552 5.3.4 too big"]
+    site = make_delivery({"d1.example": ["mailto:a@m.example"]})
+    log = events(site.run())
+    assert states(site) == {"given up": 1}
+    assert not [event for event in log if event["event"] == "mailbox_suppressed"]
+
+
+# ---- a day of trying ---------------------------------------------------------------------------------------
+
+def every_quarter_hour(site, first_hour, last_hour, do):
+    """Run as the timer would; do(hours since the first try) before each run."""
+    begin = lib.utc_seconds(f"{NEXT_DAY}T00:05:00Z")
+    quarter = int(first_hour * 4)
+    while quarter <= last_hour * 4:
+        do(quarter / 4)
+        moment = begin + quarter * 900
+        day = lib.datetime.datetime.fromtimestamp(moment, lib.datetime.timezone.utc)
+        site.set_time(day.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        site.run()
+        quarter += 1
+
+
+@pytest.mark.parametrize("hours, want", [(23, {"delivered": 2}), (25, {"expired": 2})])
+def test_servers_that_are_down(make_delivery, smtp_sink, authority, hours, want):
+    with HttpsFaulty(authority.server().server_context(), status(503)) as server:
+        smtp_sink.answers["DATA"] = "451 4.3.0 not now"
+        site = make_delivery({"d1.example": ["mailto:a@m.example", url(server)]},
+                             https_allow=["127.0.0.0/8", f":{server.port}"])
+        def come_up(hour):
+            if hour >= hours:
+                smtp_sink.answers.clear()
+                server.respond = status(200)
+        every_quarter_hour(site, 0, 26, come_up)
+        assert states(site) == want
+        assert len(smtp_sink.mails) == want.get("delivered", 0) / 2
+        assert len(set(server.requests)) == 1  # the same bytes at every try
+        assert len({mail.data for mail in smtp_sink.refused + smtp_sink.mails}) == 1
+        assert 7 <= len(server.requests) <= 10  # 15 min doubling, not every quarter of an hour
+
+
+def test_retry_after_is_honoured(make_delivery, authority):
+    with HttpsFaulty(authority.server().server_context(), status(429, "Retry-After: 7200")) as server:
+        site = make_delivery({"d1.example": [url(server)]}, https_allow=["127.0.0.0/8", f":{server.port}"])
+        site.run()
+        server.respond = status(200)
+        site.set_time(f"{NEXT_DAY}T01:30:00Z")
+        site.run()
+        assert len(server.requests) == 1
+        site.set_time(f"{NEXT_DAY}T02:06:00Z")
+        site.run()
+        assert len(server.requests) == 2
+
+
+# ---- no report about reports -------------------------------------------------------------------------------
+
+def test_two_reporters_do_not_go_on_for_ever(make_delivery, smtp_sink):
+    """The session that carried our report is the domain's only one on the next day: that is no news (R50)."""
+    site = make_delivery({"m.example": ["mailto:tls@m.example"]}, failed=0)
+    site.run()
+    assert len(smtp_sink.mails) == 1
+    site.collect([datagram("m.example", failed=0)])  # on the day of the delivery
+    site.pass_day("2026-03-16T00:05:00Z")
+    assert site.preview("--day", NEXT_DAY)["m.example"]["skipped"] == "its only sessions carried our own reports"
+    site.run()
+    assert len(smtp_sink.mails) == 1
+    site.collect([datagram("m.example", failed=0), datagram("m.example", failed=0)])  # nothing was mailed that day
+    site.pass_day("2026-03-17T00:05:00Z")
+    site.run()
+    assert len(smtp_sink.mails) == 2
+
+
+@pytest.mark.parametrize("sessions", [[datagram("m.example", 0)] * 2, [datagram("m.example", 1)]], ids=["more", "failed"])
+def test_other_sessions_are_reported_all_the_same(make_delivery, smtp_sink, sessions):
+    site = make_delivery({"m.example": ["mailto:tls@m.example"]}, failed=0)
+    site.run()
+    site.collect(sessions)
+    site.pass_day("2026-03-16T00:05:00Z")
+    site.run()
+    assert len(smtp_sink.mails) == 2
+
+
+# ---- direct delivery ---------------------------------------------------------------------------------------
+
+@pytest.fixture
+def make_direct(make_delivery):
+    """Direct delivery to one port of loopback; zone: lines of the DNS."""
+    def make(port, ruas, zone, **settings):
+        return make_delivery(ruas, lines=zone, smtp_mode="direct", smtp_port=port, relay="127.0.0.1:1", **settings)
+    return make
+
+
+def test_direct_delivery_finds_the_mail_hosts(make_direct):
+    with SmtpFaulty() as server:
+        site = make_direct(server.port, {f"d{n}.example": [f"mailto:tls@{kind}.example"] for n, kind in enumerate(
+            ("mx", "implicit", "six", "second"))},
+            ["mx.example. MX 10 mail.mx.example.", "mail.mx.example. A 127.0.0.1", "implicit.example. A 127.0.0.1",
+             "six.example. MX 0 mail.six.example.", "mail.six.example. AAAA ::1", "mail.six.example. A 127.0.0.1",
+             "second.example. MX 10 down.second.example.", "second.example. MX 20 up.second.example.",
+             "down.second.example. A 127.0.0.2", "up.second.example. A 127.0.0.1"],
+            smtp_allow=["127.0.0.0/8", "::1"], ehlo_name="sender.example")
+        site.run()
+        assert states(site) == {"delivered": 4}
+        assert len(server.accepted) == 4
+
+
+def test_a_domain_with_a_null_mx_takes_no_mail(make_direct):
+    with SmtpFaulty() as server:
+        site = make_direct(server.port, {"d.example": ["mailto:tls@null.example"]},
+                           ["null.example. MX 0 .", "null.example. A 127.0.0.1"], smtp_allow="127.0.0.0/8")
+        site.run()
+        assert states(site) == {"given up": 1}
+        assert server.connections == 0
+
+
+@pytest.mark.parametrize("zone", [["m.example. MX 0 localhost.m.example.", "localhost.m.example. A 127.0.0.1"],
+                                  ["m.example. A 127.0.0.1"], ["m.example. AAAA ::1"],
+                                  ["m.example. AAAA ::ffff:127.0.0.1"], ["m.example. A 10.0.0.1"],
+                                  ["m.example. A 169.254.169.254"]], ids=lambda zone: zone[-1])
+def test_direct_delivery_connects_to_public_addresses_only(make_direct, zone):
+    with SmtpFaulty() as server:
+        site = make_direct(server.port, {"d.example": ["mailto:tls@m.example"]}, zone)
+        site.run()
+        assert states(site) == {"given up": 1}
+        assert server.connections == 0
+
+
+def test_a_mail_domain_without_any_host_may_get_one_later(make_direct):
+    with SmtpFaulty() as server:
+        site = make_direct(server.port, {"d.example": ["mailto:tls@nothing.example"]}, ["x.nothing.example. TXT y"],
+                           smtp_allow="127.0.0.0/8")
+        site.run()
+        assert states(site) == {"due": 1}
+
+
+# ---- the relay's TLS and password ---------------------------------------------------------------------------
+
+def test_password_goes_to_the_verified_relay(make_delivery, authority, tmp_path):
+    secret = tmp_path / "relay-auth"
+    secret.write_text("me:secret:with:colons\n")
+    secret.chmod(0o640)
+    with SmtpFaulty(extensions=("AUTH PLAIN",), tls_context=authority.server().server_context()) as relay:
+        site = make_delivery({"d.example": ["mailto:a@m.example"]}, relay=f"localhost:{relay.port}", relay_tls="require",
+                             relay_ca_file=authority.ca_file, relay_auth=secret)
+        site.run()
+        assert len(relay.accepted) == 1 and "AUTH" in relay.seen
+
+
+@pytest.mark.parametrize("settings, text, mode, words", [
+    ({"relay_tls": "opportunistic"}, "me:secret", 0o640, "set relay_tls = require"),
+    ({"relay_tls": "require"}, "me:secret", 0o644, "open to everybody"),
+    ({"relay_tls": "require"}, "secret", 0o640, "USER:PASSWORD"),
+    ({"relay_tls": "require"}, None, 0o640, "cannot be read"),
+])
+def test_a_password_file_that_cannot_be_used_is_an_error(make_delivery, tmp_path, settings, text, mode, words):
+    secret = tmp_path / "relay-auth"
+    if text is not None:
+        secret.write_text(text)
+        secret.chmod(mode)
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    site.set(relay_auth=secret, **settings)
+    done = site.run(check=False)
+    assert done.returncode == 78
+    assert words in done.stderr
+
+
+def test_required_tls_is_not_given_up(make_delivery, smtp_sink):
+    site = make_delivery({"d.example": ["mailto:a@m.example"]}, relay_tls="require")
+    site.run()
+    assert states(site) == {"due": 1} and not smtp_sink.mails
