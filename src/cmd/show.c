@@ -238,6 +238,7 @@ static int take_options(struct show *show, int argc, char **argv)
     int option;
 
     optind = 0; /* begin anew: the words before were another parser's */
+    opterr = 0;
     while ((option = getopt_long(argc, argv, "h", LONG_OPTIONS, NULL)) != -1) {
         if (option == 'h') {
             print_help();
@@ -250,7 +251,7 @@ static int take_options(struct show *show, int argc, char **argv)
         else if (option == OPTION_FORMAT && strcmp(optarg, "table") != 0)
             return usage_error("--format is table or json");
         else if (option != OPTION_FORMAT)
-            return usage_error("unknown option");
+            return usage_error("an option it does not know, or without its value");
     }
     if (argc - optind > 1)
         return usage_error("one file or one domain, please");

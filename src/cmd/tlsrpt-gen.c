@@ -13,8 +13,9 @@
 #include "cmd/log_events.h"
 #include "cmd/program.h"
 #include "cmd/run.h"
-#include "cmd/show.h"
 #include "cmd/setup.h"
+#include "cmd/show.h"
+#include "cmd/status.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
 
@@ -30,8 +31,10 @@ static const struct {
     const char *help;
 } SUBCOMMANDS[] = {
     {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
+    {"status", cmd_status, NULL, "tell whether the collector runs and what became of the reports"},
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
-    {"setup-postfix", cmd_setup_postfix, NULL, "show what Postfix needs to report its sessions; --apply sets it"},
+    {"setup-postfix", cmd_setup_postfix, NULL,
+     "show what Postfix needs to report its sessions; --apply sets it"},
 };
 
 struct arguments {

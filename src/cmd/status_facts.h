@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status_facts.h - everything that `status` can tell, gathered once; three printers show it.
+ *
+ * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
+ * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users.
+ */
+#ifndef CMD_STATUS_FACTS_H
+#define CMD_STATUS_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/terminal.h"
+#include "model/config.h"
+#include "model/domain.h"
+#include "model/outcome.h"
+#include "store/ledger.h"
+#include "store/session_store.h"
+
+#define STATUS_DAYS_MAX   100
+#define STATUS_ERRORS_MAX 10
+#define STATUS_LIST_MAX   100
+#define STATUS_SILENT_S   90 /* a collector that lives moves its mark more often than that */
+
+enum collector_state {
+    COLLECTOR_NEVER,  /* it has not run here */
+    COLLECTOR_UP,     /* its mark is fresh */
+    COLLECTOR_SILENT, /* it stopped, hangs, or its store is out of reach */
+};
+
+struct status_day {
+    int32_t utc_day;
+    bool has_sessions; /* the collector knows it */
+    bool is_closed;    /* its reports are built */
+    uint64_t domains;
+    struct session_counts sessions;
+    struct ledger_counts ledger;
+};
+
+/* The last failure of one destination. */
+struct status_error {
+    char host[DOMAIN_NAME_MAX + 1];
+    char domain[DOMAIN_NAME_MAX + 1]; /* whose report it was */
+    char text[OUTCOME_TEXT_MAX];
+    int64_t at_s;
+    enum delivery_state state;
+    int64_t next_at_s; /* if the state is open */
+};
+
+struct status_suppressed {
+    const char *address;
+    const char *reason;
+    int64_t until_s;
+};
+
+struct status_refused {
+    int64_t uid;
+    uint64_t count;
+};
+
+struct status_note {
+    const char *name;
+    const char *text;
+};
+
+struct status_facts {
+    struct arena arena;
+    int64_t now_s;
+
+    enum collector_state collector;
+    int64_t started_s;      /* 0: not known */
+    int64_t queue_len;      /* net.unix.max_dgram_qlen when its sockets were made; 0: not known */
+    uint64_t ring_used;     /* bytes that wait to be counted */
+    uint64_t ring_capacity; /* 0: there is no ring */
+    struct session_mark mark;
+    uint64_t counters[COUNTER_COUNT];
+    struct status_note notes[STATUS_LIST_MAX];
+    size_t note_count;
+    struct status_refused refused[STATUS_LIST_MAX];
+    size_t refused_count;
+
+    bool has_ledger;
+    struct ledger_counts totals;
+    bool has_due;
+    int64_t oldest_due_s; /* the first try of the oldest open delivery, or when it was due first */
+    char oldest_due_domain[DOMAIN_NAME_MAX + 1];
+    char oldest_due_host[DOMAIN_NAME_MAX + 1];
+    int64_t next_attempt_s;
+    uint64_t overdue; /* open and due now */
+    struct status_error errors[STATUS_ERRORS_MAX];
+    size_t error_count;
+    struct status_suppressed suppressed[STATUS_LIST_MAX];
+    size_t suppressed_count;
+    size_t suppressed_total;
+
+    struct status_day days[STATUS_DAYS_MAX]; /* oldest first */
+    size_t day_count;
+};
+
+/* ST_NOT_FOUND  neither store is there;  else as the stores' functions.  Free with status_facts_done. */
+MUST_CHECK enum status status_facts_gather(const struct config *config, struct status_facts *facts,
+                                           struct err *err);
+void status_facts_done(struct status_facts *facts);
+
+/* The value of a note, or NULL. */
+const char *status_note_find(const struct status_facts *facts, const char *name);
+
+MUST_CHECK enum status status_print_table(const struct status_facts *facts, const struct terminal *terminal,
+                                          FILE *out, struct err *err);
+MUST_CHECK enum status status_print_json(const struct status_facts *facts, FILE *out, struct err *err);
+void status_print_prometheus(const struct status_facts *facts, FILE *out);
+
+#endif

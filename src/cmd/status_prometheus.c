@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* The text format of Prometheus, for node_exporter's textfile collector.  No label holds anything from
+ * outside. */
+#include <inttypes.h>
+
+#include "model/utc_day.h"
+#include "status_facts.h"
+
+#define PREFIX "tlsrpt_gen_"
+
+static void begin(FILE *out, const char *name, const char *type, const char *help)
+{
+    (void)fprintf(out, "# HELP " PREFIX "%s %s\n# TYPE " PREFIX "%s %s\n", name, help, name, type);
+}
+
+static void gauge(FILE *out, const char *name, const char *help, int64_t value)
+{
+    begin(out, name, "gauge", help);
+    (void)fprintf(out, PREFIX "%s %" PRId64 "\n", name, value);
+}
+
+static void print_counters(const struct status_facts *facts, FILE *out)
+{
+    for (enum session_counter i = 0; i < COUNTER_COUNT; i++) {
+        char name[64];
+
+        if (i == COUNTER_RING_HIGH_WATER)
+            continue;
+        (void)snprintf(name, sizeof name, "collector_%s_total", session_counter_name(i));
+        begin(out, name, "counter", session_counter_help(i));
+        (void)fprintf(out, PREFIX "%s %" PRIu64 "\n", name, facts->counters[i]);
+    }
+    gauge(out, "ring_high_water_bytes", session_counter_help(COUNTER_RING_HIGH_WATER),
+          (int64_t)facts->counters[COUNTER_RING_HIGH_WATER]);
+    gauge(out, "ring_used_bytes", "bytes that wait in the ring to be counted", (int64_t)facts->ring_used);
+    gauge(out, "ring_capacity_bytes", "bytes that the ring can hold", (int64_t)facts->ring_capacity);
+}
+
+/* Counts of the newest day before today: the one that is reported now. */
+static void print_yesterday(const struct status_facts *facts, FILE *out)
+{
+    static const struct status_day NONE = {0};
+    const struct status_day *day = &NONE;
+    int32_t yesterday = utc_day_of(facts->now_s) - 1;
+
+    for (size_t i = 0; i < facts->day_count; i++)
+        if (facts->days[i].utc_day == yesterday)
+            day = &facts->days[i];
+    gauge(out, "yesterday_domains", "domains with sessions on the last complete UTC day",
+          (int64_t)day->domains);
+    begin(out, "yesterday_sessions", "gauge", "sessions on the last complete UTC day, by outcome");
+    (void)fprintf(out, PREFIX "yesterday_sessions{outcome=\"ok\"} %" PRIu64 "\n", day->sessions.success);
+    (void)fprintf(out, PREFIX "yesterday_sessions{outcome=\"failed\"} %" PRIu64 "\n", day->sessions.failure);
+    gauge(out, "yesterday_reports", "reports built for the last complete UTC day", day->ledger.reports);
+    gauge(out, "yesterday_skipped", "domains of the last complete UTC day that get no report",
+          day->ledger.skipped);
+    gauge(out, "yesterday_waiting", "domains of the last complete UTC day whose record could not be read yet",
+          day->ledger.waiting);
+}
+
+static void print_deliveries(const struct status_facts *facts, FILE *out)
+{
+    begin(out, "deliveries", "gauge", "deliveries in the ledger, by state");
+    for (enum delivery_state state = DELIVERY_DUE; state < DELIVERY_STATE_COUNT; state++)
+        (void)fprintf(out, PREFIX "deliveries{state=\"%s\"} %" PRId64 "\n", delivery_state_name(state),
+                      facts->totals.by_state[state]);
+    gauge(out, "deliveries_overdue", "open deliveries whose time has come", (int64_t)facts->overdue);
+    gauge(out, "oldest_due_timestamp_seconds", "first try of the oldest open delivery, 0 if there is none",
+          facts->has_due ? facts->oldest_due_s : 0);
+    gauge(out, "next_attempt_timestamp_seconds", "when the next open delivery is tried, 0 if there is none",
+          facts->has_due ? facts->next_attempt_s : 0);
+    gauge(out, "reports", "reports in the ledger", facts->totals.reports);
+    gauge(out, "suppressed_addresses", "addresses that get no report for a while because they refused one",
+          (int64_t)facts->suppressed_total);
+}
+
+void status_print_prometheus(const struct status_facts *facts, FILE *out)
+{
+    gauge(out, "collector_up", "1 if the collector counts, 0 if not", facts->collector == COLLECTOR_UP);
+    gauge(out, "collector_start_timestamp_seconds", "when the collector was started, 0 if that is not known",
+          facts->started_s);
+    gauge(out, "counted_through_timestamp_seconds", "everything that arrived before this time is counted",
+          facts->mark.counted_through_s);
+    print_counters(facts, out);
+    print_yesterday(facts, out);
+    print_deliveries(facts, out);
+}
