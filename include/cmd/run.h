@@ -27,6 +27,7 @@ struct dry_run_options {
     int32_t utc_day;
     const char *domain; /* canonical name, or NULL: all */
     enum dry_run_format format;
+    bool is_verbose; /* table: each policy and failure in words */
 };
 
 /* One run; returns an exit code.  EXIT_TEMPORARY never: what could not be delivered waits for the next run.

@@ -20,8 +20,8 @@
 
 struct table_column {
     const char *title;
-    bool is_right;  /* numbers */
     size_t min;     /* may be cut down to this many columns where the terminal is narrow; 0: never */
+    bool is_right;  /* numbers */
     bool is_hidden; /* left out where another column would have to be cut */
 };
 
@@ -77,8 +77,9 @@ const char *table_duration(int64_t seconds, char text_out[TABLE_NUMBER_SIZE]);
 void table_print_bar(const struct terminal *terminal, uint64_t good, uint64_t bad, size_t columns, FILE *out);
 
 /*
- * Text, cleaned, broken at blanks so that no line passes the terminal's width if it can be helped; the first
- * line begins at column first (already printed by the caller), the others at column indent.  Ends the line.
+ * Text, cleaned, broken at blanks (longer words anywhere) so that no line passes the terminal's width; the
+ * first line begins at column first (already printed by the caller), the others at column indent.  Ends the
+ * line.
  */
 void table_print_wrapped(const struct terminal *terminal, size_t first, size_t indent, const char *text,
                          FILE *out);

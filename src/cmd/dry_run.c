@@ -4,83 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/build_reports.h"
-#include "cmd/candidates.h"
 #include "cmd/json_out.h"
 #include "cmd/program.h"
 #include "cmd/report_mail.h"
-#include "cmd/run.h"
-#include "model/utc_day.h"
+#include "cmd/table.h"
+#include "dry_run.h"
 
 #define LINE_MAX_BYTES (300u << 20)
-
-struct rehearsal;
-
-/* One way to show a candidate; begin and end may be NULL. */
-struct view {
-    void (*begin)(struct rehearsal *rehearsal);
-    enum status (*report)(struct rehearsal *rehearsal, const struct candidate *candidate, struct arena *arena,
-                          struct err *err);
-    enum status (*skip)(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err);
-    enum status (*end)(struct rehearsal *rehearsal, struct err *err);
-    bool needs_json;
-};
-
-struct rehearsal {
-    struct generator generator;
-    const struct dry_run_options *options;
-    const struct view *view;
-    int32_t utc_day;
-    char day[UTC_DAY_TEXT_SIZE];
-    struct report_file file;
-    struct strbuf text; /* one line or message */
-    struct strbuf held; /* view mail: the first message, until it is known whether it is the only one */
-    uint64_t shown;     /* reports and skipped domains */
-    uint64_t messages;
-    struct session_counts sessions;
-};
-
-/* ---- table -----------------------------------------------------------------------------------------------
- */
-
-static void table_begin(struct rehearsal *rehearsal)
-{
-    (void)rehearsal;
-    (void)printf("%-10s  %-24s %8s %8s  %-25s %7s  %s\n", "day", "domain", "ok", "failed",
-                 "most frequent failure", "bytes", "destinations");
-}
-
-static void table_line(const struct rehearsal *rehearsal, const struct candidate *candidate,
-                       const char *failure, size_t bytes)
-{
-    (void)printf("%-10s  %-24s %8llu %8llu  %-25s %7zu  ", rehearsal->day, candidate->domain,
-                 (unsigned long long)candidate->sessions.success,
-                 (unsigned long long)candidate->sessions.failure, failure, bytes);
-}
-
-static enum status table_report(struct rehearsal *rehearsal, const struct candidate *candidate,
-                                struct arena *arena, struct err *err)
-{
-    enum result_type top = report_summary_top(&rehearsal->file.built.summary);
-
-    (void)arena;
-    (void)err;
-    table_line(rehearsal, candidate, top < RESULT_TYPE_COUNT ? result_type_name(top) : "-",
-               rehearsal->file.gzip.len);
-    for (size_t i = 0; i < candidate->record.rua_count; i++)
-        (void)printf("%s%s", i > 0 ? ", " : "", candidate->record.ruas[i].uri);
-    (void)printf("\n");
-    return ST_OK;
-}
-
-static enum status table_skip(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err)
-{
-    (void)err;
-    table_line(rehearsal, candidate, "-", 0);
-    (void)printf("no report: %s\n", candidate->reason);
-    return ST_OK;
-}
 
 /* ---- json ------------------------------------------------------------------------------------------------
  */
@@ -203,7 +136,10 @@ static enum status mail_end(struct rehearsal *rehearsal, struct err *err)
 }
 
 static const struct view VIEWS[] = {
-    [DRY_RUN_TABLE] = {.begin = table_begin, .report = table_report, .skip = table_skip},
+    [DRY_RUN_TABLE] = {.begin_day = dry_run_table_begin_day,
+                       .report = dry_run_table_report,
+                       .skip = dry_run_table_skip,
+                       .end_day = dry_run_table_end_day},
     [DRY_RUN_JSON] = {.report = json_report, .skip = json_skip, .needs_json = true},
     [DRY_RUN_MAIL] = {.report = mail_report, .skip = mail_skip, .end = mail_end},
 };
@@ -227,33 +163,90 @@ static enum status is_wanted(void *context, const char *domain, bool *is_wanted_
     return status;
 }
 
+static enum status show_one(struct rehearsal *rehearsal, struct candidate *candidate, struct arena *arena,
+                            struct err *err)
+{
+    const struct view *view = rehearsal->view;
+    enum status status;
+
+    rehearsal->shown++;
+    if (candidate->fate != CANDIDATE_REPORT)
+        return view->skip(rehearsal, candidate, err);
+    status = report_file_build(&rehearsal->generator, rehearsal->utc_day, candidate->domain,
+                               rehearsal->needs_json, arena, &rehearsal->file, err);
+    return status == ST_OK ? view->report(rehearsal, candidate, arena, err) : status;
+}
+
+static void show_progress(struct progress *progress, uint64_t done)
+{
+    char done_text[TABLE_NUMBER_SIZE], total_text[TABLE_NUMBER_SIZE];
+
+    progress->done += done;
+    if (progress->is_wanted)
+        (void)fprintf(stderr, "\r%s of %s domains\033[K", table_number(progress->done, done_text),
+                      table_number(progress->total, total_text));
+}
+
 static enum status show_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
                               struct err *err)
 {
     struct rehearsal *rehearsal = context;
-    const struct view *view = rehearsal->view;
     enum status status = ST_OK;
 
-    for (size_t i = 0; status == ST_OK && i < count; i++) {
-        if (rehearsal->shown++ == 0 && view->begin != NULL)
-            view->begin(rehearsal);
-        if (candidates[i].fate != CANDIDATE_REPORT) {
-            status = view->skip(rehearsal, &candidates[i], err);
-            continue;
-        }
-        status = report_file_build(&rehearsal->generator, rehearsal->utc_day, candidates[i].domain,
-                                   view->needs_json, arena, &rehearsal->file, err);
-        if (status == ST_OK)
-            status = view->report(rehearsal, &candidates[i], arena, err);
-    }
+    for (size_t i = 0; status == ST_OK && i < count; i++)
+        status = show_one(rehearsal, &candidates[i], arena, err);
+    show_progress(&rehearsal->progress, count);
     return status;
+}
+
+static enum status take_total(void *context, const struct session_day *day, struct err *err)
+{
+    struct rehearsal *rehearsal = context;
+
+    (void)err;
+    if (day->utc_day == rehearsal->utc_day)
+        rehearsal->progress.total = day->domains;
+    return ST_OK;
+}
+
+/* Lines that scroll by on the same terminal are progress enough. */
+static enum status begin_progress(struct rehearsal *rehearsal, struct err *err)
+{
+    struct progress *progress = &rehearsal->progress;
+    enum status status;
+
+    *progress = (struct progress){0};
+    if (!terminal_is_there(STDERR_FILENO) || rehearsal->options->domain != NULL ||
+        (rehearsal->view->end_day == NULL && terminal_is_there(STDOUT_FILENO)))
+        return ST_OK;
+    status = session_store_each_day(rehearsal->generator.sessions, take_total, rehearsal, err);
+    progress->is_wanted = progress->total > CANDIDATES_AT_ONCE;
+    show_progress(progress, 0);
+    return status;
+}
+
+static void end_progress(const struct progress *progress)
+{
+    if (progress->is_wanted)
+        (void)fputs("\r\033[K", stderr);
 }
 
 static enum status show_day(struct rehearsal *rehearsal, int32_t utc_day, struct err *err)
 {
+    const struct view *view = rehearsal->view;
+    enum status status;
+
     rehearsal->utc_day = utc_day;
     utc_day_format(utc_day, rehearsal->day);
-    return candidates_each(&rehearsal->generator, utc_day, is_wanted, show_batch, rehearsal, err);
+    status = begin_progress(rehearsal, err);
+    if (status == ST_OK && view->begin_day != NULL)
+        status = view->begin_day(rehearsal, err);
+    if (status == ST_OK)
+        status = candidates_each(&rehearsal->generator, utc_day, is_wanted, show_batch, rehearsal, err);
+    end_progress(&rehearsal->progress);
+    if (status == ST_OK && view->end_day != NULL)
+        status = view->end_day(rehearsal, err);
+    return status;
 }
 
 static enum status show_days(struct rehearsal *rehearsal, struct err *err)
@@ -272,15 +265,80 @@ static enum status show_days(struct rehearsal *rehearsal, struct err *err)
     return status;
 }
 
-static void say_nothing_shown(const struct rehearsal *rehearsal)
+/* ---- why nothing is to be sent ---------------------------------------------------------------------------
+ */
+
+struct day_survey {
+    struct rehearsal *rehearsal;
+    uint64_t domains_today;
+    int32_t newest_past; /* the newest day before today; -1: none */
+};
+
+static enum status survey_day(void *context, const struct session_day *day, struct err *err)
 {
-    const char *why = "no complete day is waiting to be reported; try --day today";
+    struct day_survey *survey = context;
+    int32_t today = utc_day_of(survey->rehearsal->generator.now_s);
+
+    (void)err;
+    if (day->utc_day >= today)
+        survey->domains_today += day->domains;
+    else if (day->domains > 0)
+        survey->newest_past = day->utc_day;
+    return ST_OK;
+}
+
+/* Days that wait for the collector, if any; else all that is complete was sent, or nothing is complete yet.
+ */
+static void explain_open_days(struct rehearsal *rehearsal, char *text_out, size_t size)
+{
+    struct day_survey survey = {.rehearsal = rehearsal, .newest_past = -1};
+    struct reportable_days days = {0};
+    char day[UTC_DAY_TEXT_SIZE] = "";
+
+    if (reportable_days_find(&rehearsal->generator, &days, NULL) != ST_OK ||
+        session_store_each_day(rehearsal->generator.sessions, survey_day, &survey, NULL) != ST_OK)
+        days.count = 0;
+    for (size_t i = 0; i < days.count; i++)
+        if (!days.items[i].is_complete)
+            utc_day_format(days.items[i].utc_day, day);
+    if (*day != '\0') {
+        (void)snprintf(
+            text_out, size,
+            "%s is over, but the collector has not counted through its end yet; if that lasts, see "
+            "tlsrpt-gen status",
+            day);
+    } else if (survey.newest_past >= 0) {
+        utc_day_format(survey.newest_past, day);
+        (void)snprintf(text_out, size,
+                       "all complete days are reported, the last is %s; see tlsrpt-gen status", day);
+    } else {
+        (void)snprintf(text_out, size,
+                       "no UTC day is complete yet; today has %llu domain%s so far: --day today shows them",
+                       (unsigned long long)survey.domains_today, survey.domains_today == 1 ? "" : "s");
+    }
+}
+
+static void say_nothing_shown(struct rehearsal *rehearsal)
+{
+    const struct dry_run_options *options = rehearsal->options;
+    char text[400];
 
     if (rehearsal->generator.sessions == NULL)
-        why = "no outcome has been counted yet; is tlsrpt-gen-collect running?";
-    else if (rehearsal->options->days == DRY_RUN_ONE_DAY)
-        why = "no sessions on that day";
-    (void)fprintf(stderr, "tlsrpt-gen: nothing to send: %s\n", why);
+        (void)snprintf(text, sizeof text,
+                       "%s holds no outcome yet; is tlsrpt-gen-collect running? try: tlsrpt-gen check",
+                       rehearsal->generator.config->state_dir);
+    else if (options->domain != NULL && options->days == DRY_RUN_ONE_DAY)
+        (void)snprintf(text, sizeof text, "no sessions with %s on %s", options->domain, rehearsal->day);
+    else if (options->domain != NULL)
+        (void)snprintf(text, sizeof text,
+                       "no sessions with %s on a complete day that is not yet reported; try --day today, or "
+                       "tlsrpt-gen show %s",
+                       options->domain, options->domain);
+    else if (options->days == DRY_RUN_ONE_DAY)
+        (void)snprintf(text, sizeof text, "no sessions on %s", rehearsal->day);
+    else
+        explain_open_days(rehearsal, text, sizeof text);
+    (void)fprintf(stderr, "tlsrpt-gen: nothing to send: %s\n", text);
 }
 
 int cmd_dry_run(const struct config *config, const struct dry_run_options *options)
@@ -290,6 +348,8 @@ int cmd_dry_run(const struct config *config, const struct dry_run_options *optio
     struct err err;
     enum status status;
 
+    rehearsal.needs_json = rehearsal.view->needs_json || (options->format == DRY_RUN_TABLE &&
+                                                          (options->is_verbose || options->domain != NULL));
     report_file_init(&rehearsal.file);
     strbuf_init(&rehearsal.text, LINE_MAX_BYTES);
     strbuf_init(&rehearsal.held, REPORT_MAIL_MAX);
@@ -303,6 +363,7 @@ int cmd_dry_run(const struct config *config, const struct dry_run_options *optio
     if (status == ST_OK && fflush(stdout) != 0)
         status = err_set(&err, ST_IO, "standard output: write failed");
     generator_close(&rehearsal.generator);
+    dry_run_table_free(&rehearsal.table);
     strbuf_done(&rehearsal.held);
     strbuf_done(&rehearsal.text);
     report_file_done(&rehearsal.file);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cmd/table.h"
+#include "model/report_summary.h"
 #include "model/utc_day.h"
 
 struct walk {
@@ -65,6 +66,19 @@ static enum status print_delivery(void *context, const struct ledger_delivery *r
     return ST_OK;
 }
 
+/* What was left out of the report for its size's sake. */
+static void print_folded(const struct walk *walk, const char *note)
+{
+    struct report_summary summary;
+    char text[200];
+
+    if (report_summary_parse(note, &summary, NULL) != ST_OK || summary.folded == 0)
+        return;
+    (void)snprintf(text, sizeof text, "of %llu failure details the %llu rarest are summed up by result type",
+                   (unsigned long long)summary.details, (unsigned long long)summary.folded);
+    print_wrapped(walk, text);
+}
+
 static enum status visit_report(void *context, const struct ledger_report *row, struct err *err)
 {
     struct walk *walk = context;
@@ -82,8 +96,7 @@ static enum status visit_report(void *context, const struct ledger_report *row, 
                  day, terminal_end(&walk->terminal, STYLE_BOLD),
                  table_number((uint64_t)row->success, ok_text),
                  table_number((uint64_t)row->failure, failed_text), row->gzip_len);
-    if (*row->note != '\0')
-        print_wrapped(walk, row->note);
+    print_folded(walk, row->note);
     return ledger_each_delivery_of(walk->ledger, row->id, print_delivery, walk, err);
 }
 
@@ -101,6 +114,7 @@ static enum status visit_without(struct walk *walk, int32_t utc_day, const char 
     (void)printf("%s%s%s  %s\n", terminal_begin(&walk->terminal, STYLE_BOLD), day,
                  terminal_end(&walk->terminal, STYLE_BOLD), words);
     print_wrapped(walk, reason);
+    print_wrapped(walk, "\"tlsrpt-gen explain\" with its name tells what its DNS record says now");
     return ST_OK;
 }
 

@@ -42,6 +42,7 @@ static const char *const ADVICE[RESULT_TYPE_COUNT] = {
 struct screen {
     const struct terminal *terminal;
     FILE *out;
+    bool is_brief; /* leave out the policies' own texts */
 };
 
 static void print_text(const struct screen *screen, enum terminal_style style, const char *text)
@@ -192,25 +193,44 @@ static void print_detail(const struct screen *screen, const struct report_read_d
     strbuf_done(&text);
 }
 
-static void print_group(const struct screen *screen, const struct group *group)
+/* Advice for a policy's domain: DOMAIN in it becomes its name. */
+static void print_advice(const struct screen *screen, const char *advice, const char *domain)
+{
+    const char *gap = strstr(advice, "DOMAIN");
+    struct strbuf text;
+
+    strbuf_init(&text, DETAIL_TEXT_MAX);
+    if (gap != NULL && *domain != '\0')
+        strbuf_addf(&text, "%.*s%.255s%s", (int)(gap - advice), advice, domain, gap + strlen("DOMAIN"));
+    else
+        strbuf_add_text(&text, advice);
+    (void)fputs("          look at: ", screen->out);
+    table_print_wrapped(screen->terminal, 19, 19, text.data, screen->out);
+    strbuf_done(&text);
+}
+
+static void print_group(const struct screen *screen, const struct group *group, const char *domain)
 {
     const struct report_read_detail *first = group->items[0].detail;
+    const char *name = *first->result_type != '\0' ? first->result_type : "(no result-type)";
     char number[TABLE_NUMBER_SIZE];
 
     (void)fprintf(screen->out, "  %6s  ", table_number(group->sessions, number));
-    print_text(screen, STYLE_BAD, *first->result_type != '\0' ? first->result_type : "(no result-type)");
-    if (first->is_registered)
-        (void)fprintf(screen->out, ": %s", result_type_words(first->type));
-    (void)fputc('\n', screen->out);
+    print_text(screen, STYLE_BAD, name);
+    if (first->is_registered) {
+        (void)fputs(": ", screen->out);
+        table_print_wrapped(screen->terminal, 12 + strlen(name), 10, result_type_words(first->type),
+                            screen->out);
+    } else {
+        (void)fputc('\n', screen->out);
+    }
     for (size_t i = 0; i < group->count && i < HOSTS_SHOWN; i++)
         print_detail(screen, group->items[i].detail);
     if (group->count > HOSTS_SHOWN)
         (void)fprintf(screen->out, "            (%zu more; --format json shows all)\n",
                       group->count - HOSTS_SHOWN);
-    if (!first->is_registered)
-        return;
-    (void)fputs("          look at: ", screen->out);
-    table_print_wrapped(screen->terminal, 19, 19, ADVICE[first->type], screen->out);
+    if (first->is_registered)
+        print_advice(screen, ADVICE[first->type], domain);
 }
 
 static int compare_details(const void *a_pointer, const void *b_pointer)
@@ -264,7 +284,7 @@ static void print_failures(const struct screen *screen, const struct report_read
     made = make_groups(items, count, groups);
     qsort(groups, made, sizeof *groups, compare_groups);
     for (size_t i = 0; i < made && i < GROUPS_SHOWN; i++)
-        print_group(screen, &groups[i]);
+        print_group(screen, &groups[i], policy->domain);
     if (made > GROUPS_SHOWN)
         (void)fprintf(screen->out, "  (%zu more result types)\n", made - GROUPS_SHOWN);
 out:
@@ -299,20 +319,22 @@ static const char *policy_words(const struct report_read_policy *policy)
 static void print_policy(const struct screen *screen, const struct report_read_policy *policy)
 {
     const char *mode = sts_mode(policy);
+    struct strbuf title;
 
-    (void)fputc('\n', screen->out);
-    print_text(screen, STYLE_BOLD, policy_words(policy));
-    (void)fputs(" for ", screen->out);
-    print_text(screen, STYLE_BOLD, *policy->domain != '\0' ? policy->domain : "(no policy-domain)");
-    if (*mode != '\0') {
-        (void)fputs(", mode ", screen->out);
-        print_text(screen, STYLE_PLAIN, mode);
-    }
-    (void)fputs("\n  ", screen->out);
+    strbuf_init(&title, DETAIL_TEXT_MAX);
+    strbuf_addf(&title, "%.80s for %.300s%s%.40s", policy_words(policy),
+                *policy->domain != '\0' ? policy->domain : "(no policy-domain)",
+                *mode != '\0' ? ", mode " : "", mode);
+    (void)fputs(terminal_begin(screen->terminal, STYLE_BOLD), screen->out);
+    table_print_wrapped(screen->terminal, 0, 2, title.data, screen->out);
+    (void)fprintf(screen->out, "%s  ", terminal_end(screen->terminal, STYLE_BOLD));
+    strbuf_done(&title);
     table_print_bar(screen->terminal, policy->success, policy->failure, BAR_COLUMNS, screen->out);
     print_share(screen, policy->success, policy->failure);
-    print_list(screen, "policy", &policy->strings);
-    print_list(screen, "mx-host", &policy->mx_hosts);
+    if (!screen->is_brief) {
+        print_list(screen, "policy", &policy->strings);
+        print_list(screen, "mx-host", &policy->mx_hosts);
+    }
     if (policy->detail_count > 0) {
         (void)fputs("  failures\n", screen->out);
         print_failures(screen, policy);
@@ -354,24 +376,40 @@ static void print_findings(const struct screen *screen, const struct finding_lis
         (void)fprintf(screen->out, "  (%zu more are not listed)\n", findings->left_out);
 }
 
+static void print_all_policies(const struct screen *screen, const struct report_document *document)
+{
+    for (size_t i = 0; i < document->policy_count && i < POLICIES_SHOWN; i++) {
+        if (i > 0)
+            (void)fputc('\n', screen->out);
+        print_policy(screen, &document->policies[i]);
+    }
+    if (document->policy_count > POLICIES_SHOWN)
+        (void)fprintf(screen->out, "\n(%zu more policies; --format json shows all)\n",
+                      document->policy_count - POLICIES_SHOWN);
+    if (document->policy_count < 2)
+        return;
+    (void)fprintf(screen->out, "\n%sAll %zu policies%s\n  ", terminal_begin(screen->terminal, STYLE_BOLD),
+                  document->policy_count, terminal_end(screen->terminal, STYLE_BOLD));
+    table_print_bar(screen->terminal, document->success, document->failure, BAR_COLUMNS, screen->out);
+    print_share(screen, document->success, document->failure);
+}
+
+void show_report_print_policies(const struct terminal *terminal, const struct report_document *document,
+                                FILE *out)
+{
+    const struct screen screen = {.terminal = terminal, .out = out, .is_brief = true};
+
+    print_all_policies(&screen, document);
+}
+
 void show_report_print(const struct terminal *terminal, const struct report_document *document,
                        const struct report_envelope *envelope, const struct finding_list *findings,
                        const char *origin, FILE *out)
 {
-    const struct screen screen = {terminal, out};
+    const struct screen screen = {.terminal = terminal, .out = out};
 
     print_head(&screen, document, envelope, origin);
-    for (size_t i = 0; i < document->policy_count && i < POLICIES_SHOWN; i++)
-        print_policy(&screen, &document->policies[i]);
-    if (document->policy_count > POLICIES_SHOWN)
-        (void)fprintf(out, "\n(%zu more policies; --format json shows all)\n",
-                      document->policy_count - POLICIES_SHOWN);
-    if (document->policy_count > 1) {
-        (void)fprintf(out, "\n%sAll %zu policies%s\n", terminal_begin(terminal, STYLE_BOLD),
-                      document->policy_count, terminal_end(terminal, STYLE_BOLD));
-        (void)fputs("  ", out);
-        table_print_bar(terminal, document->success, document->failure, BAR_COLUMNS, out);
-        print_share(&screen, document->success, document->failure);
-    }
+    (void)fputc('\n', out);
+    print_all_policies(&screen, document);
     print_findings(&screen, findings);
 }

@@ -18,4 +18,8 @@ void show_report_print(const struct terminal *terminal, const struct report_docu
                        const struct report_envelope *envelope, const struct finding_list *findings,
                        const char *origin, FILE *out);
 
+/* Only the policies' counts and failures. */
+void show_report_print_policies(const struct terminal *terminal, const struct report_document *document,
+                                FILE *out);
+
 #endif

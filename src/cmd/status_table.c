@@ -132,8 +132,8 @@ static const struct table_column DAY_COLUMNS[] = {
     {.title = "domains", .is_right = true},
     {.title = "ok", .is_right = true},
     {.title = "failed", .is_right = true},
-    {.title = "reports", .is_right = true},
-    {.title = "no report", .is_right = true},
+    {.title = "built", .is_right = true},
+    {.title = "skipped", .is_right = true, .is_hidden = true},
     {.title = "sent", .is_right = true},
     {.title = "due", .is_right = true},
     {.title = "lost", .is_right = true},
@@ -261,9 +261,11 @@ static void print_errors(const struct screen *screen)
 
         (void)fputs("  ", screen->out);
         table_print_text(screen->terminal, is_open ? STYLE_WARN : STYLE_BAD, error->host, screen->out);
-        (void)fprintf(screen->out, "  %s, %s%s\n", format_time(error->at_s, at),
-                      is_open ? "tried again at " : delivery_state_name(error->state),
-                      is_open ? format_time(error->next_at_s, next) : "");
+        (void)snprintf(text, sizeof text, " %s, %s%s", format_time(error->at_s, at),
+                       is_open ? "next try " : delivery_state_name(error->state),
+                       is_open ? format_time(error->next_at_s, next) : "");
+        (void)fputc(' ', screen->out);
+        table_print_wrapped(screen->terminal, terminal_width(error->host) + 3, 4, text, screen->out);
         (void)snprintf(text, sizeof text, "report for %s: %s", error->domain, error->text);
         (void)fputs("    ", screen->out);
         table_print_wrapped(screen->terminal, 4, 4, text, screen->out);

@@ -286,39 +286,63 @@ void table_print_bar(const struct terminal *terminal, uint64_t good, uint64_t ba
     (void)fputs(terminal_end(terminal, STYLE_BAD), out);
 }
 
-/* Print a clean text word by word. */
-static void print_words(const struct terminal *terminal, size_t first, size_t indent, char *text, FILE *out)
+/* Where the next word of a paragraph goes. */
+struct paragraph {
+    const struct terminal *terminal;
+    size_t indent;
+    size_t column;
+    bool is_line_begin;
+    FILE *out;
+};
+
+static void break_line(struct paragraph *paragraph)
 {
-    size_t column = first;
-    bool is_line_begin = true;
-    char *rest = NULL;
+    (void)fputc('\n', paragraph->out);
+    print_blanks(paragraph->indent, paragraph->out);
+    paragraph->column = paragraph->indent;
+    paragraph->is_line_begin = true;
+}
 
-    for (char *word = strtok_r(text, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest)) {
-        size_t width = terminal_width(word);
+/* A word that no line can hold is cut where the lines end. */
+static void print_word(struct paragraph *paragraph, const char *word)
+{
+    size_t columns = paragraph->terminal->columns;
+    size_t width = terminal_width(word);
 
-        if (!is_line_begin && column + 1 + width > terminal->columns) {
-            (void)fputc('\n', out);
-            print_blanks(indent, out);
-            column = indent;
-            is_line_begin = true;
-        }
-        if (!is_line_begin)
-            (void)fputc(' ', out);
-        (void)fputs(word, out);
-        column += width + (is_line_begin ? 0 : 1);
-        is_line_begin = false;
+    if (!paragraph->is_line_begin && paragraph->column + 1 + width > columns)
+        break_line(paragraph);
+    if (!paragraph->is_line_begin) {
+        (void)fputc(' ', paragraph->out);
+        paragraph->column++;
     }
-    (void)fputc('\n', out);
+    while (paragraph->column + width > columns) {
+        size_t bytes = terminal_cut(word, columns > paragraph->column ? columns - paragraph->column : 0);
+
+        if (bytes == 0 && paragraph->column <= paragraph->indent)
+            break;
+        (void)fprintf(paragraph->out, "%.*s", (int)bytes, word);
+        word += bytes;
+        width = terminal_width(word);
+        break_line(paragraph);
+    }
+    (void)fputs(word, paragraph->out);
+    paragraph->column += width;
+    paragraph->is_line_begin = false;
 }
 
 void table_print_wrapped(const struct terminal *terminal, size_t first, size_t indent, const char *text,
                          FILE *out)
 {
+    struct paragraph paragraph = {
+        .terminal = terminal, .indent = indent, .column = first, .is_line_begin = true, .out = out};
     struct strbuf clean;
+    char *rest = NULL;
 
     strbuf_init(&clean, (size_t)CELL_BYTES_MAX * 8);
     terminal_clean(terminal, text, strnlen(text, CELL_BYTES_MAX), &clean);
-    print_words(terminal, first, indent, clean.data, out);
+    for (char *word = strtok_r(clean.data, " ", &rest); word != NULL; word = strtok_r(NULL, " ", &rest))
+        print_word(&paragraph, word);
+    (void)fputc('\n', out);
     strbuf_done(&clean);
 }
 

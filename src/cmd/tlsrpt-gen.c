@@ -58,6 +58,7 @@ enum {
 static const struct option LONG_OPTIONS[] = {
     PROGRAM_LONG_OPTIONS,
     {"dry-run", no_argument, NULL, 'n'},
+    {"verbose", no_argument, NULL, 'v'},
     {"day", required_argument, NULL, OPTION_DAY},
     {"domain", required_argument, NULL, OPTION_DOMAIN},
     {"format", required_argument, NULL, OPTION_FORMAT},
@@ -69,8 +70,8 @@ static const struct option LONG_OPTIONS[] = {
 static void print_help(void)
 {
     (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]...\n"
-               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [--day DAY] [--domain DOMAIN] "
-               "[--format FORMAT]\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [-v] [--day DAY] "
+               "[--domain DOMAIN] [--format FORMAT]\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --show-config\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... COMMAND [ARGUMENT]...\n"
                "\n"
@@ -79,6 +80,7 @@ static void print_help(void)
                "  -c, --config FILE   settings (" CONFIG_DEFAULT_FILE ")\n"
                "  -o NAME=VALUE       one setting that wins over the file\n"
                "  -n, --dry-run       show what would be sent; change nothing, send nothing\n"
+               "  -v, --verbose       with --dry-run: each policy and failure in words\n"
                "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
                "      --domain DOMAIN only this domain\n"
                "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
@@ -148,6 +150,10 @@ static enum status take_option(struct arguments *arguments, int option, struct e
         break;
     }
     arguments->has_dry_run_option = true;
+    if (option == 'v') {
+        arguments->dry_run.is_verbose = true;
+        return ST_OK;
+    }
     if (option == OPTION_DAY)
         return parse_day(optarg, &arguments->dry_run, err);
     if (option == OPTION_FORMAT)
@@ -236,7 +242,7 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
     struct err err;
     int option;
 
-    while ((option = getopt_long(argc, argv, "+n" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
+    while ((option = getopt_long(argc, argv, "+nv" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
         if (option == 'h') {
             print_help();
             return 0;
@@ -250,7 +256,7 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
     }
     if (!arguments->has_dry_run_option || arguments->is_dry_run)
         return -1;
-    (void)err_set(&err, ST_SYNTAX, "--day, --domain and --format go with --dry-run");
+    (void)err_set(&err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
     return usage_error(&err);
 }
 
