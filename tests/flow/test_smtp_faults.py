@@ -52,7 +52,7 @@ ROWS = [
     Row("it hangs after DATA", {"DATA": hang}, ["try-later data 0"]),
     Row("it hangs after the dot", {"dot": hang}, ["try-later data 0", "try-later mail 0"], mails=2, in_doubt=[0]),
     Row("it stops reading in the message", {"body": hang}, ["try-later mail 0"], in_doubt=[0],
-        arguments=("bytes=8000000",)),
+        arguments=("bytes=40000000",)),
     Row("it hangs after QUIT", {"QUIT": hang}, ["delivered data 250"], mails=2),
     Row("it hangs in RSET", {"RCPT": ["550 5.1.1 no", None], "RSET": hang}, ["give-up rcpt 550", "try-later mail 0"],
         mails=2, extensions=()),

@@ -4,11 +4,10 @@
  * figures.
  *
  * https_probe KEY=VALUE ... URL ...
- *   host= port= address=   of the URLs behind them; address may be several, comma-separated
- *   allow=ITEM[,ITEM...]   the guard's exceptions
- *   verify=fallback|strict|off ca_file= redirects=N locate=ADDRESS
- *   posts=N                that many to the URLs in turn; bytes=N in each
- *   parallel=N connect_ms=N total_ms=N quiet=1
+ *   host= port= address= bytes=   of the URLs behind them; address may be several, comma-separated; bytes of
+ * a body allow=ITEM[,ITEM...]   the guard's exceptions verify=fallback|strict|off ca_file= redirects=N
+ * locate=ADDRESS posts=N                that many to the URLs in turn parallel=N connect_ms=N total_ms=N
+ * quiet=1
  *
  * One line per outcome: "ID KIND STAGE CODE DOUBT RETRY_AFTER TEXT"; the last line is "settled N".
  */
@@ -29,6 +28,7 @@ struct place {
     uint16_t port;
     struct address addresses[HTTPS_ADDRESSES_MAX];
     size_t address_count;
+    size_t bytes;
 };
 
 struct probe {
@@ -40,7 +40,7 @@ struct probe {
     struct address located;
     bool has_located;
     size_t posts;
-    size_t bytes;
+    size_t most_bytes;
     char *body;
     size_t next;
     size_t settled;
@@ -62,7 +62,7 @@ static bool on_next(void *context, struct https_post *post_out)
                                     .addresses = place->addresses,
                                     .address_count = place->address_count,
                                     .body = probe->body,
-                                    .len = probe->bytes};
+                                    .len = place->bytes};
     return true;
 }
 
@@ -121,6 +121,13 @@ static enum https_verify verify_of(const char *word)
     return strcmp(word, "off") == 0 ? HTTPS_VERIFY_OFF : HTTPS_VERIFY_FALLBACK;
 }
 
+static void take_bytes(struct probe *probe, const char *value)
+{
+    probe->current.bytes = (size_t)atoll(value);
+    if (probe->current.bytes > probe->most_bytes)
+        probe->most_bytes = probe->current.bytes;
+}
+
 static bool take_number(struct probe *probe, const char *key, const char *value)
 {
     if (strcmp(key, "port") == 0)
@@ -130,7 +137,7 @@ static bool take_number(struct probe *probe, const char *key, const char *value)
     else if (strcmp(key, "posts") == 0)
         probe->posts = (size_t)atoll(value);
     else if (strcmp(key, "bytes") == 0)
-        probe->bytes = (size_t)atoll(value);
+        take_bytes(probe, value);
     else if (strcmp(key, "parallel") == 0)
         probe->settings.parallel = (unsigned)atoi(value);
     else if (strcmp(key, "connect_ms") == 0)
@@ -182,13 +189,13 @@ static void take_argument(struct probe *probe, char *argument)
 int main(int argc, char **argv)
 {
     static struct probe probe = {
-        .current = {.host = "localhost", .port = 443},
+        .current = {.host = "localhost", .port = 443, .bytes = 400},
         .settings = {.ca_file = "",
                      .user_agent = "tlsrpt-gen/probe",
                      .parallel = HTTPS_PARALLEL_DEFAULT,
                      .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
                      .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS},
-        .bytes = 400,
+        .most_bytes = 400,
     };
     const struct https_hooks hooks = {.context = &probe,
                                       .next = on_next,
@@ -205,10 +212,10 @@ int main(int argc, char **argv)
         take_argument(&probe, argv[i]);
     if (probe.posts == 0)
         probe.posts = probe.place_count;
-    probe.body = malloc(probe.bytes + 1);
+    probe.body = malloc(probe.most_bytes + 1);
     if (probe.body == NULL || probe.place_count == 0)
         return 64;
-    memset(probe.body, 'x', probe.bytes);
+    memset(probe.body, 'x', probe.most_bytes);
     if (https_deliver(&probe.settings, &hooks, &err) != ST_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;

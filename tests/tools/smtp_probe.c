@@ -54,7 +54,7 @@ static void add_mail(const struct probe *probe, struct smtp_mail *mail, size_t i
                 "From: <probe@sender.example>\r\nTo: <%s>\r\nDate: Sat, 14 Mar 2026 00:00:00 +0000\r\n"
                 "Message-ID: <%zu@sender.example>\r\nSubject: probe\r\n\r\n.a line with a dot\r\n",
                 recipient, index);
-    while (bytes.len < probe->body_bytes)
+    while (bytes.len < probe->body_bytes && index < probe->mail_count)
         strbuf_add_text(&bytes,
                         "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n");
     *mail = (struct smtp_mail){
