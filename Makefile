@@ -107,8 +107,10 @@ $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/cmd/%.o $(LIBRARY)
 $(UNIT) $(TOOLS) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_test))
 
-$(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(LIBRARY)
-	$(CC) $(ALL_LDFLAGS) -o $@ $< $(BUILD)/tests/fuzz/replay.o $(LIBRARY) $(call libs,$(LIBS_test))
+# A fuzz target replays files; with FUZZER=1 (clang) it is driven by libFuzzer instead.
+REPLAY_MAIN = $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay.o)
+$(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(REPLAY_MAIN) $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $< $(REPLAY_MAIN) $(LIBRARY) $(call libs,$(LIBS_test))
 
 .SECONDARY:
 -include $(shell find $(BUILD)/src $(BUILD)/tests -name '*.d' -type f 2>/dev/null)
@@ -239,6 +241,16 @@ conformance: deps-test ## each rule of RFC 8460 and of practice with the test th
 bench: deps-test ## measure rates, and hold their ratios against what was promised
 	@$(MAKE) --no-print-directory -s -j2 all $(BENCH)
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
+
+# ---- prove it --------------------------------------------------------------------------------------------
+FUZZ_SECONDS ?= 60
+
+.PHONY: fuzz fuzz-programs
+fuzz-programs: $(REPLAY)
+fuzz: deps-lint ## libFuzzer on every target, FUZZ_SECONDS each (FUZZ_TARGETS: only these); new finds stay in tests/fuzz/corpus
+	@$(MAKE) --no-print-directory -s -j2 fuzz-programs BUILD=$(BUILD)/fuzz CC=clang FUZZER=1 CFLAGS='-O1 -g' \
+	    SANITIZE=fuzzer-no-link,address,undefined
+	@BUILD=$(abspath $(BUILD)/fuzz) tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 lint: deps-lint ## format, warnings as errors with gcc and clang, analysers, layers, documents
 	@tests/lint/run $(C_FILES)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* round_trip.h - what every fuzz target that makes events asks of them: canonical, and equal after the wire.
+ */
+#ifndef TESTS_FUZZ_ROUND_TRIP_H
+#define TESTS_FUZZ_ROUND_TRIP_H
+
+#include <stdlib.h>
+
+#include "../unit/event_rows.h"
+#include "base/utf8.h"
+#include "datagram/datagram.h"
+
+static inline void require(bool is_true)
+{
+    if (!is_true)
+        abort();
+}
+
+/* Encode the event and decode it: the same event, if it is short enough for a datagram at all. */
+static inline void require_round_trip(const struct event *event)
+{
+    struct event again;
+    struct arena arena;
+    struct strbuf text;
+
+    arena_init(&arena, DATAGRAM_ARENA_BYTES);
+    strbuf_init(&text, 8 * DATAGRAM_BYTES_MAX);
+    require(datagram_encode(event, &text, NULL) == ST_OK);
+    require(utf8_is_valid(text.data, text.len));
+    if (text.len <= DATAGRAM_BYTES_MAX)
+        require(datagram_decode(text.data, text.len, &arena, &again, NULL) == ST_OK &&
+                events_are_equal(event, &again));
+    strbuf_done(&text);
+    arena_done(&arena);
+}
+
+#endif
