@@ -35,7 +35,7 @@ BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq
-LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck
+LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev dpkg-dev debhelper lintian
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 

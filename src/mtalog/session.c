@@ -15,7 +15,8 @@ static size_t keep(char *text, size_t max, struct span from)
 {
     size_t len = from.len < max ? from.len : max;
 
-    memcpy(text, from.at, len);
+    if (len > 0) /* a text that is not there has no address, and memcpy wants one */
+        memcpy(text, from.at, len);
     return len;
 }
 
@@ -54,7 +55,7 @@ struct span ip_span(const struct kept_ip *kept)
 
 bool span_equal(struct span a, struct span b)
 {
-    return a.len == b.len && memcmp(a.at, b.at, a.len) == 0;
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
 }
 
 static char folded(char byte)

@@ -6,7 +6,6 @@ Each is a context manager on a free port, starts and stops within a bound, and l
 import asyncio
 import dataclasses
 import http.server
-import os
 import pathlib
 import socket
 import ssl
