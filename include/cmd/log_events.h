@@ -22,6 +22,7 @@
     X(DAYS_MISSED,         "days_missed",         WARNING, "days max_age_days") \
     X(RECORDS_WAIT,        "records_wait",        WARNING, "day domains") \
     X(REPORT_BUILT,        "report_built",        INFO,    "day domain destinations bytes") \
+    X(REPORT_FAILED,       "report_failed",       ERROR,   "day domain reason") \
     X(REPORT_FOLDED,       "report_folded",       WARNING, "day domain details") \
     X(COUNT_CLAMPED,       "count_clamped",       WARNING, "day domain counts") \
     X(REPORT_DELIVERED,    "report_delivered",    INFO,    "day domain rua tries stage code reply next") \

@@ -101,31 +101,6 @@ static enum status freeze(struct day_build *build, const struct candidate *candi
     return status;
 }
 
-static enum status build_one(struct day_build *build, const struct candidate *candidate, struct arena *arena,
-                             struct err *err)
-{
-    enum status status = report_file_build(build->generator, build->utc_day, candidate->domain, false, arena,
-                                           &build->file, err);
-    char day[UTC_DAY_TEXT_SIZE];
-
-    if (status == ST_OK)
-        status = freeze(build, candidate, arena, err);
-    if (status != ST_OK)
-        return status;
-    build->totals.reports++;
-    utc_day_format(build->utc_day, day);
-    if (build->file.built.summary.clamped > 0)
-        LOG_FACT(EV_COUNT_CLAMPED, log_text("day", day), log_text("domain", candidate->domain),
-                 log_number("counts", (int64_t)build->file.built.summary.clamped));
-    if (build->file.built.summary.folded > 0)
-        LOG_FACT(EV_REPORT_FOLDED, log_text("day", day), log_text("domain", candidate->domain),
-                 log_number("details", (int64_t)build->file.built.summary.folded));
-    LOG_FACT(EV_REPORT_BUILT, log_text("day", day), log_text("domain", candidate->domain),
-             log_number("destinations", (int64_t)candidate->record.rua_count),
-             log_number("bytes", (int64_t)build->file.gzip.len));
-    return ST_OK;
-}
-
 static enum status skip_one(struct day_build *build, const struct candidate *candidate, const char *reason,
                             struct err *err)
 {
@@ -134,7 +109,7 @@ static enum status skip_one(struct day_build *build, const struct candidate *can
                        build->generator->now_s, err);
 }
 
-/* The record cannot be read now: wait, but not for ever (A.1.5). */
+/* No record, or no report, for now: wait, but not for ever (A.1.5). */
 static enum status wait_one(struct day_build *build, const struct candidate *candidate, struct err *err)
 {
     struct ledger *ledger = build->generator->ledger;
@@ -146,9 +121,57 @@ static enum status wait_one(struct day_build *build, const struct candidate *can
     if (status != ST_OK)
         return status;
     if (entry == LEDGER_WAITING && now_s - since_s >= RECORD_WAIT_S)
-        return skip_one(build, candidate, "no DNS answer for 24 hours", err);
+        return skip_one(build, candidate, candidate->reason, err);
     build->waiting++;
     return ledger_wait(ledger, build->utc_day, candidate->domain, candidate->reason, now_s, err);
+}
+
+static void log_built(const struct day_build *build, const struct candidate *candidate)
+{
+    const struct report_built *built = &build->file.built;
+    char day[UTC_DAY_TEXT_SIZE];
+
+    utc_day_format(build->utc_day, day);
+    if (built->summary.clamped > 0)
+        LOG_FACT(EV_COUNT_CLAMPED, log_text("day", day), log_text("domain", candidate->domain),
+                 log_number("counts", (int64_t)built->summary.clamped));
+    if (built->summary.folded > 0)
+        LOG_FACT(EV_REPORT_FOLDED, log_text("day", day), log_text("domain", candidate->domain),
+                 log_number("details", (int64_t)built->summary.folded));
+    LOG_FACT(EV_REPORT_BUILT, log_text("day", day), log_text("domain", candidate->domain),
+             log_number("destinations", (int64_t)candidate->record.rua_count),
+             log_number("bytes", (int64_t)build->file.gzip.len));
+}
+
+/* What is the store's trouble, and not this one domain's: no other domain would fare better. */
+static bool is_of_store(enum status status)
+{
+    return status == ST_BUSY || status == ST_IO || status == ST_UNSUPPORTED;
+}
+
+/* No domain can stop a run: one whose report cannot be built waits, and is told. */
+static enum status build_one(struct day_build *build, struct candidate *candidate, struct arena *arena,
+                             struct err *err)
+{
+    char day[UTC_DAY_TEXT_SIZE];
+    enum status status = report_file_build(build->generator, build->utc_day, candidate->domain, false, arena,
+                                           &build->file, err);
+
+    if (status == ST_OK) {
+        status = freeze(build, candidate, arena, err);
+        if (status == ST_OK) {
+            build->totals.reports++;
+            log_built(build, candidate);
+        }
+        return status;
+    }
+    if (is_of_store(status))
+        return status;
+    utc_day_format(build->utc_day, day);
+    LOG_FACT(EV_REPORT_FAILED, log_text("day", day), log_text("domain", candidate->domain),
+             log_text("reason", err->text));
+    candidate->reason = "the report could not be built";
+    return wait_one(build, candidate, err);
 }
 
 /* One transaction for the batch: a crash leaves it built or not built, never half. */

@@ -77,13 +77,32 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("suppressed", (int64_t)sent->suppressed));
 }
 
+/* The first failure is the run's; what does not depend on it is done all the same. */
+static void keep_first(enum status status, const struct err *err, struct err *first)
+{
+    if (status != ST_OK && first->code == ST_OK)
+        *first = *err;
+}
+
+static void run(struct generator *generator, struct err *first)
+{
+    struct build_totals built = {0};
+    struct delivery_totals sent = {0};
+    struct err err;
+
+    tell_about_signing(generator);
+    keep_first(recover(generator, &err), &err, first);
+    keep_first(build_reports(generator, &built, &err), &err, first);
+    keep_first(deliver(generator, &sent, &err), &err, first);
+    keep_first(forget_old_days(generator, &err), &err, first);
+    log_summary(&built, &sent);
+}
+
 int cmd_run(const struct config *config)
 {
     struct program program = {.name = "tlsrpt-gen"};
     struct generator generator;
-    struct build_totals built = {0};
-    struct delivery_totals sent = {0};
-    struct err err;
+    struct err err = {.code = ST_OK};
     enum status status = generator_open(&generator, config, GENERATOR_RUN, &err);
 
     if (status == ST_BUSY) {
@@ -92,16 +111,7 @@ int cmd_run(const struct config *config)
     }
     if (status != ST_OK)
         return program_fail(&program, &err);
-    tell_about_signing(&generator);
-    status = recover(&generator, &err);
-    if (status == ST_OK)
-        status = build_reports(&generator, &built, &err);
-    if (status == ST_OK)
-        status = deliver(&generator, &sent, &err);
-    if (status == ST_OK)
-        status = forget_old_days(&generator, &err);
-    if (status == ST_OK)
-        log_summary(&built, &sent);
+    run(&generator, &err);
     generator_close(&generator);
-    return status == ST_OK ? 0 : program_fail(&program, &err);
+    return err.code == ST_OK ? 0 : program_fail(&program, &err);
 }
