@@ -23,27 +23,29 @@
 
 #define OVER_AFTER_MS                                                                                        \
     500 /* a rotated file is over when its successor has bytes and it did not grow for so long */
+#define LIST_TRIES 20 /* how often to look again while a rotator is at work */
+#define HEAD_PROOF 64 /* so many equal bytes at the begin prove that two files are the same log */
 
-/* One file of the chain. */
+/* One file of the chain.  It is open from the start, so that it stays the same whatever its name becomes. */
 struct link {
     char path[PATH_MAX];
+    struct source source;
     uint64_t start; /* first byte to read */
     int64_t mtime_ns;
     struct file_mark mark;
+    char head[PLACE_HEAD_MAX]; /* mark.head_len bytes */
 };
 
 struct follow {
     const char *path;
     enum follow_mode mode;
     struct link *chain; /* room for FOLLOW_FILES_MAX + 1 */
-    size_t count;
-    size_t at; /* the link that is open, or is next */
-    bool is_open;
-    struct source source;
+    size_t count;       /* 0: there is no log yet */
+    size_t at;          /* the link that is being read */
     struct lines lines;
     uint64_t position;     /* stream offset of the next line */
-    uint64_t base;         /* stream offset of the open file's first byte */
-    struct file_mark mark; /* of the open file */
+    uint64_t base;         /* stream offset of the first byte of the file being read */
+    struct file_mark mark; /* of that file */
     uint64_t last_base;    /* the same of the file before; last_mark.is_known tells whether there is one */
     struct file_mark last_mark;
     int64_t over_since_ms; /* since when another file with bytes stands at the path; 0: it does not */
@@ -65,40 +67,9 @@ static uint64_t hash_bytes(const char *bytes, size_t len)
     return hash;
 }
 
-/* The first bytes of what is in a file (inflated). */
-static size_t read_head(const char *path, char head[PLACE_HEAD_MAX])
-{
-    struct source source;
-    size_t len = 0, got = 1;
-
-    if (source_open(path, &source, NULL) != ST_OK)
-        return 0;
-    while (len < PLACE_HEAD_MAX && got > 0 &&
-           source_read(&source, head + len, PLACE_HEAD_MAX - len, &got, NULL) == ST_OK)
-        len += got;
-    source_close(&source);
-    return len;
-}
-
 static bool same_head(const struct file_mark *mark, const char *head, size_t head_len)
 {
     return mark->head_len <= head_len && hash_bytes(head, mark->head_len) == mark->head_hash;
-}
-
-/* Mark of an open plain file. */
-static void read_mark(int fd, struct file_mark *mark_out)
-{
-    char head[PLACE_HEAD_MAX];
-    ssize_t len = pread(fd, head, sizeof head, 0);
-    struct stat stat;
-
-    *mark_out = (struct file_mark){.is_known = 1};
-    if (fstat(fd, &stat) == 0) {
-        mark_out->device = (uint64_t)stat.st_dev;
-        mark_out->inode = (uint64_t)stat.st_ino;
-    }
-    mark_out->head_len = len > 0 ? (uint32_t)len : 0;
-    mark_out->head_hash = hash_bytes(head, mark_out->head_len);
 }
 
 static bool same_inode(const struct file_mark *mark, const struct stat *stat)
@@ -106,39 +77,84 @@ static bool same_inode(const struct file_mark *mark, const struct stat *stat)
     return mark->device == (uint64_t)stat->st_dev && mark->inode == (uint64_t)stat->st_ino;
 }
 
-/* ---- the chain ---- */
-
-static int64_t mtime_of(const struct stat *stat)
+/* The first bytes of what is in a source that was just opened; it stands at its begin again afterwards. */
+static size_t read_head(struct source *source, char head[PLACE_HEAD_MAX])
 {
-    return (int64_t)stat->st_mtim.tv_sec * 1000000000 + stat->st_mtim.tv_nsec;
+    size_t len = 0, got = 1;
+
+    while (len < PLACE_HEAD_MAX && got > 0 &&
+           source_read(source, head + len, PLACE_HEAD_MAX - len, &got, NULL) == ST_OK)
+        len += got;
+    return source_seek(source, 0, NULL) == ST_OK ? len : 0;
 }
 
-static bool make_link(const char *path, struct link *out)
+static void set_mark(struct file_mark *mark, const struct stat *stat, const char *head, size_t head_len)
+{
+    *mark = (struct file_mark){.device = (uint64_t)stat->st_dev,
+                               .inode = (uint64_t)stat->st_ino,
+                               .head_hash = hash_bytes(head, head_len),
+                               .head_len = (uint32_t)head_len,
+                               .is_known = 1};
+}
+
+/* Mark of a plain file as it is now: a short head grows with its file. */
+static void read_mark(int fd, struct file_mark *mark)
 {
     char head[PLACE_HEAD_MAX];
+    ssize_t len = pread(fd, head, sizeof head, 0);
     struct stat stat;
 
-    if (lstat(path, &stat) != 0 || !S_ISREG(stat.st_mode) || strlen(path) >= sizeof out->path)
-        return false;
-    *out = (struct link){.mtime_ns = mtime_of(&stat)};
-    memcpy(out->path, path, strlen(path) + 1);
-    out->mark.device = (uint64_t)stat.st_dev;
-    out->mark.inode = (uint64_t)stat.st_ino;
-    out->mark.head_len = (uint32_t)read_head(path, head);
-    out->mark.head_hash = hash_bytes(head, out->mark.head_len);
-    out->mark.is_known = 1;
-    return true;
+    if (len >= 0 && fstat(fd, &stat) == 0)
+        set_mark(mark, &stat, head, (size_t)len);
+}
+
+/* ---- the chain ---- */
+
+static void close_chain(struct follow *follow)
+{
+    for (size_t i = 0; i < follow->count; i++)
+        source_close(&follow->chain[i].source);
+    follow->count = 0;
+}
+
+static void drop_first(struct follow *follow, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        source_close(&follow->chain[i].source);
+    memmove(follow->chain, follow->chain + count, (follow->count - count) * sizeof follow->chain[0]);
+    follow->count -= count;
+    for (size_t i = 0; i < follow->count; i++)
+        follow->chain[i].source.name = follow->chain[i].path;
+}
+
+/* ST_NOT_FOUND, ST_DENIED, ST_IO, ST_NOMEM, ST_SYNTAX (no regular file) */
+static enum status open_link(const char *path, struct link *link, struct err *err)
+{
+    struct stat stat;
+    enum status status;
+
+    link->start = 0;
+    (void)snprintf(link->path, sizeof link->path, "%s", path);
+    status = source_open(link->path, &link->source, err);
+    if (status != ST_OK)
+        return status;
+    if (fstat(link->source.fd, &stat) != 0) {
+        source_close(&link->source);
+        return err_set_errno(err, ST_IO, errno, "stat %s", path);
+    }
+    link->mtime_ns = (int64_t)stat.st_mtim.tv_sec * 1000000000 + stat.st_mtim.tv_nsec;
+    set_mark(&link->mark, &stat, link->head, read_head(&link->source, link->head));
+    return ST_OK;
 }
 
 /* Is it this file, under whatever name?  A head of a few bytes proves something only together with the inode.
  */
 static bool is_marked(const struct link *link, const struct file_mark *mark)
 {
-    char head[PLACE_HEAD_MAX];
-    size_t len = read_head(link->path, head);
     bool is_same_inode = link->mark.device == mark->device && link->mark.inode == mark->inode;
 
-    return mark->is_known && same_head(mark, head, len) && (is_same_inode || mark->head_len >= 64);
+    return mark->is_known && same_head(mark, link->head, link->mark.head_len) &&
+           (is_same_inode || mark->head_len >= HEAD_PROOF);
 }
 
 static int compare_links(const void *a, const void *b)
@@ -148,90 +164,136 @@ static int compare_links(const void *a, const void *b)
     return x->mtime_ns < y->mtime_ns ? -1 : x->mtime_ns > y->mtime_ns ? 1 : strcmp(x->path, y->path);
 }
 
-/* gzip keeps the old file until the new one is whole: the same bytes may be there twice for a moment. */
-static bool is_twin(const struct link *links, size_t count, const struct link *other)
+/*
+ * gzip keeps the old file until the new one is whole: the same bytes may be there twice for a moment.  Of
+ * twins the plain one stays.
+ */
+static bool has_twin(struct link *links, size_t count, struct link *other)
 {
-    for (size_t i = 0; i < count; i++)
-        if (links[i].mark.head_len == other->mark.head_len && other->mark.head_len > 0 &&
-            links[i].mark.head_hash == other->mark.head_hash)
-            return true;
+    for (size_t i = 0; i < count; i++) {
+        const struct link *shorter = links[i].mark.head_len < other->mark.head_len ? &links[i] : other;
+        struct link kept;
+
+        if (shorter->mark.head_len < HEAD_PROOF ||
+            memcmp(links[i].head, other->head, shorter->mark.head_len) != 0)
+            continue;
+        if (links[i].source.gzip != NULL && other->source.gzip == NULL) {
+            kept = links[i];
+            links[i] = *other;
+            *other = kept;
+        }
+        return true;
+    }
     return false;
 }
 
-/* Rotated files of the log: its name followed by '.' or '-' and something, oldest first. */
-static size_t find_rotated(const char *path, struct link *links)
+static bool is_rotated_name(const char *name, const char *base)
 {
-    const char *slash = strrchr(path, '/');
-    const char *base = slash != NULL ? slash + 1 : path;
-    char folder[PATH_MAX], name[PATH_MAX];
-    struct dirent *entry;
-    size_t count = 0;
+    size_t len = strlen(base);
+
+    return strncmp(name, base, len) == 0 && (name[len] == '.' || name[len] == '-');
+}
+
+typedef void visit_fn(struct follow *follow, const char *path, void *context);
+
+/* Visit the files that may be rotated ones of the log: its name followed by '.' or '-' and something. */
+static void visit_rotated(struct follow *follow, visit_fn *visit, void *context)
+{
+    const char *slash = strrchr(follow->path, '/');
+    const char *base = slash != NULL ? slash + 1 : follow->path;
+    int folder_len = slash != NULL ? (int)(slash - follow->path + 1) : 0;
+    char path[PATH_MAX];
+    const struct dirent *entry;
     DIR *dir;
 
-    (void)snprintf(folder, sizeof folder, "%.*s", slash != NULL ? (int)(slash - path + 1) : 1,
-                   slash != NULL ? path : ".");
-    dir = opendir(folder);
-    while (dir != NULL && count < FOLLOW_FILES_MAX && (entry = readdir(dir)) != NULL) {
-        size_t len = strlen(base);
-
-        if (strncmp(entry->d_name, base, len) != 0 ||
-            (entry->d_name[len] != '.' && entry->d_name[len] != '-'))
-            continue;
-        if ((size_t)snprintf(name, sizeof name, "%s%s", slash != NULL ? folder : "", entry->d_name) <
-                sizeof name &&
-            make_link(name, &links[count]) && !is_twin(links, count, &links[count]))
-            count++;
-    }
+    (void)snprintf(path, sizeof path, "%.*s.", folder_len, follow->path);
+    dir = opendir(path);
+    while (dir != NULL && (entry = readdir(dir)) != NULL)
+        if (is_rotated_name(entry->d_name, base) &&
+            snprintf(path, sizeof path, "%.*s%s", folder_len, follow->path, entry->d_name) < (int)sizeof path)
+            visit(follow, path, context);
     if (dir != NULL)
         (void)closedir(dir);
-    qsort(links, count, sizeof links[0], compare_links);
-    return count;
+}
+
+static void add_signature(struct follow *follow, const char *path, void *context)
+{
+    uint64_t *signature = context;
+    struct stat stat;
+
+    (void)follow;
+    if (lstat(path, &stat) == 0)
+        *signature += (hash_bytes(path, strlen(path)) ^ (uint64_t)stat.st_ino) * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+/* Which file has which name; it changes while a rotator is at work. */
+static uint64_t names_signature(struct follow *follow)
+{
+    uint64_t signature = 0;
+
+    visit_rotated(follow, add_signature, &signature);
+    add_signature(follow, follow->path, &signature);
+    return signature;
+}
+
+static void add_rotated(struct follow *follow, const char *path, void *context)
+{
+    struct link *link = &follow->chain[follow->count];
+
+    (void)context;
+    if (follow->count == FOLLOW_FILES_MAX || open_link(path, link, NULL) != ST_OK)
+        return;
+    if (link->mark.head_len == 0 || has_twin(follow->chain, follow->count, link))
+        source_close(&link->source);
+    else
+        follow->count++;
+}
+
+/* All files: the rotated ones by age, then the log.  ST_NOT_FOUND if there is no log (the others are listed).
+ */
+static enum status list_files(struct follow *follow, struct err *err)
+{
+    enum status status = ST_BUSY;
+
+    for (int i = 0; i < LIST_TRIES && status == ST_BUSY; i++) {
+        uint64_t before = names_signature(follow);
+
+        close_chain(follow);
+        visit_rotated(follow, add_rotated, NULL);
+        qsort(follow->chain, follow->count, sizeof follow->chain[0], compare_links);
+        status = open_link(follow->path, &follow->chain[follow->count], err);
+        follow->count += status == ST_OK;
+        if (names_signature(follow) != before && i + 1 < LIST_TRIES)
+            status = ST_BUSY;
+    }
+    drop_first(follow, 0); /* names moved with their links */
+    follow->at = 0;
+    return status;
 }
 
 /* The first link that is the marked file; count if none is. */
-static size_t find_marked(const struct link *links, size_t count, const struct file_mark *mark)
+static size_t find_marked(const struct follow *follow, const struct file_mark *mark)
 {
     size_t i = 0;
 
-    while (i < count && !is_marked(&links[i], mark))
+    while (i < follow->count && !is_marked(&follow->chain[i], mark))
         i++;
     return i;
 }
 
-static void drop_first(struct follow *follow, size_t count)
-{
-    memmove(follow->chain, follow->chain + count, (follow->count - count) * sizeof follow->chain[0]);
-    follow->count -= count;
-}
-
-/* All files: the rotated ones by age, then the log, which may be still to come.  Returns how many exist. */
-static size_t list_files(struct follow *follow)
-{
-    size_t count = find_rotated(follow->path, follow->chain);
-    struct link *log = &follow->chain[count];
-    bool has_log = make_link(follow->path, log);
-
-    if (!has_log) {
-        *log = (struct link){.start = 0};
-        (void)snprintf(log->path, sizeof log->path, "%s", follow->path);
-    }
-    follow->count = count + 1;
-    follow->at = 0;
-    return count + has_log;
-}
-
 /*
  * Chain from the place on.  If the file to replay from is gone, nothing is replayed; if the one where reading
- * ended is gone too, everything that changed since is read, and false is returned.
+ * ended is gone too, everything that changed since is read, and *is_found_out is false.
  */
-static bool chain_from(struct follow *follow, const struct place *place)
+static enum status chain_from(struct follow *follow, const struct place *place, bool *is_found_out,
+                              struct err *err)
 {
-    size_t existing = list_files(follow);
-    size_t replay = find_marked(follow->chain, existing, &place->replay_file);
-    size_t done = find_marked(follow->chain, existing, &place->done_file);
+    enum status status = list_files(follow, err);
+    size_t replay = find_marked(follow, &place->replay_file);
+    size_t done = find_marked(follow, &place->done_file);
     size_t first = 0;
 
-    follow->has_done = done < existing;
+    follow->has_done = *is_found_out = done < follow->count;
     if (!follow->has_done) {
         while (first + 1 < follow->count && follow->chain[first].mtime_ns / 1000000000 < place->saved_s)
             first++;
@@ -246,62 +308,57 @@ static bool chain_from(struct follow *follow, const struct place *place)
     follow->done_at = done - first;
     follow->done_offset = place->done_offset;
     follow->done_events = place->done_events;
-    return follow->has_done;
+    return status;
 }
 
 /* ---- moving along the chain ---- */
 
-static void close_link(struct follow *follow)
-{
-    if (follow->is_open)
-        source_close(&follow->source);
-    follow->is_open = false;
-}
-
-static enum status open_link(struct follow *follow, struct err *err)
+/* Begin to read link `at`. */
+static void begin_link(struct follow *follow)
 {
     struct link *link = &follow->chain[follow->at];
-    enum status status = source_open(link->path, &follow->source, err);
 
-    if (status != ST_OK)
-        return status;
-    if (source_seek(&follow->source, link->start, err) != ST_OK)
-        link->start = 0; /* it became shorter meanwhile: begin it anew */
-    follow->is_open = true;
+    if (source_seek(&link->source, link->start, NULL) != ST_OK)
+        link->start = 0; /* it is shorter than it was: all of it is new, and nothing was read yet */
     follow->over_since_ms = 0;
     follow->base = follow->position - link->start;
+    follow->mark = link->mark;
     lines_begin(&follow->lines, link->start);
-    if (follow->source.gzip != NULL)
-        follow->mark = link->mark;
-    else
-        read_mark(follow->source.fd, &follow->mark);
-    return ST_OK;
+}
+
+static void remember_last(struct follow *follow)
+{
+    follow->last_base = follow->base;
+    follow->last_mark = follow->mark;
+    follow->rotations++;
 }
 
 static void next_link(struct follow *follow)
 {
-    close_link(follow);
-    follow->last_base = follow->base;
-    follow->last_mark = follow->mark;
+    remember_last(follow);
+    source_close(&follow->chain[follow->at].source);
     follow->at++;
-    follow->rotations++;
+    begin_link(follow);
 }
 
-/* Find the rest of the open file under its new name, and what came after it. */
-static void rebuild(struct follow *follow)
+/* Find the rest of the file in hand under its new name, and what came after it. */
+static enum status rebuild(struct follow *follow, struct err *err)
 {
     struct place here = {.saved_s = 0};
+    bool is_found = false;
+    enum status status;
 
     here.done_file = here.replay_file = follow->mark;
     here.done_offset = here.replay_offset = follow->position - follow->base;
-    close_link(follow);
-    if (!chain_from(follow, &here)) {
-        follow->last_base = follow->base;
-        follow->last_mark = follow->mark;
-        drop_first(follow, follow->count - 1); /* only the log itself is left */
-        follow->rotations++;
+    status = chain_from(follow, &here, &is_found, err);
+    if (!is_found) { /* only the log itself is new for sure */
+        remember_last(follow);
+        drop_first(follow, status == ST_OK ? follow->count - 1 : follow->count);
     }
     follow->has_done = false;
+    if (follow->count > 0)
+        begin_link(follow);
+    return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
 static bool was_truncated(const struct follow *follow, const struct stat *stat)
@@ -311,21 +368,22 @@ static bool was_truncated(const struct follow *follow, const struct stat *stat)
 
     if ((uint64_t)stat->st_size < follow->position - follow->base)
         return true;
-    len = pread(follow->source.fd, head, follow->mark.head_len, 0);
+    len = pread(follow->chain[follow->at].source.fd, head, follow->mark.head_len, 0);
     return len < 0 || !same_head(&follow->mark, head, (size_t)len);
 }
 
-/* At the end of the log: is the open file over?  A short head grows with its file. */
+/* At the end of the last link: is that file over? */
 static bool is_over(struct follow *follow)
 {
+    const struct source *source = &follow->chain[follow->at].source;
     struct stat open_file, at_path;
 
-    if (follow->source.gzip != NULL || fstat(follow->source.fd, &open_file) != 0)
+    if (source->gzip != NULL || fstat(source->fd, &open_file) != 0)
         return false;
     if (was_truncated(follow, &open_file))
         return true;
     if (follow->mark.head_len < PLACE_HEAD_MAX)
-        read_mark(follow->source.fd, &follow->mark);
+        read_mark(source->fd, &follow->mark);
     if (stat(follow->path, &at_path) != 0 || at_path.st_size == 0 || same_inode(&follow->mark, &at_path)) {
         follow->over_since_ms = 0;
         return false;
@@ -341,7 +399,8 @@ enum status follow_open(const char *path, enum follow_mode mode, const struct pl
                         struct follow **follow_out, bool *is_lost_out, struct err *err)
 {
     struct follow *follow = calloc(1, sizeof *follow);
-    enum status status = ST_OK;
+    bool is_found = false;
+    enum status status;
 
     *is_lost_out = false;
     if (follow == NULL)
@@ -356,27 +415,32 @@ enum status follow_open(const char *path, enum follow_mode mode, const struct pl
         return status;
     }
     if (place != NULL) {
-        *is_lost_out = !chain_from(follow, place);
+        status = chain_from(follow, place, &is_found, err);
+        *is_lost_out = !is_found;
     } else {
-        (void)list_files(follow);
-        drop_first(follow, follow->count - 1);
+        status = list_files(follow, err);
+        drop_first(follow, status == ST_OK ? follow->count - 1 : follow->count);
     }
-    follow->position = follow->chain[0].start;
-    status = open_link(follow, err);
-    if (status == ST_NOT_FOUND && mode == FOLLOW_FOREVER)
+    if (status == ST_NOT_FOUND && (mode == FOLLOW_FOREVER || follow->count > 0))
         status = ST_OK;
-    if (status == ST_OK)
-        *follow_out = follow;
-    else
+    if (status != ST_OK) {
         follow_close(&follow);
-    return status;
+        return status;
+    }
+    if (follow->count > 0) {
+        follow->position = follow->chain[0].start;
+        begin_link(follow);
+    }
+    *follow_out = follow;
+    return ST_OK;
 }
 
 void follow_close(struct follow **follow)
 {
     if (*follow == NULL)
         return;
-    close_link(*follow);
+    if ((*follow)->chain != NULL)
+        close_chain(*follow);
     lines_done(&(*follow)->lines);
     free((*follow)->chain);
     free(*follow);
@@ -395,12 +459,13 @@ static void fill_line(struct follow *follow, struct span text, uint64_t offset, 
         out->told_events = follow->done_events;
 }
 
-/* The end of the open file was reached.  ST_OK with a line, or ST_BUSY: try again, or ST_NOT_FOUND: that was
- * all. */
-static enum status at_end(struct follow *follow, struct follow_line *line_out)
+/* The end of the file in hand was reached.  ST_OK with a line; ST_BUSY: go on; ST_NOT_FOUND: that is all for
+ * now. */
+static enum status at_end(struct follow *follow, struct follow_line *line_out, struct err *err)
 {
     struct span text;
     uint64_t offset;
+    enum status status;
 
     if (follow->at + 1 < follow->count) {
         if (lines_take_rest(&follow->lines, &text, &offset)) {
@@ -412,33 +477,39 @@ static enum status at_end(struct follow *follow, struct follow_line *line_out)
     }
     if (follow->mode == FOLLOW_TO_END || !is_over(follow))
         return ST_NOT_FOUND;
-    rebuild(follow);
-    return ST_BUSY;
+    status = rebuild(follow, err);
+    return status == ST_OK ? ST_BUSY : status;
+}
+
+/* The log was not there; is it now? */
+static enum status look_for_log(struct follow *follow, struct err *err)
+{
+    enum status status = open_link(follow->path, &follow->chain[0], err);
+
+    if (status != ST_OK)
+        return status;
+    follow->count = 1;
+    follow->at = 0;
+    begin_link(follow);
+    return ST_OK;
 }
 
 enum status follow_next(struct follow *follow, struct follow_line *line_out, struct err *err)
 {
     enum status status = ST_BUSY;
+    struct span text;
+    uint64_t offset;
 
     while (status == ST_BUSY) {
-        struct span text;
-        uint64_t offset;
-
-        if (!follow->is_open) {
-            status = open_link(follow, err);
-            if (status == ST_NOT_FOUND && follow->at + 1 < follow->count) { /* removed meanwhile */
-                follow->at++;
-                status = ST_BUSY;
-                continue;
-            }
-            if (status != ST_OK)
-                return status;
-        }
-        status = lines_next(&follow->lines, &follow->source, &text, &offset, err);
+        status = follow->count > 0 ? ST_OK : look_for_log(follow, err);
+        if (status == ST_OK)
+            status = lines_next(&follow->lines, &follow->chain[follow->at].source, &text, &offset, err);
+        else
+            return status;
         if (status == ST_OK)
             fill_line(follow, text, offset, line_out);
         else if (status == ST_NOT_FOUND)
-            status = at_end(follow, line_out);
+            status = at_end(follow, line_out, err);
     }
     return status;
 }
