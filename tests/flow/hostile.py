@@ -19,8 +19,8 @@ class Hostile:
         self.random = random.Random(seed)
 
     def text(self, may_be_long=True):
-        """Some bytes; one text in fifty has 64 KiB."""
-        if may_be_long and self.random.random() < 0.02:
+        """Some bytes; one text in a hundred has 64 KiB."""
+        if may_be_long and self.random.random() < 0.01:
             return self.random.choice(LONG)
         return b"".join(self.random.choices(PIECES, k=self.random.randint(0, 4)))
 

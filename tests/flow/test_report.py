@@ -302,3 +302,11 @@ def test_counts_above_what_receivers_read_are_clamped_and_logged(make_site, dns,
     entry, = got.report["policies"]
     assert entry["summary"] == {"total-successful-session-count": 2147483647, "total-failure-session-count": 1}
     assert "stand at 2147483647" in got.message.get_body().get_content()
+
+
+def test_domains_that_dmarc_would_not_align_are_refused(make_site):                             # R42
+    site = make_site()
+    site.set(**{"from": "tls@news.seaport.example"})
+    done = site.run(check=False)
+    assert done.returncode == 78
+    assert "news.seaport.example" in done.stderr and "reports.seaport.example" in done.stderr

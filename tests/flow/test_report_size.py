@@ -82,34 +82,31 @@ def check_memory(few, many):
         assert many - few < 16 * MIB, f"{few / MIB:.1f} MiB against {many / MIB:.1f} MiB"
 
 
-def deliver(make_site, dns, sink, details):
-    """One whole run with that many details; its peak memory, its log and the report that arrived."""
-    site = make_site(resolver=dns.address, relay=sink.address)
-    fill(site, details)
-    memory, log = peak_memory(site.command(), site.environment)
-    return memory, log, reports.from_mail(sink.mails.pop())
+@pytest.fixture
+def sites(make_site, dns, smtp_sink):
+    """One site with few details and one with many."""
+    found = {details: make_site(resolver=dns.address, relay=smtp_sink.address) for details in (FEW, MANY)}
+    for details, site in found.items():
+        fill(site, details)
+    return found
 
 
-def test_a_large_day_is_folded_and_memory_does_not_grow(make_site, dns, smtp_sink):
-    few, _, small = deliver(make_site, dns, smtp_sink, FEW)
-    many, log, large = deliver(make_site, dns, smtp_sink, MANY)
+def test_memory_does_not_grow_with_the_details(sites, smtp_sink):
+    # All of it, with max_report_size out of the way.
+    everything = ("-o", "max_report_size=100M", "--dry-run")
+    check_memory(*(peak_memory(site.command(*everything), site.environment)[0] for site in sites.values()))
+    for details, site in sites.items():
+        report = json.loads(site.run(*everything, "--format", "json").stdout)["report"]
+        assert total(report) == wanted(details) and len(report["policies"][0]["failure-details"]) == details
+
+    # A whole run, which folds what is beyond 5 MiB.
+    runs = {details: peak_memory(site.command(), site.environment) for details, site in sites.items()}
+    check_memory(*(memory for memory, _ in runs.values()))
+    small, large = map(reports.from_mail, smtp_sink.mails)
     assert total(small.report) == wanted(FEW) and total(large.report) == wanted(MANY)
     assert len(small.report["policies"][0]["failure-details"]) == FEW
-    assert "event=report_folded" in log
+    assert "event=report_folded" not in runs[FEW][1] and "event=report_folded" in runs[MANY][1]
     assert 4.5 * MIB < len(large.text) <= 5 * MIB
     rest = [row for row in large.report["policies"][0]["failure-details"] if "receiving-ip" not in row]
     assert sorted(row["result-type"] for row in rest) == ["certificate-expired", "validation-failure"]
     assert "rarest of its 200000" in large.message.get_body().get_content()
-    check_memory(few, many)
-
-
-def test_building_all_of_it_takes_no_more_memory(make_site, dns):
-    """With max_report_size out of the way."""
-    memory = {}
-    for details in (FEW, MANY):
-        site = make_site(resolver=dns.address, max_report_size="100M")
-        fill(site, details)
-        memory[details], _ = peak_memory(site.command("--dry-run"), site.environment)
-        report = json.loads(site.run("--dry-run", "--format", "json").stdout)["report"]
-        assert total(report) == wanted(details) and len(report["policies"][0]["failure-details"]) == details
-    check_memory(memory[FEW], memory[MANY])

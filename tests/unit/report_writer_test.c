@@ -303,6 +303,61 @@ static void test_the_sink_status_comes_back(void **state)
     report_done(&writer);
 }
 
+/* ---- memory runs out ---- */
+
+static unsigned allocations_left;
+
+static void *few_allocations(size_t size)
+{
+    if (allocations_left == 0)
+        return NULL;
+    allocations_left--;
+    return malloc(size);
+}
+
+static enum status write_quay(struct strbuf *out)
+{
+    struct report_meta meta = meta_of("quay.example");
+    struct report_sink sink = {.write = keep, .context = out};
+    struct report_writer writer;
+    struct err err = {.text = ""};
+    enum status status = report_begin(&writer, &meta, &sink, &err);
+
+    for (size_t i = 0; i < ARRAY_COUNT(QUAY) && status == ST_OK; i++) {
+        status = report_add_policy(&writer, &QUAY[i].policy, &QUAY[i].counts, &err);
+        if (status == ST_OK && QUAY[i].detail_count > 0)
+            status = report_add_detail(&writer, &QUAY[i].details[0].detail, 1, &err);
+    }
+    if (status == ST_OK)
+        status = report_end(&writer, &err);
+    if (status != ST_OK)
+        assert_true(err.text[0] != '\0');
+    report_done(&writer);
+    return status;
+}
+
+/* The Nth allocation of the JSON library fails, N = 0, 1, 2 and so on until none does. */
+static void test_memory_that_runs_out_is_a_status(void **state)
+{
+    enum status status = ST_NOMEM;
+    unsigned failures = 0;
+    struct strbuf out;
+
+    (void)state;
+    strbuf_init(&out, 1 << 20);
+    for (; status != ST_OK && failures < 100000; failures++) {
+        strbuf_reset(&out);
+        allocations_left = failures;
+        json_set_alloc_funcs(few_allocations, free);
+        status = write_quay(&out);
+        json_set_alloc_funcs(malloc, free);
+        assert_true(status == ST_OK || status == ST_NOMEM);
+    }
+    assert_int_equal(status, ST_OK);
+    assert_true(failures > 50);
+    strbuf_done(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -313,6 +368,7 @@ int main(void)
         cmocka_unit_test(test_long_texts_are_cut_between_characters),
         cmocka_unit_test(test_a_report_without_a_policy_is_none),
         cmocka_unit_test(test_the_sink_status_comes_back),
+        cmocka_unit_test(test_memory_that_runs_out_is_a_status),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
