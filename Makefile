@@ -156,10 +156,11 @@ uninstall: ## remove what install put there, except the configuration and the st
 
 # ---- archive and Debian package --------------------------------------------------------------------------
 NAME_VERSION = tlsrpt-gen-$(VERSION)
-TREE = git ls-files -z --cached --others --exclude-standard 2>/dev/null || \
-       find . -path ./$(BUILD) -prune -o -type f -printf '%P\0'
+TREE = if [ -e .git ]; then git ls-files -z --cached --others --exclude-standard; \
+       else find . \( -path ./$(BUILD) -o -name __pycache__ \) -prune -o -type f -printf '%P\0'; fi
 # A make of its own: no variable or flag of this one reaches it.
 CLEAN_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u BUILD -u DESTDIR -u PREFIX
+LINTIAN ?= lintian
 DEB_ARCH = $(shell dpkg --print-architecture)
 
 .PHONY: dist deb
@@ -178,7 +179,7 @@ deb: deps-deb $(BUILD)/$(NAME_VERSION) ## a Debian package, build/deb/tlsrpt-gen
 	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && mv $(BUILD)/$(NAME_VERSION) $(BUILD)/deb/
 	@cp -r conf/debian $(BUILD)/deb/$(NAME_VERSION)/debian
 	cd $(BUILD)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="$$DEB_BUILD_OPTIONS noautodbgsym" $(CLEAN_ENV) dpkg-buildpackage -b -us -uc
-	lintian --allow-root --fail-on error,warning --show-overrides $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).changes
+	$(LINTIAN) --allow-root --fail-on error,warning --show-overrides $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).changes
 	@rm -rf $(BUILD)/deb/$(NAME_VERSION)
 	@ls -l $(BUILD)/deb/*.deb
 
@@ -223,7 +224,8 @@ check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitiz
 
 .PHONY: check-install check-bare
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
-	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s deb
+	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory -s deb $(BUILD)/$(NAME_VERSION) && \
+	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible; }
 	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
 
 check-bare: deps-install-test ## root: the README's commands on a bare Debian 12 and a bare Debian 13
