@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/ring.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HEADER_BYTES  4096
+#define VERSION       1 /* of the header */
+#define RECORD_FORMAT 1 /* of the records */
+#define PAD           0 /* kind of a record that fills the rest of a lap */
+#define ALIGNMENT     8
+#define PREPARE_SHARE 4 /* a quarter of the ring is kept ready to be written */
+
+static const char MAGIC[8] = "TLSRPTq";
+
+/* The file's first page.  Both threads read it, each field has one writer; it lies in shared memory. */
+struct header {
+    char magic[8];
+    uint32_t version;
+    uint32_t record_format;
+    uint64_t capacity;
+    char owner[40];
+    struct hash_key key;
+    _Atomic uint64_t head;    /* sequence behind the last published record; writer */
+    _Atomic uint64_t dropped; /* writer */
+    _Atomic uint64_t high_water;
+    alignas(64) _Atomic uint64_t tail; /* sequence of the first record not freed; reader */
+};
+
+struct record {
+    uint64_t sequence; /* its own */
+    int64_t arrival_ns;
+    uint32_t len;
+    uint32_t kind;
+    struct hash hash; /* of the bytes that follow */
+    uint64_t check;   /* of the fields above */
+};
+
+struct ring {
+    struct header *header;
+    char *data;
+    uint64_t capacity;
+    char path[PATH_MAX];
+    size_t wanted_size; /* of the file that would be made now */
+    uint64_t
+        verified; /* records before this sequence were written by an earlier process: check their bytes */
+    alignas(64) uint64_t head; /* the writer's; not all of it published */
+    alignas(64) uint64_t next; /* the reader's */
+    uint64_t prepared;         /* up to where pages are writable; the reader's */
+};
+
+static size_t round_up(size_t value, size_t unit)
+{
+    return (value + unit - 1) / unit * unit;
+}
+
+static uint64_t span_of(size_t len)
+{
+    return sizeof(struct record) + round_up(len, ALIGNMENT);
+}
+
+static struct record *record_at(const struct ring *ring, uint64_t sequence)
+{
+    return (struct record *)(void *)(ring->data + sequence % ring->capacity);
+}
+
+static uint64_t room_to_end(const struct ring *ring, uint64_t sequence)
+{
+    return ring->capacity - sequence % ring->capacity;
+}
+
+/* Not secret, only unlikely to be right by chance: each field is spread by its own odd factor. */
+static uint64_t check_of(const struct record *record)
+{
+    uint64_t check = record->sequence * 0x9E3779B97F4A7C15;
+
+    check = (check ^ (uint64_t)record->arrival_ns) * 0xBF58476D1CE4E5B9;
+    check = (check ^ ((uint64_t)record->len << 32 | record->kind)) * 0x94D049BB133111EB;
+    check ^= check >> 31;
+    return (check ^ record->hash.words[0] ^ record->hash.words[1]) * 0x9E3779B97F4A7C15;
+}
+
+/* ---- making and opening ----------------------------------------------------------------------------------
+ */
+
+/* Zeros are written, not only promised: a page of the file can then be changed even when its file system has
+ * become full or read-only. */
+static enum status fill_with_zeros(int fd, const char *path, size_t size, struct err *err)
+{
+    static const char ZEROS[65536];
+    int code = posix_fallocate(fd, 0, (off_t)size);
+
+    for (size_t at = 0; code == 0 && at < size;) {
+        size_t step = size - at < sizeof ZEROS ? size - at : sizeof ZEROS;
+        ssize_t len = pwrite(fd, ZEROS, step, (off_t)at);
+
+        if (len < 0 && errno != EINTR)
+            code = errno;
+        at += len > 0 ? (size_t)len : 0;
+    }
+    if (code == 0)
+        return ST_OK;
+    return err_set_errno(err, code == ENOSPC || code == EDQUOT ? ST_FULL : ST_IO, code,
+                         "make ring %s of %zu bytes", path, size);
+}
+
+static enum status write_header(int fd, const char *path, const struct header *header, struct err *err)
+{
+    if (pwrite(fd, header, sizeof *header, 0) != (ssize_t)sizeof *header)
+        return err_set_errno(err, ST_IO, errno, "write ring %s", path);
+    return ST_OK;
+}
+
+/* Make the file under a temporary name, so that a half-made one is never found. */
+static enum status make_file(const char *path, size_t size, const char *owner,
+                             const struct ring_position *from, struct err *err)
+{
+    struct header header = {.version = VERSION,
+                            .record_format = RECORD_FORMAT,
+                            .capacity = size - HEADER_BYTES,
+                            .key = hash_key_new(),
+                            .head = from->sequence,
+                            .dropped = from->dropped,
+                            .tail = from->sequence};
+    char temporary[PATH_MAX];
+    enum status status;
+    int fd;
+
+    memcpy(header.magic, MAGIC, sizeof header.magic);
+    strncpy(header.owner, owner, RING_OWNER_SIZE - 1);
+    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
+        return err_set(err, ST_IO, "path of the ring is too long");
+    fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return err_set_errno(err, ST_IO, errno, "make ring %s", temporary);
+    status = fill_with_zeros(fd, temporary, size, err);
+    if (status == ST_OK)
+        status = write_header(fd, temporary, &header, err);
+    if (status == ST_OK && rename(temporary, path) != 0)
+        status = err_set_errno(err, ST_IO, errno, "rename %s to %s", temporary, path);
+    if (status != ST_OK)
+        (void)unlink(temporary);
+    (void)close(fd);
+    return status;
+}
+
+static void unmap(struct ring *ring)
+{
+    if (ring->header != NULL)
+        (void)munmap(ring->header, HEADER_BYTES + ring->capacity);
+    ring->header = NULL;
+}
+
+static enum status not_a_ring(const char *path, struct err *err)
+{
+    return err_set(err, ST_DENIED, "%s is not a ring of tlsrpt-gen-collect; move it away", path);
+}
+
+static enum status map_file(struct ring *ring, struct err *err)
+{
+    int fd = open(ring->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    struct stat file;
+    void *memory;
+
+    if (fd < 0)
+        return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open ring %s", ring->path);
+    if (fstat(fd, &file) != 0 || file.st_size < HEADER_BYTES + RING_RECORD_MAX) {
+        (void)close(fd);
+        return not_a_ring(ring->path, err);
+    }
+    memory = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    (void)close(fd);
+    if (memory == MAP_FAILED)
+        return err_set_errno(err, ST_IO, errno, "map ring %s", ring->path);
+    ring->header = memory;
+    ring->data = (char *)memory + HEADER_BYTES;
+    ring->capacity = (uint64_t)file.st_size - HEADER_BYTES;
+    return ST_OK;
+}
+
+static enum status check_header(const struct ring *ring, const char *owner, struct err *err)
+{
+    const struct header *header = ring->header;
+
+    if (memcmp(header->magic, MAGIC, sizeof MAGIC) != 0 || header->capacity != ring->capacity ||
+        header->capacity % ALIGNMENT != 0)
+        return not_a_ring(ring->path, err);
+    if (strncmp(header->owner, owner, sizeof header->owner) != 0)
+        return err_set(err, ST_DENIED,
+                       "ring %s belongs to another store (its id is %.32s, the store's is %.32s): bring back "
+                       "the sessions.db it was made with, or move the ring away and lose what waits in it",
+                       ring->path, header->owner, owner);
+    if (header->record_format != RECORD_FORMAT && atomic_load(&header->head) != atomic_load(&header->tail))
+        return err_set(
+            err, ST_UNSUPPORTED,
+            "ring %s holds records of an unknown format %u; start the version of tlsrpt-gen-collect "
+            "that wrote it once, so that it counts them",
+            ring->path, header->record_format);
+    return ST_OK;
+}
+
+/*
+ * Where to go on reading.  The store is right about what is counted, the ring about what was appended:
+ * 1. the ring ends before the store's sequence (the power failed before its pages were written), or its
+ *    header makes no sense: nothing waits, go on at the store's sequence
+ * 2. the store's sequence was overwritten long ago (an old store came back): read what the ring still has
+ * 3. otherwise: read from the store's sequence on
+ */
+static void set_positions(struct ring *ring, const struct ring_position *from)
+{
+    struct header *header = ring->header;
+    uint64_t head = atomic_load(&header->head), tail = atomic_load(&header->tail);
+    bool is_sane =
+        head % ALIGNMENT == 0 && tail % ALIGNMENT == 0 && tail <= head && head - tail <= ring->capacity;
+    uint64_t begin = round_up(from->sequence, ALIGNMENT);
+
+    if (!is_sane || head < begin)
+        head = begin;
+    else if (head - begin > ring->capacity)
+        begin = tail;
+    if (atomic_load(&header->dropped) < from->dropped)
+        atomic_store(&header->dropped, from->dropped);
+    atomic_store(&header->head, head);
+    atomic_store(&header->tail, begin);
+    ring->head = ring->verified = head;
+    ring->next = begin;
+    ring->prepared = head;
+}
+
+enum status ring_open(const char *path, size_t size, const char *owner, const struct ring_position *from,
+                      struct ring **ring_out, struct err *err)
+{
+    struct ring *ring = aligned_alloc(alignof(struct ring), sizeof *ring);
+    enum status status;
+
+    if (ring == NULL)
+        return err_set(err, ST_NOMEM, "ring: out of memory");
+    memset(ring, 0, sizeof *ring);
+    if (strlen(path) >= sizeof ring->path) {
+        free(ring);
+        return err_set(err, ST_IO, "path of the ring is too long");
+    }
+    memcpy(ring->path, path, strlen(path) + 1);
+    ring->wanted_size = round_up(size, HEADER_BYTES);
+    status = map_file(ring, err);
+    if (status == ST_NOT_FOUND) {
+        status = make_file(path, ring->wanted_size, owner, from, err);
+        if (status == ST_OK)
+            status = map_file(ring, err);
+    }
+    if (status == ST_OK)
+        status = check_header(ring, owner, err);
+    if (status != ST_OK) {
+        ring_close(&ring);
+        return status;
+    }
+    set_positions(ring, from);
+    *ring_out = ring;
+    return ST_OK;
+}
+
+void ring_close(struct ring **ring)
+{
+    if (*ring != NULL)
+        unmap(*ring);
+    free(*ring);
+    *ring = NULL;
+}
+
+bool ring_is_outdated(const struct ring *ring)
+{
+    return ring->header->version != VERSION || ring->header->record_format != RECORD_FORMAT ||
+           ring->capacity + HEADER_BYTES != ring->wanted_size;
+}
+
+enum status ring_remake(struct ring *ring, struct err *err)
+{
+    struct ring_position from = {ring->head, ring_dropped(ring)};
+    char owner[RING_OWNER_SIZE];
+    struct ring fresh = {.wanted_size = ring->wanted_size};
+    enum status status;
+
+    if (ring_used_bytes(ring) != 0)
+        return err_set(err, ST_BUSY, "ring %s is not empty", ring->path);
+    memcpy(owner, ring->header->owner, sizeof owner);
+    memcpy(fresh.path, ring->path, sizeof fresh.path);
+    status = make_file(ring->path, ring->wanted_size, owner, &from, err);
+    if (status == ST_OK)
+        status = map_file(&fresh, err);
+    if (status != ST_OK)
+        return status;
+    unmap(ring);
+    *ring = fresh;
+    set_positions(ring, &from);
+    return ST_OK;
+}
+
+/* ---- the writer ------------------------------------------------------------------------------------------
+ */
+
+static void write_record(struct ring *ring, uint32_t kind, const void *bytes, size_t len, int64_t arrival_ns)
+{
+    struct record *record = record_at(ring, ring->head);
+
+    record->sequence = ring->head;
+    record->arrival_ns = arrival_ns;
+    record->len = (uint32_t)len;
+    record->kind = kind;
+    if (kind == PAD) {
+        record->hash = (struct hash){{0, 0}};
+    } else {
+        memcpy(record + 1, bytes, len);
+        record->hash = hash_bytes(&ring->header->key, record + 1, len);
+    }
+    record->check = check_of(record);
+    ring->head += span_of(len);
+}
+
+/* Fill the rest of the lap; where not even a record's head fits, the reader knows that nothing is there. */
+static void write_pad(struct ring *ring, uint64_t room)
+{
+    if (room >= sizeof(struct record))
+        write_record(ring, PAD, NULL, (size_t)room - sizeof(struct record), 0);
+    else
+        ring->head += room;
+}
+
+bool ring_append(struct ring *ring, enum ring_kind kind, const void *bytes, size_t len, int64_t arrival_ns)
+{
+    uint64_t need = span_of(len);
+    uint64_t room = room_to_end(ring, ring->head);
+    uint64_t pad = room < need ? room : 0;
+    uint64_t used = ring->head - atomic_load_explicit(&ring->header->tail, memory_order_acquire);
+
+    if (len > RING_RECORD_MAX || used + pad + need > ring->capacity)
+        return false;
+    if (pad > 0)
+        write_pad(ring, pad);
+    write_record(ring, (uint32_t)kind, bytes, len, arrival_ns);
+    if (used + pad + need > atomic_load_explicit(&ring->header->high_water, memory_order_relaxed))
+        atomic_store_explicit(&ring->header->high_water, used + pad + need, memory_order_relaxed);
+    return true;
+}
+
+void ring_drop(struct ring *ring, uint64_t count)
+{
+    (void)atomic_fetch_add(&ring->header->dropped, count);
+}
+
+void ring_publish(struct ring *ring)
+{
+    atomic_store(&ring->header->head, ring->head);
+}
+
+/* ---- the reader ------------------------------------------------------------------------------------------
+ */
+
+/* Can a whole record lie at sequence, before head and before the end of the lap? */
+static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
+{
+    const struct record *record = record_at(ring, sequence);
+    uint64_t room = room_to_end(ring, sequence);
+
+    return room >= sizeof *record && head - sequence >= sizeof *record && record->sequence == sequence &&
+           record->check == check_of(record) && span_of(record->len) <= room &&
+           span_of(record->len) <= head - sequence;
+}
+
+/* Bytes that this process wrote were never out of its hands; older ones are checked. */
+static bool is_sound(const struct ring *ring, const struct record *record)
+{
+    struct hash hash;
+
+    if (record->sequence >= ring->verified || record->kind == PAD)
+        return true;
+    hash = hash_bytes(&ring->header->key, record + 1, record->len);
+    return hash.words[0] == record->hash.words[0] && hash.words[1] == record->hash.words[1];
+}
+
+/* Step to the next place at which a sound record's head lies, or to head. */
+static void skip_damage(struct ring *ring, uint64_t head)
+{
+    do
+        ring->next += ALIGNMENT;
+    while (ring->next < head && !fits(ring, ring->next, head));
+}
+
+void ring_get(const struct ring *ring, uint64_t sequence, struct ring_record *record_out)
+{
+    const struct record *record = record_at(ring, sequence);
+
+    *record_out = (struct ring_record){.sequence = sequence,
+                                       .kind = (enum ring_kind)record->kind,
+                                       .arrival_ns = record->arrival_ns,
+                                       .bytes = (const char *)(record + 1),
+                                       .len = record->len,
+                                       .hash = record->hash};
+}
+
+enum ring_read ring_next(struct ring *ring, struct ring_record *record_out)
+{
+    uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_acquire);
+
+    while (ring->next < head) {
+        const struct record *record = record_at(ring, ring->next);
+        uint64_t room = room_to_end(ring, ring->next);
+        uint64_t sequence = ring->next;
+
+        if (room < sizeof *record) {
+            ring->next += room;
+            continue;
+        }
+        if (!fits(ring, sequence, head)) {
+            skip_damage(ring, head);
+            return RING_SKIPPED;
+        }
+        ring->next += span_of(record->len);
+        if (record->kind == PAD)
+            continue;
+        if (!is_sound(ring, record))
+            return RING_SKIPPED;
+        ring_get(ring, sequence, record_out);
+        __builtin_prefetch(record_at(ring, ring->next));
+        return RING_READ;
+    }
+    return RING_EMPTY;
+}
+
+uint64_t ring_sequence(const struct ring *ring)
+{
+    return ring->next;
+}
+
+void ring_step_back(struct ring *ring, uint64_t sequence)
+{
+    ring->next = sequence;
+}
+
+void ring_rewind(struct ring *ring)
+{
+    ring->next = atomic_load_explicit(&ring->header->tail, memory_order_relaxed);
+}
+
+void ring_free(struct ring *ring)
+{
+    atomic_store_explicit(&ring->header->tail, ring->next, memory_order_release);
+}
+
+void ring_prepare(struct ring *ring)
+{
+#ifdef MADV_POPULATE_WRITE
+    uint64_t ahead = ring->capacity / PREPARE_SHARE;
+    uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_relaxed);
+    uint64_t begin = ring->prepared > head ? ring->prepared : head;
+    uint64_t place = begin % ring->capacity / HEADER_BYTES * HEADER_BYTES;
+    uint64_t len = begin - head < ahead ? ahead - (begin - head) : 0;
+
+    if (len < ahead / 4)
+        return;
+    if (len > ring->capacity - place)
+        len = ring->capacity - place;
+    (void)madvise(ring->data + place, (size_t)len, MADV_POPULATE_WRITE);
+    ring->prepared = begin + len;
+#else
+    (void)ring;
+#endif
+}
+
+/* ---- either ----------------------------------------------------------------------------------------------
+ */
+
+size_t ring_used_bytes(const struct ring *ring)
+{
+    uint64_t tail = atomic_load(&ring->header->tail);
+
+    return (size_t)(atomic_load(&ring->header->head) - tail);
+}
+
+size_t ring_capacity_bytes(const struct ring *ring)
+{
+    return (size_t)ring->capacity;
+}
+
+uint64_t ring_dropped(const struct ring *ring)
+{
+    return atomic_load(&ring->header->dropped);
+}
+
+size_t ring_high_water(const struct ring *ring)
+{
+    return (size_t)atomic_load_explicit(&ring->header->high_water, memory_order_relaxed);
+}
