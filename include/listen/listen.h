@@ -49,6 +49,10 @@ MUST_CHECK enum status listen_open(const char *path, mode_t mode, const char *gr
 MUST_CHECK enum status listen_inherit(struct listener *listeners, size_t max, size_t *count_out,
                                       struct err *err);
 
+/* Was the socket made in our own network name space, whose net.unix.max_dgram_qlen we can read?  Kernels
+ * before 5.14 do not tell: then yes is assumed. */
+bool listen_is_at_home(const struct listener *listener);
+
 /* Ask the kernel to tell the sender's user id with each datagram.  ST_IO. */
 MUST_CHECK enum status listen_want_uid(struct listener *listener, struct err *err);
 

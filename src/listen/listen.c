@@ -188,6 +188,35 @@ enum status listen_inherit(struct listener *listeners, size_t max, size_t *count
 /* ---- both ------------------------------------------------------------------------------------------------
  */
 
+static bool read_cookie(int fd, uint64_t *cookie_out)
+{
+#ifdef SO_NETNS_COOKIE
+    socklen_t len = sizeof *cookie_out;
+
+    return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, cookie_out, &len) == 0;
+#else
+    (void)fd;
+    (void)cookie_out;
+    return false;
+#endif
+}
+
+bool listen_is_at_home(const struct listener *listener)
+{
+    uint64_t theirs = 0, ours = 0;
+    bool is_known;
+    int fd;
+
+    if (!listener->is_inherited)
+        return true;
+    fd = new_socket();
+    if (fd < 0)
+        return true;
+    is_known = read_cookie(listener->fd, &theirs) && read_cookie(fd, &ours);
+    (void)close(fd);
+    return !is_known || theirs == ours;
+}
+
 enum status listen_want_uid(struct listener *listener, struct err *err)
 {
     int on = 1;

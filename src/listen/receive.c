@@ -12,12 +12,16 @@ union control {
     char bytes[CONTROL_BYTES];
 };
 
-/* Buffers are touched only as far as datagrams reach, so the usual short ones cost a page each. */
+/* A distance between buffers that is no power of two: else all their first lines would share one set of the
+ * processor's caches. */
+#define STRIDE_BYTES (LISTEN_BYTES_MAX + 4096 + 576)
+
+/* Buffers are touched only as far as datagrams reach, so the usual short ones cost two pages each. */
 struct listen_batch {
     struct mmsghdr headers[LISTEN_BATCH];
     struct iovec vectors[LISTEN_BATCH];
     union control controls[LISTEN_BATCH];
-    char buffers[LISTEN_BATCH][LISTEN_BYTES_MAX];
+    char buffers[LISTEN_BATCH][STRIDE_BYTES];
 };
 
 struct listen_batch *listen_batch_new(void)
