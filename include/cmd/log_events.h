@@ -10,9 +10,21 @@
 
 // clang-format off
 #define LOG_EVENTS(X) \
-    X(COLLECTOR_STARTED,   "collector_started",   INFO,    "version sockets state_dir") \
-    X(COLLECTOR_STOPPED,   "collector_stopped",   INFO,    "received stored malformed") \
+    X(COLLECTOR_STARTED,   "collector_started",   INFO,    "version sockets state_dir waiting_bytes") \
+    X(COLLECTOR_STOPPED,   "collector_stopped",   INFO,    "received stored malformed waiting_bytes") \
+    X(COLLECTOR_COUNTERS,  "collector_counters",  INFO,    "received stored repaired late malformed refused dropped corrupt unknown_policies folded_policies folded_details store_retries ring_high_water waiting_bytes") \
+    X(COLLECTOR_RELOADED,  "collector_reloaded",  INFO,    "note") \
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
+    X(DATAGRAM_REFUSED,    "datagram_refused",    WARNING, "uid count mend") \
+    X(RECEIVE_FAILED,      "receive_failed",      ERROR,   "reason") \
+    X(RECEIVER_PRIORITY,   "receiver_priority",   INFO,    "class note") \
+    X(QUEUE_SHORT,         "queue_short",         WARNING, "max_dgram_qlen mend") \
+    X(RING_FULL,           "ring_full",           ERROR,   "dropped waiting_bytes mend") \
+    X(RING_DAMAGED,        "ring_damaged",        WARNING, "skipped") \
+    X(RING_REMADE,         "ring_remade",         INFO,    "bytes") \
+    X(RING_KEPT,           "ring_kept",           WARNING, "reason") \
+    X(STORE_FAILED,        "store_failed",        ERROR,   "reason waiting_bytes retry_ms") \
+    X(STORE_RECOVERED,     "store_recovered",     INFO,    "retries") \
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
     X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \

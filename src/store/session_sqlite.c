@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A checkpoint waits for the disk: let it come once per 16 MiB of log. */
+#define PRAGMAS "PRAGMA cache_size = -8192; PRAGMA wal_autocheckpoint = 4000"
+
 #define DELETE_STEP 4000 /* ids per transaction of a clean-up */
 
 /* type: 0 tlsa, 1 sts, 2 no-policy-found.  strings, mx_hosts: items with a newline between.  An unknown text
@@ -424,7 +427,7 @@ enum status session_sqlite_open(const char *path, enum session_store_mode mode,
         free(sqlite);
         return status;
     }
-    status = db_run(&sqlite->db, "PRAGMA cache_size = -8192", err);
+    status = db_run(&sqlite->db, PRAGMAS, err);
     if (status == ST_OK)
         status = read_identity(sqlite, err);
     if (status != ST_OK) {

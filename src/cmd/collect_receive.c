@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The receiving thread: from the sockets into the ring, as fast as may be.
+ *
+ * Senders do not wait: what finds a socket's queue full is lost.  So nothing here takes a lock, allocates,
+ * logs or waits for a disk.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <sched.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "collect.h"
+
+#define REALTIME_PRIORITY 10
+#define NICE_VALUE        (-10)
+#define CUT_BYTES         256  /* kept of a datagram that was too long, for the log */
+#define FULL_WAIT_MS      1000 /* how long datagrams may wait in the kernel for room in the ring */
+#define LAST_WAIT_MS      1000 /* how long an inherited socket is emptied when we end */
+
+/* More datagrams a second than this, for one window, are a rush; less than half of it, for CALM_WINDOWS, end
+ * it. */
+#define RUSH_PER_S   100000
+#define WINDOW_NS    5000000
+#define CALM_WINDOWS 20
+
+/*
+ * Real-time priority means that every single datagram interrupts whoever runs: that keeps a short queue from
+ * overflowing while they come one by one, but in a rush it costs more than half of the throughput.  Then they
+ * come faster than we could run for each, and taking many at once is what keeps up.
+ */
+struct pace {
+    int64_t window_begin_ns;
+    uint64_t in_window;
+    unsigned calm_windows;
+    bool is_rush;
+};
+
+struct receiver {
+    struct collect *collect;
+    bool is_ring_full; /* waiting for room was in vain: drop until there is some */
+    enum receiver_class class;
+    struct pace pace;
+};
+
+static bool set_realtime(bool is_wanted)
+{
+    const struct sched_param param = {.sched_priority = is_wanted ? REALTIME_PRIORITY : 0};
+
+    return pthread_setschedparam(pthread_self(), is_wanted ? SCHED_FIFO : SCHED_OTHER, &param) == 0;
+}
+
+/* A short queue is lost by scheduling, not by work: ask for the processor first. */
+static enum receiver_class take_priority(void)
+{
+    if (set_realtime(true))
+        return RECEIVER_REALTIME;
+    if (setpriority(PRIO_PROCESS, (id_t)gettid(), NICE_VALUE) == 0)
+        return RECEIVER_NICE;
+    return RECEIVER_NORMAL;
+}
+
+static void set_rush(struct receiver *receiver, bool is_rush)
+{
+    receiver->pace.is_rush = is_rush;
+    receiver->pace.calm_windows = 0;
+    (void)set_realtime(!is_rush);
+}
+
+static void watch_pace(struct receiver *receiver, uint64_t count, int64_t now_ns)
+{
+    struct pace *pace = &receiver->pace;
+    int64_t window_ns = now_ns - pace->window_begin_ns;
+    uint64_t per_s;
+
+    pace->in_window += count;
+    if (receiver->class != RECEIVER_REALTIME || (window_ns >= 0 && window_ns < WINDOW_NS))
+        return;
+    per_s = window_ns > 0 ? pace->in_window * 1000000000 / (uint64_t)window_ns : 0;
+    pace->window_begin_ns = now_ns;
+    pace->in_window = 0;
+    pace->calm_windows = per_s < RUSH_PER_S / 2 ? pace->calm_windows + 1 : 0;
+    if (!pace->is_rush && per_s > RUSH_PER_S)
+        set_rush(receiver, true);
+    else if (pace->is_rush && pace->calm_windows >= CALM_WINDOWS)
+        set_rush(receiver, false);
+}
+
+static bool is_allowed(const struct collect *collect, const struct listen_datagram *datagram)
+{
+    if (collect->allowed_count == 0)
+        return true;
+    for (size_t i = 0; datagram->has_uid && i < collect->allowed_count; i++)
+        if (collect->allowed[i] == datagram->uid)
+            return true;
+    return false;
+}
+
+static bool append(struct collect *collect, const struct listen_datagram *datagram, int64_t now_ns)
+{
+    if (!is_allowed(collect, datagram))
+        return ring_append(collect->ring, RING_REFUSED, &datagram->uid, sizeof datagram->uid, now_ns);
+    if (datagram->is_truncated)
+        return ring_append(collect->ring, RING_CUT, datagram->bytes, CUT_BYTES, now_ns);
+    return ring_append(collect->ring, RING_DATAGRAM, datagram->bytes, datagram->len, now_ns);
+}
+
+/*
+ * Append; where the ring is full, first let senders feel it (what we do not take waits in the kernel, and
+ * then they are told), and only when the store stays away drop the newest, counted.
+ */
+static void append_or_drop(struct receiver *receiver, const struct listen_datagram *datagram, int64_t now_ns)
+{
+    struct collect *collect = receiver->collect;
+
+    for (int waited_ms = 0; !append(collect, datagram, now_ns); waited_ms++) {
+        if (receiver->is_ring_full || waited_ms >= FULL_WAIT_MS) {
+            receiver->is_ring_full = true;
+            ring_drop(collect->ring, 1);
+            return;
+        }
+        ring_publish(collect->ring);
+        collect_ring_bell(collect);
+        clock_sleep_ms(1);
+        (void)atomic_fetch_add(&collect->receive_beats, 1);
+    }
+    receiver->is_ring_full = false;
+}
+
+/* is_stamping is up from before the clock is read until the datagrams can be seen in the ring: see
+ * counted_through in collect_count.c. */
+static void keep(struct receiver *receiver, size_t count)
+{
+    struct collect *collect = receiver->collect;
+    int64_t now_ns;
+
+    atomic_store(&collect->is_stamping, true);
+    now_ns = clock_utc_ns();
+    for (size_t i = 0; i < count; i++) {
+        struct listen_datagram datagram;
+
+        listen_batch_get(collect->batch, i, &datagram);
+        append_or_drop(receiver, &datagram, now_ns);
+    }
+    ring_publish(collect->ring);
+    atomic_store(&collect->is_stamping, false);
+    watch_pace(receiver, count, now_ns);
+    (void)atomic_fetch_add_explicit(&collect->received, count, memory_order_relaxed);
+    collect_ring_bell(collect);
+}
+
+/* Take what waits on one socket; false when nothing did. */
+static bool take(struct receiver *receiver, struct listener *listener)
+{
+    int count = listen_receive(listener, receiver->collect->batch);
+
+    if (count < 0) {
+        atomic_store(&receiver->collect->receive_errno, errno);
+        clock_sleep_ms(10);
+    }
+    if (count > 0)
+        keep(receiver, (size_t)count);
+    return count > 0;
+}
+
+static void receive_until_stopped(struct receiver *receiver)
+{
+    struct collect *collect = receiver->collect;
+    struct pollfd polls[LISTEN_SOCKETS_MAX + 1];
+    size_t count = collect->listener_count;
+
+    for (size_t i = 0; i < count; i++)
+        polls[i] = (struct pollfd){.fd = collect->listeners[i].fd, .events = POLLIN};
+    polls[count] = (struct pollfd){.fd = collect->stop_fd, .events = POLLIN};
+    while (!atomic_load(&collect->is_stopping)) {
+        for (size_t i = 0; i < count; i++)
+            (void)take(receiver, &collect->listeners[i]);
+        (void)poll(polls, count + 1, COLLECT_TICK_MS);
+        (void)atomic_fetch_add_explicit(&collect->receive_beats, 1, memory_order_relaxed);
+    }
+}
+
+/* No more can come to our own sockets; all that senders believe sent is taken. */
+static void receive_the_rest(struct receiver *receiver)
+{
+    struct collect *collect = receiver->collect;
+    int64_t deadline_ms = clock_monotonic_ms() + LAST_WAIT_MS;
+
+    for (size_t i = 0; i < collect->listener_count; i++)
+        listen_stop(&collect->listeners[i]);
+    for (size_t i = 0; i < collect->listener_count; i++)
+        while (take(receiver, &collect->listeners[i]))
+            if (collect->listeners[i].is_inherited && clock_monotonic_ms() >= deadline_ms)
+                break;
+}
+
+void *collect_receive_run(void *argument)
+{
+    struct receiver receiver = {.collect = argument};
+
+    receiver.class = take_priority();
+    atomic_store(&receiver.collect->receiver_class, receiver.class);
+    receive_until_stopped(&receiver);
+    receive_the_rest(&receiver);
+    atomic_store(&receiver.collect->is_receiver_done, true);
+    collect_wake(receiver.collect);
+    return NULL;
+}
+
+void collect_wake(struct collect *collect)
+{
+    atomic_store(&collect->rest, REST_AWAKE);
+    (void)eventfd_write(collect->bell_fd, 1);
+}
+
+void collect_ring_bell(struct collect *collect)
+{
+    int rest = atomic_load(&collect->rest);
+
+    if (rest == REST_AWAKE)
+        return;
+    if (rest == REST_LINGERING && ring_used_bytes(collect->ring) < ring_capacity_bytes(collect->ring) / 4)
+        return;
+    if (atomic_compare_exchange_strong(&collect->rest, &rest, REST_AWAKE))
+        (void)eventfd_write(collect->bell_fd, 1);
+}
