@@ -165,13 +165,22 @@ class Site:
             raise RuntimeError(f"collector exit code {code}: " + self.collector_log.read_text(errors="replace"))
         return code
 
+    def freeze_collector(self):
+        """Stop its threads where they are; SIGCONT lets them go on."""
+        self.collector.send_signal(signal.SIGSTOP)
+        tasks = pathlib.Path(f"/proc/{self.collector.pid}/task")
+        wait_until(lambda: all(task.joinpath("stat").read_text().rsplit(")", 1)[1].split()[0] == "T"
+                               for task in tasks.iterdir()), "every thread of the collector to stand still")
+
     def restart_collector(self):
         self.stop_collector()
         return self.start_collector()
 
     def send(self, *datagrams):
-        """Send datagrams (bytes, str or dict) to the running collector."""
+        """Send datagrams (bytes, str or dict) to the running collector, and wait until it has counted them."""
+        wanted = self.counters().get("received", 0) + len(datagrams)
         send_datagrams(self.socket, datagrams)
+        wait_until(lambda: self.counters().get("received", 0) >= wanted, "the collector to count what was sent")
 
     def collect(self, datagrams):
         """Start a collector, send, stop it: everything is stored on return."""
@@ -192,7 +201,7 @@ class Site:
 
     def counters(self):
         """name -> value of the collector's counters, as committed."""
-        with contextlib.closing(sqlite3.connect(f"file:{self.state}/sessions.db?mode=ro", uri=True)) as store:
+        with contextlib.closing(sqlite3.connect(f"file:{self.settings['state_dir']}/sessions.db?mode=ro", uri=True)) as store:
             return dict(store.execute("SELECT name, value FROM counter"))
 
     # ---- the generator ----

@@ -121,7 +121,7 @@ def test_the_host_sleeps_over_midnight(make_host, smtp_sink):
     host = make_host(now=f"{DAY}T23:50:00Z")
     host.start_collector()
     host.send(*[datagram()] * 10)
-    host.collector.send_signal(signal.SIGSTOP)
+    host.freeze_collector()
     with lib.socket.socket(lib.socket.AF_UNIX, lib.socket.SOCK_DGRAM) as sock:
         sock.connect(str(host.socket))
         for _ in range(5):
