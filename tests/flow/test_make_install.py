@@ -57,7 +57,8 @@ def test_install_and_uninstall(layout, tmp_path, programs):
                        f"{prefix}/share/tlsrpt-gen/runit/run": "0o755",
                        f"{prefix}/share/tlsrpt-gen/cron.d/tlsrpt-gen": "0o644"}.items():
         assert installed.get(name) == mode, name
-    started = re.findall(r"^ExecStart=(\S+)", "".join((root / name).read_text() for name in installed if name.endswith(".service")), re.M)
+    services = "".join((root / name).read_text() for name in installed if name.endswith(".service"))
+    started = re.findall(r"^ExecStart=(\S+)", services, re.M)
     assert len(started) == 3 and all(path.startswith(f"/{binaries}/") and path.lstrip("/") in installed for path in started)
 
     (root / config).write_text("organization_name = Mine\n")
