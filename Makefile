@@ -36,6 +36,7 @@ DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8
+BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev dpkg-dev debhelper lintian
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
@@ -193,6 +194,8 @@ deps-test: ## install what the tests need
 deps-lint: ## install what lint needs
 	@conf/install-packages $(LINT_PACKAGES)
 
+deps-bench:
+	@conf/install-packages $(BENCH_PACKAGES)
 deps-deb:
 	@conf/install-packages $(DEB_PACKAGES)
 deps-install-test:
@@ -240,8 +243,8 @@ conformance: deps-test ## each rule of RFC 8460 and of practice with the test th
 	@$(MAKE) --no-print-directory -s -j2 all check-programs
 	@BUILD=$(abspath $(BUILD)) tests/conformance/run
 
-bench: deps-test ## measure rates, and hold their ratios against what was promised
-	@$(MAKE) --no-print-directory -s -j2 all $(BENCH)
+bench: deps-bench ## measure rates, and hold their ratios against what was promised
+	@$(MAKE) --no-print-directory -s -j2 all $(BENCH) $(TOOLS)
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- prove it --------------------------------------------------------------------------------------------

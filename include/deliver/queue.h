@@ -8,7 +8,8 @@
  *         somebody else).
  * Limits: per host: attempts under way, attempts of the run, failures; and attempts of the whole run.
  *
- * Work goes on with one host for as long as that may be, so that connections are used again.  A host that has
+ * The first host that may have more gets it, so that few hosts are at work at a time and connections are used
+ * again.  A host that has
  * not yet taken anything gets at most as many attempts at once as it has failures left: so a dead host costs
  * exactly `failures` attempts, however many wait for it.
  */
@@ -42,8 +43,7 @@ struct queue {
     struct queue_limits limits;
     struct queue_host *hosts;
     size_t host_count;
-    size_t open_count; /* hosts with items that may be taken: a ring */
-    size_t at;         /* where we stand in it */
+    size_t first; /* of the hosts with items that may be taken; host_count: none */
     size_t taken;
 };
 

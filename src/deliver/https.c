@@ -511,7 +511,7 @@ static enum status open_pool(struct pool *pool, struct err *err)
     pool->multi = curl_multi_init();
     if (pool->slots == NULL || pool->multi == NULL || !make_headers(pool))
         return err_set(err, ST_NOMEM, "out of memory");
-    (void)curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)pool->slot_count);
+    (void)curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)pool->slot_count * 2);
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct slot *slot = &pool->slots[i];
 

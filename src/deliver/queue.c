@@ -12,7 +12,7 @@ struct queue_host {
     size_t at_once;
     size_t failures;
     bool has_success;
-    size_t after, before; /* neighbours in the ring of open hosts */
+    size_t after, before; /* neighbours in the list of open hosts; host_count: none */
 };
 
 enum status queue_open(struct queue *queue, const struct queue_limits *limits, size_t count,
@@ -32,10 +32,9 @@ enum status queue_open(struct queue *queue, const struct queue_limits *limits, s
         queue->hosts[queue->host_count - 1].end = i + 1;
         previous = name;
     }
-    queue->open_count = queue->host_count;
     for (size_t i = 0; i < queue->host_count; i++) {
-        queue->hosts[i].after = (i + 1) % queue->host_count;
-        queue->hosts[i].before = (i + queue->host_count - 1) % queue->host_count;
+        queue->hosts[i].after = i + 1;
+        queue->hosts[i].before = i > 0 ? i - 1 : queue->host_count;
     }
     return ST_OK;
 }
@@ -106,40 +105,40 @@ static bool can_begin(const struct queue *queue, const struct queue_host *host)
     return may_take(queue, host) > 0 && host->at_once < may_run(queue, host);
 }
 
-/* Take the host at which we stand out of the ring, and stand at the next. */
-static void close_host(struct queue *queue)
+/* Take a host out of the list of open ones. */
+static void close_host(struct queue *queue, const struct queue_host *host)
 {
-    const struct queue_host *host = &queue->hosts[queue->at];
-
-    queue->hosts[host->before].after = host->after;
-    queue->hosts[host->after].before = host->before;
-    queue->at = host->after;
-    queue->open_count--;
+    if (host->before < queue->host_count)
+        queue->hosts[host->before].after = host->after;
+    else
+        queue->first = host->after;
+    if (host->after < queue->host_count)
+        queue->hosts[host->after].before = host->before;
 }
 
-/* Stand at a host that can begin something, the present one if possible; false if there is none. */
-static bool find_host(struct queue *queue)
+/*
+ * The first host that can begin something; NULL if there is none.  Those before it have all they may have
+ * under way, so there are never many.
+ */
+static struct queue_host *find_host(struct queue *queue)
 {
-    for (size_t left = queue->open_count; left > 0; left--) {
-        const struct queue_host *host = &queue->hosts[queue->at];
+    for (size_t at = queue->first; at < queue->host_count; at = queue->hosts[at].after) {
+        struct queue_host *host = &queue->hosts[at];
 
         if (can_begin(queue, host))
-            return true;
+            return host;
         if (may_take(queue, host) == 0)
-            close_host(queue);
-        else
-            queue->at = host->after;
+            close_host(queue, host);
     }
-    return false;
+    return NULL;
 }
 
 bool queue_take(struct queue *queue, size_t *index_out)
 {
-    struct queue_host *host;
+    struct queue_host *host = find_host(queue);
 
-    if (!find_host(queue))
+    if (host == NULL)
         return false;
-    host = &queue->hosts[queue->at];
     host->at_once++;
     queue->taken++;
     *index_out = host->next++;
@@ -160,9 +159,8 @@ bool queue_take_along(struct queue *queue, size_t index, size_t *index_out)
 size_t queue_preview(const struct queue *queue, size_t *indexes_out, size_t max)
 {
     size_t count = 0;
-    size_t at = queue->at;
 
-    for (size_t left = queue->open_count; left > 0 && count < max; left--) {
+    for (size_t at = queue->first; at < queue->host_count && count < max; at = queue->hosts[at].after) {
         const struct queue_host *host = &queue->hosts[at];
         size_t wanted = may_take(queue, host);
 
@@ -170,7 +168,6 @@ size_t queue_preview(const struct queue *queue, size_t *indexes_out, size_t max)
             wanted = smaller(wanted, left_of(may_run(queue, host), host->at_once));
         for (size_t i = 0; i < wanted && count < max; i++)
             indexes_out[count++] = host->next + i;
-        at = host->after;
     }
     return count;
 }

@@ -18,6 +18,7 @@
 
 #include "base/attr.h"
 #include "deliver/https.h"
+#include "deliver/queue.h"
 
 #define URLS_MAX  1024
 #define ITEMS_MAX 16
@@ -42,20 +43,32 @@ struct probe {
     size_t posts;
     size_t most_bytes;
     char *body;
-    size_t next;
+    struct queue queue;
+    struct queue_limits limits;
     size_t settled;
     bool is_quiet;
 };
+
+static const struct place *place_of(const struct probe *probe, size_t index)
+{
+    return &probe->places[index * probe->place_count / probe->posts];
+}
+
+static const char *host_of(void *context, size_t index)
+{
+    return place_of(context, index)->host;
+}
 
 static bool on_next(void *context, struct https_post *post_out)
 {
     struct probe *probe = context;
     const struct place *place;
+    size_t index;
 
-    if (probe->next == probe->posts)
+    if (!queue_take(&probe->queue, &index))
         return false;
-    place = &probe->places[probe->next * probe->place_count / probe->posts];
-    *post_out = (struct https_post){.id = (int64_t)probe->next++,
+    place = place_of(probe, index);
+    *post_out = (struct https_post){.id = (int64_t)index,
                                     .url = place->url,
                                     .host = place->host,
                                     .port = place->port,
@@ -71,6 +84,7 @@ static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
     struct probe *probe = context;
 
     probe->settled++;
+    queue_settle(&probe->queue, (size_t)id, outcome->kind);
     if (!probe->is_quiet || outcome->kind != OUTCOME_DELIVERED)
         printf("%lld %s %s %d %s %lld %s\n", (long long)id, outcome_kind_name(outcome->kind),
                outcome_stage_name(outcome->stage), outcome->code, outcome->is_in_doubt ? "in-doubt" : "-",
@@ -79,8 +93,9 @@ static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
 
 static void on_post_done(void *context, const struct https_post *post)
 {
-    (void)context;
-    (void)post;
+    struct probe *probe = context;
+
+    queue_release(&probe->queue, (size_t)post->id);
 }
 
 static size_t on_locate(void *context, const char *host, struct address *addresses_out, size_t max)
@@ -140,6 +155,8 @@ static bool take_number(struct probe *probe, const char *key, const char *value)
         take_bytes(probe, value);
     else if (strcmp(key, "parallel") == 0)
         probe->settings.parallel = (unsigned)atoi(value);
+    else if (strcmp(key, "at_once") == 0)
+        probe->limits.at_once = (size_t)atoll(value);
     else if (strcmp(key, "connect_ms") == 0)
         probe->settings.connect_timeout_ms = atoll(value);
     else if (strcmp(key, "total_ms") == 0)
@@ -216,10 +233,13 @@ int main(int argc, char **argv)
     if (probe.body == NULL || probe.place_count == 0)
         return 64;
     memset(probe.body, 'x', probe.most_bytes);
+    if (queue_open(&probe.queue, &probe.limits, probe.posts, host_of, &probe, &err) != ST_OK)
+        return 1;
     if (https_deliver(&probe.settings, &hooks, &err) != ST_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
+    queue_close(&probe.queue);
     free(probe.body);
     printf("settled %zu\n", probe.settled);
     return 0;
