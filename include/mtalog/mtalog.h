@@ -59,6 +59,8 @@ struct mtalog_settings {
     size_t relay_count;
     const char *const *ignored_senders; /* mail from these is not counted (our own reports) */
     size_t ignored_sender_count;
+    uint32_t open_max; /* a power of two, how many processes or messages may have something open; 0: the MAX
+                          above */
     mtalog_event_fn *on_event;
     void *context;
 };

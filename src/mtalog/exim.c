@@ -775,12 +775,14 @@ static uint64_t exim_replay_offset(const void *reader, uint64_t next_offset)
 
 static void *exim_new(struct teller *teller)
 {
+    uint32_t capacity = teller->settings->open_max;
     struct exim *exim = calloc(1, sizeof *exim);
 
     if (exim == NULL)
         return NULL;
     exim->teller = teller;
-    if (!slots_init(&exim->messages, sizeof(struct message), MTALOG_MESSAGES_MAX, settle_evicted, exim)) {
+    if (!slots_init(&exim->messages, sizeof(struct message), capacity != 0 ? capacity : MTALOG_MESSAGES_MAX,
+                    settle_evicted, exim)) {
         slots_done(&exim->messages);
         free(exim);
         return NULL;

@@ -56,8 +56,7 @@ struct process {
     struct slot slot;
     uint64_t begin_offset;
     int64_t last_s;
-    uint64_t attempt;     /* of the last "to=" line */
-    bool is_attempt_held; /* its TEXT alone would tell the session again */
+    uint64_t attempt; /* of the last "to=" line, if its TEXT would tell the session again; 0: it would not */
     uint8_t count;
     bool has_note;
     struct certificate_note note;
@@ -289,7 +288,7 @@ static void add_hint(struct postfix *postfix, int64_t utc_s)
 
 static bool is_open(const struct process *process)
 {
-    return process->count > 0 || process->has_note || process->is_attempt_held;
+    return process->count > 0 || process->has_note || process->attempt != 0;
 }
 
 static struct process *find_process(const struct postfix *postfix, const struct line *line)
@@ -330,10 +329,8 @@ static void sweep(struct postfix *postfix, int64_t utc_s)
         struct process *process = (struct process *)(void *)slot;
 
         slot = slots_next(&postfix->processes, slot);
-        if (utc_s - process->last_s > SWEEP_S) {
-            process->is_attempt_held = false;
+        if (utc_s - process->last_s > SWEEP_S)
             process->attempt = 0;
-        }
         if (utc_s - process->last_s > MTALOG_OPEN_S)
             slots_remove(&postfix->processes, &process->slot);
     }
@@ -637,7 +634,12 @@ static bool is_ignored(const struct postfix *postfix, const struct line *line, s
 static enum status on_recipient(struct postfix *postfix, struct line *line, struct span queue_id,
                                 struct span rest)
 {
-    struct recipient recipient = {.queue_id = queue_id};
+    struct recipient recipient = {.queue_id = queue_id,
+                                  .domain = NOTHING,
+                                  .host = NOTHING,
+                                  .ip = NOTHING,
+                                  .delays = NOTHING,
+                                  .tls = NOTHING};
     struct process *process = find_process(postfix, line);
     struct tls_reason reason;
     bool needs_certificate;
@@ -654,11 +656,10 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
         process->has_note = false;
         return ST_OK;
     }
-    if (process->count > 0)
+    if (process->count > 0 || !is_failure)
         process->attempt = 0;
-    if (was_told(postfix, process, &recipient))
+    if (is_failure && was_told(postfix, process, &recipient))
         return ST_OK;
-    process->is_attempt_held = is_failure;
     if (is_failure)
         apply_failure(postfix, line, process, recipient.host, recipient.ip, &reason, needs_certificate);
     return tell_waiting(postfix, line, process, &recipient);
@@ -1082,6 +1083,30 @@ static void postfix_free(void *reader)
     free(postfix);
 }
 
+static bool init_slots(struct postfix *postfix, uint32_t most)
+{
+    const struct {
+        struct slots *slots;
+        size_t slot_size;
+        uint32_t capacity;
+        slots_evict_fn *evict;
+    } TABLES[] = {
+        {&postfix->processes, sizeof(struct process), MTALOG_PROCESSES_MAX, count_evicted},
+        {&postfix->plugin_words, sizeof(struct plugin_word), PLUGIN_DOMAINS, NULL},
+        {&postfix->ignored, sizeof(struct slot), IGNORED_MESSAGES, NULL},
+        {&postfix->proxied, sizeof(struct proxied), PROXIED_MAX, NULL},
+    };
+    bool is_fine = true;
+
+    for (size_t i = 0; i < ARRAY_COUNT(TABLES); i++) {
+        uint32_t capacity = most != 0 && most < TABLES[i].capacity ? most : TABLES[i].capacity;
+
+        is_fine =
+            slots_init(TABLES[i].slots, TABLES[i].slot_size, capacity, TABLES[i].evict, postfix) && is_fine;
+    }
+    return is_fine;
+}
+
 static void *postfix_new(struct teller *teller)
 {
     struct postfix *postfix = calloc(1, sizeof *postfix);
@@ -1089,11 +1114,7 @@ static void *postfix_new(struct teller *teller)
     if (postfix == NULL)
         return NULL;
     postfix->teller = teller;
-    if (!slots_init(&postfix->processes, sizeof(struct process), MTALOG_PROCESSES_MAX, count_evicted,
-                    postfix) ||
-        !slots_init(&postfix->plugin_words, sizeof(struct plugin_word), PLUGIN_DOMAINS, NULL, NULL) ||
-        !slots_init(&postfix->ignored, sizeof(struct slot), IGNORED_MESSAGES, NULL, NULL) ||
-        !slots_init(&postfix->proxied, sizeof(struct proxied), PROXIED_MAX, NULL, NULL)) {
+    if (!init_slots(postfix, teller->settings->open_max)) {
         postfix_free(postfix);
         return NULL;
     }
