@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/file.h"
 #include "cmd/log_events.h"
 #include "cmd/log_read.h"
@@ -131,9 +132,9 @@ static bool take_word(const struct word *words, const char *text, int *value_out
 static bool take_time(const char *text, bool is_end, int64_t *utc_s_out)
 {
     char day_text[UTC_DAY_TEXT_SIZE];
-    unsigned hour, minute, second;
+    uint64_t hour, minute, second;
+    struct cursor cursor;
     int32_t utc_day;
-    int used = 0;
 
     if (strlen(text) < UTC_DAY_TEXT_SIZE - 1)
         return false;
@@ -144,11 +145,16 @@ static bool take_time(const char *text, bool is_end, int64_t *utc_s_out)
     text += UTC_DAY_TEXT_SIZE - 1;
     if (*text == '\0')
         return true;
-    if (sscanf(text, "T%2u:%2u:%2uZ%n", &hour, &minute, &second, &used) != 3 || used != (int)strlen(text) ||
-        used == 0 || hour > 23 || minute > 59 || second > 60)
-        return false;
-    *utc_s_out = utc_day_begin_s(utc_day) + hour * 3600 + minute * 60 + second;
-    return true;
+    cursor_init(&cursor, text, strlen(text));
+    cursor_expect(&cursor, "T");
+    hour = cursor_take_number(&cursor, 23);
+    cursor_expect(&cursor, ":");
+    minute = cursor_take_number(&cursor, 59);
+    cursor_expect(&cursor, ":");
+    second = cursor_take_number(&cursor, 60);
+    cursor_expect(&cursor, "Z");
+    *utc_s_out = utc_day_begin_s(utc_day) + (int64_t)(hour * 3600 + minute * 60 + second);
+    return !cursor.is_failed && cursor_at_end(&cursor);
 }
 
 /* HOST=DOMAIN, which is cut in two. */
@@ -284,16 +290,16 @@ static enum status make_place_path(const struct arguments *arguments, char path[
     static const char *const NAMES[] = {
         [INPUT_NONE] = "", [INPUT_EXIM] = "exim", [INPUT_POSTFIX] = "postfix", [INPUT_JSON] = "ndjson"};
     const char *state_dir = arguments->program.config.state_dir;
-    char absolute[2 * PATH_MAX] = "";
+    const char *follow = arguments->follow;
+    char folder[PATH_MAX] = "";
+    char absolute[2 * PATH_MAX];
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    if (arguments->follow[0] != '/' && getcwd(absolute, PATH_MAX) == NULL)
+    if (follow[0] != '/' && getcwd(folder, sizeof folder) == NULL)
         return err_set_errno(err, ST_IO, errno, "current folder");
-    if (strlen(arguments->follow) >= PATH_MAX)
-        return err_set(err, ST_CONFIG, "%s: path is too long", arguments->follow);
-    if (arguments->follow[0] != '/')
-        (void)strcat(absolute, "/");
-    (void)strcat(absolute, arguments->follow);
+    if (strlen(follow) >= PATH_MAX)
+        return err_set(err, ST_CONFIG, "%s: path is too long", follow);
+    (void)snprintf(absolute, sizeof absolute, "%s%s%s", folder, follow[0] != '/' ? "/" : "", follow);
     for (const char *at = absolute; *at != '\0'; at++)
         hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
     if ((size_t)snprintf(path, PATH_MAX, "%s/log-%s-%016llx.place", state_dir, NAMES[arguments->input],

@@ -208,7 +208,8 @@ static enum status settle_domains(struct decoder *decoder, const json_t *root, s
 
     if (status != ST_OK)
         return status;
-    if (event->domain == NULL && json_object_get(root, "tls-report-domain") == NULL)
+    if (event->domain == NULL && event->policy_count > 0 &&
+        json_object_get(root, "tls-report-domain") == NULL)
         event->domain = event->policies[0].policy.domain;
     if (event->domain == NULL)
         return err_set(decoder->err, ST_SYNTAX,
