@@ -7,15 +7,15 @@
  */
 #include "datagram/datagram.h"
 
-#include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/utf8.h"
+#include "json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
-
-#define JSON_FLAGS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
 /* One event in the making.  Out of memory sticks, so that it is asked for once, at the end. */
 struct decoder {
@@ -27,6 +27,7 @@ typedef enum status clean_fn(struct span text, struct arena *arena, const char *
 
 void datagram_init(void)
 {
+    json_set_alloc_funcs(memory_alloc, free);
     json_object_seed(0);
 }
 
@@ -61,25 +62,25 @@ static enum status check_bounds(const char *text, size_t len, struct err *err)
 /* ---- 2. JSON --------------------------------------------------------------------------------------------
  */
 
-static enum status json_failure(const json_error_t *error, struct err *err)
+static enum status json_failure(enum status status, const json_error_t *error, struct err *err)
 {
-    if (json_error_code(error) == json_error_out_of_memory)
+    if (status == ST_NOMEM)
         return err_set(err, ST_NOMEM, "datagram: out of memory");
     return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
 }
 
 static enum status load_repaired(const char *text, size_t len, json_t **root_out, struct err *err)
 {
-    enum status status = ST_OK;
+    enum status status = ST_NOMEM;
     struct strbuf repaired;
     json_error_t error;
 
     strbuf_init(&repaired, 3 * DATAGRAM_BYTES_MAX);
     (void)utf8_repair(text, len, &repaired);
-    if (strbuf_is_failed(&repaired))
-        status = err_set(err, ST_NOMEM, "datagram: out of memory");
-    else if ((*root_out = json_loadb(repaired.data, repaired.len, JSON_FLAGS, &error)) == NULL)
-        status = json_failure(&error, err);
+    if (!strbuf_is_failed(&repaired))
+        status = json_text_load(repaired.data, repaired.len, root_out, &error);
+    if (status != ST_OK)
+        status = json_failure(status, &error, err);
     strbuf_done(&repaired);
     return status;
 }
@@ -88,15 +89,12 @@ static enum status load(const char *text, size_t len, json_t **root_out, bool *i
                         struct err *err)
 {
     json_error_t error;
+    enum status status = json_text_load(text, len, root_out, &error);
 
-    *is_repaired_out = false;
-    *root_out = json_loadb(text, len, JSON_FLAGS, &error);
-    if (*root_out != NULL)
-        return ST_OK;
-    if (json_error_code(&error) != json_error_invalid_utf8)
-        return json_failure(&error, err);
-    *is_repaired_out = true;
-    return load_repaired(text, len, root_out, err);
+    *is_repaired_out = status == ST_SYNTAX && json_error_code(&error) == json_error_invalid_utf8;
+    if (*is_repaired_out)
+        return load_repaired(text, len, root_out, err);
+    return status == ST_OK ? ST_OK : json_failure(status, &error, err);
 }
 
 static struct span span_of(const json_t *value)

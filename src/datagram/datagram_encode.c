@@ -103,7 +103,8 @@ enum status datagram_encode(const struct event *event, struct strbuf *out, struc
     json_t *object = event_object(event, &is_failed);
     enum status status = ST_OK;
 
-    if (is_failed || object == NULL || json_dump_callback(object, add_piece, out, JSON_COMPACT) != 0)
+    if (is_failed || object == NULL || json_dump_callback(object, add_piece, out, JSON_COMPACT) != 0 ||
+        strbuf_lacks_memory(out))
         status = err_set(err, ST_NOMEM, "datagram: out of memory");
     else if (strbuf_is_failed(out))
         status = err_set(err, ST_RANGE, "datagram is longer than %zu bytes", out->max_bytes);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "datagram/exim_line.h"
 
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/utf8.h"
+#include "json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/tls_reason.h"
@@ -46,18 +46,18 @@ static int64_t number_of(const json_t *object, const char *key)
 
 static enum status load(const char *bytes, size_t len, json_t **root_out, struct err *err)
 {
-    enum status status = ST_OK;
+    enum status status = ST_NOMEM;
     struct strbuf repaired;
     json_error_t error;
 
     strbuf_init(&repaired, 3 * EXIM_LINE_BYTES_MAX);
     (void)utf8_repair(bytes, len, &repaired);
-    if (strbuf_is_failed(&repaired))
+    if (!strbuf_is_failed(&repaired))
+        status = json_text_load(repaired.data, repaired.len, root_out, &error);
+    if (status == ST_NOMEM)
         status = err_set(err, ST_NOMEM, "Exim's line: out of memory");
-    else if ((*root_out = json_loadb(repaired.data, repaired.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                                     &error)) == NULL)
-        status = err_set(err, json_error_code(&error) == json_error_out_of_memory ? ST_NOMEM : ST_SYNTAX,
-                         "Exim's line is not JSON: byte %d: %s", error.position, error.text);
+    else if (status != ST_OK)
+        status = err_set(err, ST_SYNTAX, "Exim's line is not JSON: byte %d: %s", error.position, error.text);
     else if (!json_is_object(*root_out))
         status = err_set(err, ST_SYNTAX, "Exim's line is not a JSON object");
     strbuf_done(&repaired);

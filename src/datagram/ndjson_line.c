@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "datagram/ndjson_line.h"
 
-#include <jansson.h>
 #include <string.h>
 
 #include "base/utf8.h"
+#include "json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
@@ -285,18 +285,18 @@ static enum status decode(struct decoder *decoder, const json_t *root, int64_t n
 
 static enum status load(const char *bytes, size_t len, json_t **root_out, struct err *err)
 {
-    enum status status = ST_OK;
+    enum status status = ST_NOMEM;
     struct strbuf repaired;
     json_error_t error;
 
     strbuf_init(&repaired, 3 * NDJSON_LINE_BYTES_MAX);
     (void)utf8_repair(bytes, len, &repaired);
-    if (strbuf_is_failed(&repaired))
+    if (!strbuf_is_failed(&repaired))
+        status = json_text_load(repaired.data, repaired.len, root_out, &error);
+    if (status == ST_NOMEM)
         status = err_set(err, ST_NOMEM, "line: out of memory");
-    else if ((*root_out = json_loadb(repaired.data, repaired.len, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-                                     &error)) == NULL)
-        status = err_set(err, json_error_code(&error) == json_error_out_of_memory ? ST_NOMEM : ST_SYNTAX,
-                         "not JSON: byte %d: %s", error.position, error.text);
+    else if (status != ST_OK)
+        status = err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error.position, error.text);
     strbuf_done(&repaired);
     return status;
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "report_json.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/memory.h"
 #include "base/utf8.h"
 #include "report/report_read.h"
 
@@ -44,15 +46,19 @@ static enum status load_text(const char *json, size_t len, struct finding_list *
 
     for (size_t round = 0; round <= ARRAY_COUNT(PARDONS); round++) {
         json_error_t error;
-        json_t *tree = json_loadb(json, len, flags, &error);
+        json_t *tree;
         size_t pardon;
 
+        (void)memory_was_short(); /* an earlier lack is no news */
+        tree = json_loadb(json, len, flags, &error);
+        if (memory_was_short()) {
+            json_decref(tree);
+            return err_set(err, ST_NOMEM, "out of memory");
+        }
         if (tree != NULL) {
             *tree_out = tree;
             return ST_OK;
         }
-        if (json_error_code(&error) == json_error_out_of_memory)
-            return err_set(err, ST_NOMEM, "out of memory");
         pardon = find_pardon(json_error_code(&error), flags);
         if (pardon == ARRAY_COUNT(PARDONS))
             return err_set(err, ST_SYNTAX, "not JSON: %s (line %d, column %d)", error.text, error.line,
@@ -69,6 +75,7 @@ enum status report_json_load(const char *json, size_t len, struct finding_list *
     struct strbuf repaired;
     enum status status;
 
+    json_set_alloc_funcs(memory_alloc, free);
     if (len >= strlen(BYTE_ORDER_MARK) && memcmp(json, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0) {
         add_finding(findings, "RFC 8259 section 8.1", "a byte order mark stands in front");
         json += strlen(BYTE_ORDER_MARK);
