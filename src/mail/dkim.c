@@ -78,6 +78,15 @@ static enum status out_of_memory(struct err *err)
     return err_set(err, ST_NOMEM, "DKIM: out of memory");
 }
 
+/* What OpenSSL would not do: malloc's mark in errno, cleared before, tells a lack of memory from a bug. */
+static enum status refused(struct err *err, const char *what)
+{
+    ERR_clear_error();
+    if (errno == ENOMEM)
+        return out_of_memory(err);
+    return err_set(err, ST_INTERNAL, "DKIM: %s", what);
+}
+
 /* ---- keys ---- */
 
 /* The bytes of a key file that only its owner and group may touch. */
@@ -95,7 +104,9 @@ static enum status read_key_file(const char *file, struct strbuf *out, struct er
         status = err_set(err, ST_CONFIG, "DKIM key %s: not a file", file);
     else if ((found.st_mode & S_IRWXO) != 0)
         status = err_set(err, ST_CONFIG, "DKIM key %s: others may read it; run: chmod o= %s", file, file);
-    else if (file_read_fd(fd, file, out, err) != ST_OK)
+    else
+        status = file_read_fd(fd, file, out, err);
+    if (status == ST_IO || status == ST_RANGE)
         status = err_set(err, ST_CONFIG, "DKIM key %s: cannot be read, or larger than %d bytes", file,
                          DKIM_KEY_FILE_MAX);
     (void)close(fd);
@@ -114,6 +125,8 @@ static int no_passphrase(char *text_out, int size, int is_writing, void *context
 
 static enum status check_key(const struct dkim_key_setting *setting, EVP_PKEY *key, struct err *err)
 {
+    if (key == NULL && errno == ENOMEM)
+        return out_of_memory(err);
     if (key == NULL)
         return err_set(err, ST_CONFIG, "DKIM key %s: no private key in PEM form without passphrase",
                        setting->file);
@@ -145,6 +158,7 @@ static enum status load_key(const struct dkim_key_setting *setting, struct dkim_
         status = out_of_memory(err);
         goto out;
     }
+    errno = 0; /* malloc's mark tells a lack of memory from a bad key */
     key->key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
     status = check_key(setting, key->key, err);
 out:
@@ -285,6 +299,10 @@ static enum status hash_body(const char *body, const char *end, unsigned char ha
     while (body < end && is_good) {
         strbuf_reset(&line);
         add_relaxed_line(next_line(&body, end), &line);
+        if (strbuf_is_failed(&line)) { /* or it would pass for an empty line */
+            is_good = false;
+            break;
+        }
         if (line.len == 0) {
             empty_lines++;
             continue;
@@ -297,7 +315,7 @@ static enum status hash_body(const char *body, const char *end, unsigned char ha
     is_good = is_good && EVP_DigestFinal_ex(context, hash_out, NULL) == 1;
     strbuf_done(&line);
     EVP_MD_CTX_free(context);
-    return is_good ? ST_OK : err_set(err, ST_INTERNAL, "DKIM: the body could not be hashed");
+    return is_good ? ST_OK : refused(err, "the body could not be hashed");
 }
 
 /* ---- fields ---- */
@@ -394,14 +412,13 @@ static enum status sign_data(const struct dkim_key *key, const struct strbuf *da
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     bool is_good;
 
-    (void)SHA256((const unsigned char *)data->data, data->len, hash);
-    is_good = context != NULL &&
+    is_good = SHA256((const unsigned char *)data->data, data->len, hash) != NULL && context != NULL &&
               EVP_DigestSignInit(context, NULL, is_rsa ? EVP_sha256() : NULL, NULL, key->key) == 1 &&
               EVP_DigestSign(context, signature, &len, is_rsa ? (const unsigned char *)data->data : hash,
                              is_rsa ? data->len : sizeof hash) == 1;
     EVP_MD_CTX_free(context);
     if (!is_good)
-        return err_set(err, ST_INTERNAL, "DKIM: signing with selector %s failed", key->selector);
+        return refused(err, "signing failed");
     base64_encode(signature, len, BASE64_COLUMNS, "\r\n\t ", out);
     strbuf_add_text(out, "\r\n");
     return ST_OK;
@@ -436,6 +453,7 @@ enum status dkim_sign(const struct dkim_keys *keys, const char *message, size_t 
     const char *header_end = memmem(message, len, "\r\n\r\n", 4);
     enum status status;
 
+    errno = 0;
     if (header_end == NULL)
         return err_set(err, ST_SYNTAX, "DKIM: the message has no end of its header");
     status = hash_body(header_end + 4, message + len, body_hash, err);
@@ -473,10 +491,11 @@ enum status dkim_key_record(const struct dkim_keys *keys, size_t index, struct s
 {
     const struct dkim_key *key = &keys->keys[index];
 
+    errno = 0;
     strbuf_addf(name_out, "%s._domainkey.%s", key->selector, keys->domain);
     strbuf_addf(record_out, "v=DKIM1; k=%s; p=", ALGORITHMS[key->algorithm].key_name);
     if (!add_public_key(key, record_out))
-        return err_set(err, ST_INTERNAL, "DKIM: the public key of selector %s cannot be told", key->selector);
+        return refused(err, "the public key cannot be told");
     if (strbuf_is_failed(name_out) || strbuf_is_failed(record_out))
         return out_of_memory(err);
     return ST_OK;

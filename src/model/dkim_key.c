@@ -33,6 +33,7 @@ enum status dkim_key_parse(const char *text, struct arena *arena, struct dkim_ke
     struct dkim_key_setting setting = {0};
     struct span selector, algorithm;
     struct cursor cursor;
+    enum status status;
 
     cursor_init(&cursor, text, strlen(text));
     selector = cursor_take_until(&cursor, ":");
@@ -45,10 +46,11 @@ enum status dkim_key_parse(const char *text, struct arena *arena, struct dkim_ke
                        "tlsrpt:rsa-sha256:/etc/tlsrpt-gen/dkim.pem");
     if (!find_algorithm(algorithm, &setting.algorithm))
         return err_set(err, ST_SYNTAX, "not a DKIM algorithm; use rsa-sha256 or ed25519-sha256");
-    if (domain_normalise(selector.at, selector.len, arena, &setting.selector, NULL) != ST_OK)
+    status = domain_normalise(selector.at, selector.len, arena, &setting.selector, NULL);
+    if (status != ST_OK && status != ST_NOMEM)
         return err_set(err, ST_SYNTAX, "not a DKIM selector; use letters, digits and '-'");
     setting.file = arena_copy_text(arena, cursor.at, (size_t)(cursor.end - cursor.at));
-    if (setting.file == NULL)
+    if (status == ST_NOMEM || setting.file == NULL)
         return err_set(err, ST_NOMEM, "DKIM key: out of memory");
     *setting_out = setting;
     return ST_OK;
