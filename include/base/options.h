@@ -38,6 +38,9 @@ struct option_list {
     size_t count;
 };
 
+/* What a check returns when memory ran out, so that it cannot tell. */
+extern const char OPTION_NO_MEMORY[];
+
 /* A further check of one value (of each item, for a list): NULL if fine, else what is wrong and how to mend
  * it. */
 typedef const char *option_check_fn(const char *value);

@@ -19,6 +19,8 @@ struct assignment {
     unsigned line;
 };
 
+const char OPTION_NO_MEMORY[] = "out of memory";
+
 struct unit {
     const char *word;
     int64_t factor;
@@ -147,6 +149,8 @@ static enum status parse_text(struct options *options, const struct option_row *
 {
     const char *wrong = option->check != NULL && *value != '\0' ? option->check(value) : NULL;
 
+    if (wrong == OPTION_NO_MEMORY)
+        return err_set(err, ST_NOMEM, "%s: out of memory", option->name);
     if (wrong != NULL)
         return bad_value(option, value, wrong, err);
     *text_out = arena_copy_text(&options->arena, value, strlen(value));

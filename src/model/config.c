@@ -12,6 +12,13 @@
 /* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------
  */
 
+static const char *why_not(enum status status, const char *wrong)
+{
+    if (status == ST_OK)
+        return NULL;
+    return status == ST_NOMEM ? OPTION_NO_MEMORY : wrong;
+}
+
 static bool is_printable(const char *text)
 {
     for (const char *at = text; *at != '\0'; at++)
@@ -34,8 +41,7 @@ static const char *check_address(const char *value)
     arena_init(&arena, 8192);
     status = identity_mailbox_normalise(value, &arena, &mailbox, &domain, NULL);
     arena_done(&arena);
-    return status == ST_OK ? NULL
-                           : "not a mail address; use local@example.org without display name or brackets";
+    return why_not(status, "not a mail address; use local@example.org without display name or brackets");
 }
 
 static const char *check_domain(const char *value)
@@ -47,7 +53,7 @@ static const char *check_domain(const char *value)
     arena_init(&arena, 8192);
     status = domain_normalise(value, strlen(value), &arena, &domain, NULL);
     arena_done(&arena);
-    return status == ST_OK ? NULL : "not a domain name; use one such as reports.example.org";
+    return why_not(status, "not a domain name; use one such as reports.example.org");
 }
 
 static const char *check_dkim_key(const char *value)
@@ -59,8 +65,7 @@ static const char *check_dkim_key(const char *value)
     arena_init(&arena, 16384);
     status = dkim_key_parse(value, &arena, &setting, NULL);
     arena_done(&arena);
-    return status == ST_OK ? NULL
-                           : "not a DKIM key; use SELECTOR:ALGORITHM:/FILE with rsa-sha256 or ed25519-sha256";
+    return why_not(status, "not a DKIM key; use SELECTOR:ALGORITHM:/FILE with rsa-sha256 or ed25519-sha256");
 }
 
 static const char *check_path(const char *value)
@@ -127,7 +132,7 @@ static const char *check_relay(const char *value)
     arena_init(&arena, 8192);
     status = domain_normalise(host.at, host.len, &arena, &name, NULL);
     arena_done(&arena);
-    return status == ST_OK ? NULL : "not a host name; use HOST or HOST:PORT, as in localhost:25";
+    return why_not(status, "not a host name; use HOST or HOST:PORT, as in localhost:25");
 }
 
 static const char *check_allow(const char *value)
