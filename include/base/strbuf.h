@@ -19,6 +19,7 @@ struct strbuf {
     size_t capacity;
     size_t max_bytes;
     bool is_failed;
+    bool lacks_memory; /* and that is why it failed, not the limit */
 };
 
 /* Prepare an empty buffer that will hold at most max_bytes; allocates nothing. */
@@ -37,6 +38,9 @@ void strbuf_addf(struct strbuf *buf, const char *format, ...) PRINTF_LIKE(2, 3);
 void strbuf_add_printable(struct strbuf *buf, const char *text, size_t len);
 
 MUST_CHECK bool strbuf_is_failed(const struct strbuf *buf);
+
+/* Did it fail because memory ran out, and not because of its limit? */
+MUST_CHECK bool strbuf_lacks_memory(const struct strbuf *buf);
 
 /* Give the bytes away: the caller frees them with free(); buf is empty afterwards.  NULL if failed. */
 MUST_CHECK char *strbuf_take(struct strbuf *buf, size_t *len_out);

@@ -26,6 +26,7 @@ void strbuf_reset(struct strbuf *buf)
 {
     buf->len = 0;
     buf->is_failed = false;
+    buf->lacks_memory = false;
     if (buf->data != EMPTY)
         buf->data[0] = '\0';
 }
@@ -47,6 +48,7 @@ static bool reserve(struct strbuf *buf, size_t more)
     data = realloc(buf->data == EMPTY ? NULL : buf->data, capacity);
     if (data == NULL) {
         buf->is_failed = true;
+        buf->lacks_memory = true;
         return false;
     }
     buf->data = data;
@@ -106,6 +108,11 @@ void strbuf_add_printable(struct strbuf *buf, const char *text, size_t len)
 bool strbuf_is_failed(const struct strbuf *buf)
 {
     return buf->is_failed;
+}
+
+bool strbuf_lacks_memory(const struct strbuf *buf)
+{
+    return buf->lacks_memory;
 }
 
 char *strbuf_take(struct strbuf *buf, size_t *len_out)

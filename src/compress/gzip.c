@@ -55,6 +55,8 @@ static enum status deflate_all(struct gzip *gzip, int flush, struct err *err)
         (void)deflate(gzip->stream, flush); /* Z_BUF_ERROR only says: nothing to do */
         strbuf_add(gzip->out, chunk, sizeof chunk - gzip->stream->avail_out);
     } while (gzip->stream->avail_out == 0);
+    if (strbuf_lacks_memory(gzip->out))
+        return out_of_memory(err);
     if (strbuf_is_failed(gzip->out))
         return err_set(err, ST_FULL, "gzip: the result does not fit in %zu bytes", gzip->out->max_bytes);
     return ST_OK;
@@ -93,7 +95,7 @@ static enum status inflate_all(z_stream *stream, struct strbuf *out, struct err 
         stream->avail_out = sizeof chunk;
         code = inflate(stream, Z_NO_FLUSH);
         strbuf_add(out, chunk, sizeof chunk - stream->avail_out);
-        if (code == Z_MEM_ERROR)
+        if (code == Z_MEM_ERROR || strbuf_lacks_memory(out))
             return out_of_memory(err);
         if (strbuf_is_failed(out))
             return err_set(err, ST_RANGE, "gzip: more than %zu bytes inside", out->max_bytes);

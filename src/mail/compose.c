@@ -256,7 +256,7 @@ enum status mail_compose(const struct mail_parts *parts, struct strbuf *out, str
     add_headers(parts, boundary, out);
     add_text_part(parts, boundary, out, &text);
     add_report_part(parts, boundary, out);
-    if (strbuf_is_failed(&text))
+    if (strbuf_is_failed(&text) || strbuf_lacks_memory(out))
         status = err_set(err, ST_NOMEM, "mail: out of memory");
     else if (strbuf_is_failed(out))
         status = err_set(err, ST_RANGE, "mail: does not fit in %zu bytes", out->max_bytes);

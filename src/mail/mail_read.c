@@ -139,8 +139,8 @@ static const char *find_field(struct search *search, struct span header, const c
     while (value.len > 0 && (value.data[value.len - 1] == ' ' || value.data[value.len - 1] == '\t'))
         value.len--;
     copy = arena_copy_text(search->arena, value.data, value.len);
+    search->is_failed = search->is_failed || copy == NULL || strbuf_lacks_memory(&value);
     strbuf_done(&value);
-    search->is_failed = search->is_failed || copy == NULL;
     return copy != NULL ? copy : "";
 }
 
@@ -235,14 +235,15 @@ static const char *find_parameter(struct search *search, const char *field, cons
         is_wanted = is_parameter(found, name, &is_extended) && (value.len == 0 || is_extended);
         strbuf_init(&ignored, MAIL_READ_FIELD_MAX);
         take_value(&cursor, is_wanted ? &value : &ignored);
+        search->is_failed = search->is_failed || strbuf_lacks_memory(&ignored);
         strbuf_done(&ignored);
         *is_extended_out = *is_extended_out || (is_wanted && is_extended);
     }
     if (*is_extended_out)
         decode_extended(&value);
     copy = arena_copy_text(search->arena, value.data, value.len);
+    search->is_failed = search->is_failed || copy == NULL || strbuf_lacks_memory(&value);
     strbuf_done(&value);
-    search->is_failed = search->is_failed || copy == NULL;
     return copy != NULL ? copy : "";
 }
 
@@ -432,7 +433,7 @@ enum status mail_read_report(const char *bytes, size_t len, struct arena *arena,
             "is called .json or .json.gz");
     mail_decode_body(find_field(&search, search.best.header, "Content-Transfer-Encoding"),
                      search.best.body.at, search.best.body.len, report_out);
-    if (search.is_failed)
+    if (search.is_failed || strbuf_lacks_memory(report_out))
         return err_set(err, ST_NOMEM, "out of memory");
     if (strbuf_is_failed(report_out))
         return err_set(err, ST_RANGE, "the report in this mail is larger than %zu bytes",

@@ -183,6 +183,8 @@ enum status report_format_pretty(const char *json, size_t len, struct strbuf *ou
         status = add_tree(out, tree, err);
     json_decref(tree);
     strbuf_add_char(out, '\n');
+    if (status == ST_OK && strbuf_lacks_memory(out))
+        return err_set(err, ST_NOMEM, "out of memory");
     if (status == ST_OK && strbuf_is_failed(out))
         return err_set(err, ST_RANGE, "the report is too large to be shown");
     return status;

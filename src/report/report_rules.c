@@ -162,7 +162,8 @@ void rules_check_contact(struct reader *reader, const struct place *place, const
     arena_init(&arena, NAME_BYTES);
     status = domain_normalise(at_sign + 1, strlen(at_sign + 1), &arena, &domain, NULL);
     arena_done(&arena);
-    if (status != ST_OK)
+    reader->is_failed = reader->is_failed || status == ST_NOMEM; /* nothing can be said about it */
+    if (status != ST_OK && status != ST_NOMEM)
         FIND(reader, FINDING_MUST, SECTION_4_4, place, "has no domain name behind its @");
 }
 
@@ -175,6 +176,9 @@ void rules_check_domain(struct reader *reader, const struct place *place, const 
     arena_init(&arena, NAME_BYTES);
     status = is_pattern ? domain_pattern_normalise(text, strlen(text), &arena, &name, NULL)
                         : domain_normalise(text, strlen(text), &arena, &name, NULL);
+    reader->is_failed = reader->is_failed || status == ST_NOMEM;
+    if (status == ST_NOMEM)
+        goto out;
     if (status != ST_OK)
         FIND(reader, FINDING_MUST, SECTION_4_4, place, "\"%.*s\" is not a domain name", SHOWN_MAX, text);
     else if (strcasecmp(text, name) != 0 && text[strlen(text) - 1] != '.')
@@ -183,6 +187,7 @@ void rules_check_domain(struct reader *reader, const struct place *place, const 
     else if (strcmp(text, name) != 0)
         FIND(reader, FINDING_NOTE, SECTION_4_4, place,
              "has capital letters or a final dot; \"%.*s\" is the usual form", SHOWN_MAX, name);
+out:
     arena_done(&arena);
 }
 
