@@ -391,7 +391,7 @@ static enum policy_type plugin_says(const struct postfix *postfix, struct span d
 /* Postfix >= 3.11 names the level: dane, dane-only, half-dane; "!" and "?" around it say how it went. */
 static bool is_dane_level(struct span tls)
 {
-    return memmem(tls.at, tls.len, "dane", 4) != NULL;
+    return tls.len > 0 && memmem(tls.at, tls.len, "dane", 4) != NULL; /* no text has no address */
 }
 
 /*
