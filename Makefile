@@ -48,6 +48,7 @@ SOURCES  = $(filter-out $(MAINS),$(sort $(wildcard src/*/*.c)))
 OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
 REPLAY   = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
+FAULT    = $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(sort $(wildcard tests/fault/*_test.c)))
 TOOLS    = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
 BENCH    = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 C_FILES  = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch]))
@@ -107,6 +108,11 @@ $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/cmd/%.o $(LIBRARY)
 
 $(UNIT) $(TOOLS) $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_test))
+
+# Here malloc and its kin fail on order.
+$(FAULT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fault/fault.o $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) $(foreach f,malloc calloc realloc strdup,-Wl,--wrap=$(f)) -o $@ $< $(BUILD)/tests/fault/fault.o \
+	    $(LIBRARY) $(call libs,$(LIBS_test))
 
 # A fuzz target replays files; with FUZZER=1 (clang) it is driven by libFuzzer instead.
 REPLAY_MAIN = $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay.o)
@@ -215,7 +221,7 @@ check-unit: ## only the unit tests and the corpus replay
 	@BUILD=$(abspath $(BUILD)) tests/run --unit
 
 .PHONY: check-programs
-check-programs: $(UNIT) $(REPLAY) $(TOOLS)
+check-programs: $(UNIT) $(FAULT) $(REPLAY) $(TOOLS)
 
 .PHONY: check-differential
 check-differential: deps-test ## our parsers against independent models in Python, on 100,000 generated cases
