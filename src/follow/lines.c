@@ -32,22 +32,23 @@ static void consume(struct lines *lines, size_t len)
 /* Hand out what is in the buffer: a whole line, or the begin of one that is too long. */
 static bool take_buffered(struct lines *lines, struct span *line_out, uint64_t *offset_out)
 {
-    const char *begin = lines->buffer + lines->begin;
-    size_t available = lines->end - lines->begin;
-    const char *newline = memchr(begin, '\n', available);
-    size_t len = newline != NULL ? (size_t)(newline - begin) : available;
+    bool was_skipping;
 
-    if (newline == NULL && !lines->is_skipping && available <= LINES_MAX)
-        return false;
-    *line_out = (struct span){begin, len <= LINES_MAX ? len : LINES_MAX + 1};
-    *offset_out = lines->offset;
-    consume(lines, newline != NULL ? len + 1 : len);
-    if (lines->is_skipping) { /* only now the long line ends, or not yet */
+    do {
+        const char *begin = lines->buffer + lines->begin;
+        size_t available = lines->end - lines->begin;
+        const char *newline = memchr(begin, '\n', available);
+        size_t len = newline != NULL ? (size_t)(newline - begin) : available;
+
+        was_skipping = lines->is_skipping; /* then only the rest of a long line ends here, or not yet */
+        if (newline == NULL && !was_skipping && available <= LINES_MAX)
+            return false;
+        *line_out = (struct span){begin, len <= LINES_MAX ? len : LINES_MAX + 1};
+        *offset_out = lines->offset;
+        consume(lines, newline != NULL ? len + 1 : len);
         lines->is_skipping = newline == NULL;
-        return newline != NULL && lines->begin < lines->end && take_buffered(lines, line_out, offset_out);
-    }
-    lines->is_skipping = newline == NULL;
-    return true;
+    } while (was_skipping && !lines->is_skipping && lines->begin < lines->end);
+    return !was_skipping;
 }
 
 static enum status fill(struct lines *lines, struct source *source, struct err *err)

@@ -82,7 +82,7 @@ enum status place_open(const char *path, struct place_keeper *keeper_out, struct
         place_close(&keeper);
         return status;
     }
-    record = newest(keeper.mapped);
+    record = keeper.mapped != NULL ? newest(keeper.mapped) : NULL;
     *has_place_out = record != NULL;
     if (record != NULL) {
         keeper.sequence = record->sequence;

@@ -95,7 +95,7 @@ def test_rows_are_sorted_by_failures_and_summed_up(day):
     assert len(rows) == len(thirty.DOMAINS)
     ok = sum(count for _, _, count, _, _ in thirty.DOMAINS)
     bad = sum(sum(kinds.values()) for _, _, _, kinds, _ in thirty.DOMAINS)
-    assert f"30 domains" in text and f"{ok:,}" in text and f"{bad:,}" in text
+    assert "30 domains" in text and f"{ok:,}" in text and f"{bad:,}" in text
 
 
 def test_colour_is_for_terminals_only(day):
