@@ -82,6 +82,10 @@ MUST_CHECK enum status config_load(const char *path, const char *const *override
                                    bool needs_identity, struct config *config_out, struct err *err);
 void config_done(struct config *config);
 
+/* Name of the setting without which nothing is sent and that is not set: organization_name or contact_info;
+ * else NULL. */
+const char *config_missing_identity(const struct config *config);
+
 /* Every setting with its value and where it came from. */
 void config_show(const struct config *config, FILE *out);
 

@@ -273,7 +273,8 @@ enum status status_facts_gather(const struct config *config, struct status_facts
     struct gathering gathering = {.config = config, .facts = facts};
     enum status status;
 
-    *facts = (struct status_facts){.now_s = clock_utc_s()};
+    *facts =
+        (struct status_facts){.now_s = clock_utc_s(), .missing_setting = config_missing_identity(config)};
     arena_init(&facts->arena, ARENA_BYTES_MAX);
     status = open_stores(&gathering, err);
     if (status == ST_OK && gathering.sessions != NULL)

@@ -71,6 +71,7 @@ struct status_note {
 struct status_facts {
     struct arena arena;
     int64_t now_s;
+    const char *missing_setting; /* without which nothing is sent; NULL: none */
 
     enum collector_state collector;
     int64_t started_s;      /* 0: not known */

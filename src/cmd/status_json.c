@@ -109,6 +109,7 @@ enum status status_print_json(const struct status_facts *facts, FILE *out, struc
     json_out_init(&json, &text, 2);
     json_out_begin_object(&json, NULL);
     add_time(&json, "now", facts->now_s);
+    json_out_text(&json, "missing_setting", facts->missing_setting);
     add_collector(&json, facts);
     json_out_begin_array(&json, "days");
     for (size_t i = 0; i < facts->day_count; i++)

@@ -76,6 +76,9 @@ static void print_deliveries(const struct status_facts *facts, FILE *out)
 
 void status_print_prometheus(const struct status_facts *facts, FILE *out)
 {
+    gauge(out, "configured",
+          "1 if organization_name and contact_info are set, 0 if nothing is sent until they are",
+          facts->missing_setting == NULL);
     gauge(out, "collector_up", "1 if the collector counts, 0 if not", facts->collector == COLLECTOR_UP);
     gauge(out, "collector_start_timestamp_seconds", "when the collector was started, 0 if that is not known",
           facts->started_s);

@@ -194,9 +194,7 @@ static int run_subcommand(struct arguments *arguments, int argc, char **argv)
 /* Who we are is the one thing that an installation cannot know: until it is set, the timer's runs wait. */
 static bool is_identity_set(const struct config *config)
 {
-    const char *missing = *config->organization_name == '\0' ? "organization_name"
-                          : *config->contact_info == '\0'    ? "contact_info"
-                                                             : NULL;
+    const char *missing = config_missing_identity(config);
 
     if (missing != NULL)
         LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing),

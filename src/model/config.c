@@ -366,6 +366,13 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
     return status;
 }
 
+const char *config_missing_identity(const struct config *config)
+{
+    if (*config->organization_name == '\0')
+        return "organization_name";
+    return *config->contact_info == '\0' ? "contact_info" : NULL;
+}
+
 void config_done(struct config *config)
 {
     options_done(&config->options);
