@@ -422,6 +422,7 @@ static int usage(void)
           "Receive session outcomes of MTAs and count them for tlsrpt-gen.\n\n"
           "  -c, --config FILE   settings (default " CONFIG_DEFAULT_FILE ")\n"
           "  -o KEY=VALUE        a setting that wins over the file\n"
+          "      --foreground    stay in the foreground; it always does\n"
           "  -h, --help          this text\n"
           "  -V, --version       the version\n\nSettings:\n",
           stdout);
@@ -432,7 +433,8 @@ static int usage(void)
 /* -1: go on; else the exit code. */
 static int take_options(struct program *program, int argc, char **argv)
 {
-    static const struct option LONG_OPTIONS[] = {PROGRAM_LONG_OPTIONS, {NULL, 0, NULL, 0}};
+    static const struct option LONG_OPTIONS[] = {
+        PROGRAM_LONG_OPTIONS, {"foreground", no_argument, NULL, 'F'}, {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
@@ -442,7 +444,7 @@ static int take_options(struct program *program, int argc, char **argv)
             program_print_version(program);
             return 0;
         }
-        if (!program_take_option(program, option, optarg))
+        if (option != 'F' && !program_take_option(program, option, optarg))
             return EXIT_USAGE;
     }
     if (optind < argc) {
