@@ -42,6 +42,7 @@ struct config {
     int64_t ring_size;
     int64_t max_policies; /* per domain and day */
     int64_t max_details;
+    const char *sending_mta_ip; /* "": as the MTA says (R73) */
 
     /* schedule */
     int64_t min_delay_s;

@@ -36,4 +36,10 @@ struct event {
     size_t dropped_policies; /* policies of an unknown type that were left out */
 };
 
+/*
+ * R73: put address (RFC 5952 text, borrowed) in place of the sending MTA's, in every detail: behind NAT the
+ * real one tells a receiver nothing and everybody too much.
+ */
+void event_set_sending_mta_ip(struct event *event, const char *address);
+
 #endif

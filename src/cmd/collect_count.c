@@ -304,6 +304,8 @@ static enum status settle_decoded(struct counter *counter, struct aggregate_entr
     }
     arena_reset(&counter->arena);
     status = datagram_decode(record.bytes, record.len, &counter->arena, &event, err);
+    if (status == ST_OK && *counter->collect->program.config.sending_mta_ip != '\0')
+        event_set_sending_mta_ip(&event, counter->collect->program.config.sending_mta_ip); /* R73 */
     if (status == ST_OK)
         return settle_event(counter, entry, &event, err);
     if (status == ST_NOMEM)

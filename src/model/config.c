@@ -68,6 +68,15 @@ static const char *check_dkim_key(const char *value)
     return why_not(status, "not a DKIM key; use SELECTOR:ALGORITHM:/FILE with rsa-sha256 or ed25519-sha256");
 }
 
+static const char *check_ip(const char *value)
+{
+    struct address address;
+
+    return address_parse(value, strlen(value), &address)
+               ? NULL
+               : "not an IP address; use one such as 192.0.2.1 or 2001:db8::1";
+}
+
 static const char *check_path(const char *value)
 {
     if (value[0] != '/')
@@ -208,6 +217,8 @@ static const struct option_row TABLE[] = {
     {.name = "max_details", .kind = OPTION_NUMBER, .offset = FIELD(max_details), .default_value = "1000",
      .min = 1, .max = 1000000,
      .help = "Most different failure details of one domain and day; more are summed up by result type."},
+    {.name = "sending_mta_ip", .kind = OPTION_TEXT, .offset = FIELD(sending_mta_ip), .default_value = "",
+     .check = check_ip, .help = "Address that reports name as the sending one, behind NAT; the real ones if unset."},
 
     {.name = "min_delay", .kind = OPTION_DURATION, .offset = FIELD(min_delay_s), .default_value = "10min",
      .min = 0, .max = DAY, .help = "How long after midnight UTC the first report may go out."},

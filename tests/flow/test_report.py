@@ -310,3 +310,9 @@ def test_domains_that_dmarc_would_not_align_are_refused(make_site):             
     done = site.run(check=False)
     assert done.returncode == 78
     assert "news.seaport.example" in done.stderr and "reports.seaport.example" in done.stderr
+
+
+def test_the_sending_address_can_be_another(preview):                                           # R73
+    rows = preview([detail(s="10.0.0.1"), detail(s="10.0.0.2"), detail()], sending_mta_ip="2001:DB8::1")
+    found = only_detail(rows)
+    assert found["sending-mta-ip"] == "2001:db8::1" and found["failed-session-count"] == 3
