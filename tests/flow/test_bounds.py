@@ -176,6 +176,26 @@ def test_a_full_disk_stops_a_run_with_words_and_the_next_goes_on(make_host, smal
 
 
 @AS_ROOT
+def test_the_disk_fills_up_under_the_collector(make_host, small_disk, smtp_sink):
+    """What arrives meanwhile waits in the ring and is counted when there is space again."""
+    host = make_host(now=f"{DAY}T12:00:00Z", state_dir=small_disk, ring_size="8M")
+    host.state = small_disk
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    fill(small_disk)
+    others = [datagram(f"d{i}.{DOMAIN}") for i in range(2000)]
+    lib.send_datagrams(host.socket, [*others, *[datagram()] * 10])
+    assert host.collector.poll() is None
+    (small_disk / FILL).unlink()
+    host.send(*[datagram()] * 10)
+    host.stop_collector()
+    assert host.counters()["stored"] == 2030
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 30}
+
+
+@AS_ROOT
 def test_a_disk_that_turns_read_only(make_host, small_disk, smtp_sink):
     host = make_host(now=f"{DAY}T12:00:00Z", state_dir=small_disk)
     host.collect([datagram()] * 10)
