@@ -44,8 +44,10 @@ struct courier {
     struct err err;
 };
 
-/* Collect what is due now.  Statuses of the ledger.  Free with courier_close, also after a failure. */
-MUST_CHECK enum status courier_open(struct courier *courier, struct generator *generator, struct err *err);
+/* Collect what is due at due_s or before.  Statuses of the ledger.  Free with courier_close, also after a
+ * failure. */
+MUST_CHECK enum status courier_open(struct courier *courier, struct generator *generator, int64_t due_s,
+                                    struct err *err);
 void courier_close(struct courier *courier);
 
 /* The items of one kind: the first, and how many follow one another. */

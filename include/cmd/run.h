@@ -30,9 +30,14 @@ struct dry_run_options {
     bool is_verbose; /* table: each policy and failure in words */
 };
 
+struct run_options {
+    bool is_flush;  /* try what is due later, too */
+    bool is_linger; /* go on until no delivery is open and no domain waits */
+};
+
 /* One run; returns an exit code.  EXIT_TEMPORARY never: what could not be delivered waits for the next run.
  */
-int cmd_run(const struct config *config);
+int cmd_run(const struct config *config, const struct run_options *options);
 
 /* Show what a run would send: changes nothing, sends nothing; returns an exit code. */
 int cmd_dry_run(const struct config *config, const struct dry_run_options *options);

@@ -60,11 +60,11 @@ static enum status take_row(void *context, const struct ledger_delivery *row, st
     return ST_OK;
 }
 
-enum status courier_open(struct courier *courier, struct generator *generator, struct err *err)
+enum status courier_open(struct courier *courier, struct generator *generator, int64_t due_s, struct err *err)
 {
     *courier = (struct courier){.generator = generator};
     arena_init(&courier->arena, ROWS_ARENA_MAX);
-    return ledger_each_due(generator->ledger, generator->now_s, take_row, courier, err);
+    return ledger_each_due(generator->ledger, due_s, take_row, courier, err);
 }
 
 void courier_close(struct courier *courier)

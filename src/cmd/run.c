@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/run.h"
 
+#include <signal.h>
+
 #include "base/clock.h"
 #include "cmd/build_reports.h"
 #include "cmd/deliver_https.h"
@@ -12,6 +14,11 @@
 /* How long the ledger remembers a day after it can no longer be reported. */
 #define LEDGER_KEEP_DAYS 60
 
+#define LINGER_RETRY_S (15 * 60)   /* for days that are not complete and records that could not be read */
+#define LINGER_MAX_S   (26 * 3600) /* whatever is open then is for the next run */
+#define LINGER_PAUSE_S 30          /* at least, between two runs */
+#define LINGER_LOOK_MS 250         /* how often a sleeper looks at the clock, which may be set */
+
 static enum status recover(struct generator *generator, struct err *err)
 {
     int64_t count = 0;
@@ -22,25 +29,34 @@ static enum status recover(struct generator *generator, struct err *err)
     return status;
 }
 
-static enum status deliver(struct generator *generator, struct delivery_totals *totals_out, struct err *err)
+/* The first failure is the run's; what does not depend on it is done all the same. */
+static void keep_first(enum status status, const struct err *err, struct err *first)
+{
+    if (status != ST_OK && first->code == ST_OK)
+        *first = *err;
+}
+
+/* Both ways in turn; mail must not use up all the time. */
+static void deliver(struct generator *generator, int64_t due_s, struct delivery_totals *totals_out,
+                    struct err *first)
 {
     const int64_t begin_ms = clock_monotonic_ms();
     const int64_t limit_ms = generator->config->run_limit_s * 1000;
     struct courier courier;
+    struct err err;
+    enum status status = courier_open(&courier, generator, due_s, &err);
     size_t posts = 0;
-    enum status status = courier_open(&courier, generator, err);
 
-    if (status == ST_OK)
+    keep_first(status, &err, first);
+    if (status == ST_OK) {
         (void)courier_items_of(&courier, DELIVERY_HTTPS, &posts);
-    courier.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms); /* mail must not use up all time */
-    if (status == ST_OK)
-        status = deliver_mail(&courier, err);
-    courier.stop_at_ms = begin_ms + limit_ms;
-    if (status == ST_OK)
-        status = deliver_https(&courier, err);
+        courier.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms);
+        keep_first(deliver_mail(&courier, &err), &err, first);
+        courier.stop_at_ms = begin_ms + limit_ms;
+        keep_first(deliver_https(&courier, &err), &err, first);
+    }
     *totals_out = courier.totals;
     courier_close(&courier);
-    return status;
 }
 
 /* Days that can be neither reported nor asked about any more go. */
@@ -77,32 +93,89 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("suppressed", (int64_t)sent->suppressed));
 }
 
-/* The first failure is the run's; what does not depend on it is done all the same. */
-static void keep_first(enum status status, const struct err *err, struct err *first)
-{
-    if (status != ST_OK && first->code == ST_OK)
-        *first = *err;
-}
-
-static void run(struct generator *generator, struct err *first)
+static void run(struct generator *generator, const struct run_options *options, struct err *first)
 {
     struct build_totals built = {0};
     struct delivery_totals sent = {0};
     struct err err;
 
-    tell_about_signing(generator);
     keep_first(recover(generator, &err), &err, first);
     keep_first(build_reports(generator, &built, &err), &err, first);
-    keep_first(deliver(generator, &sent, &err), &err, first);
+    deliver(generator, options->is_flush ? INT64_MAX : generator->now_s, &sent, first);
     keep_first(forget_old_days(generator, &err), &err, first);
     log_summary(&built, &sent);
 }
 
-int cmd_run(const struct config *config)
+/* ---- lingering -------------------------------------------------------------------------------------------
+ */
+
+static enum status count_domain(void *context, int32_t utc_day, const char *domain, const char *reason,
+                                int64_t since_s, struct err *err)
+{
+    size_t *count = context;
+
+    (void)utc_day;
+    (void)domain;
+    (void)reason;
+    (void)since_s;
+    (void)err;
+    (*count)++;
+    return ST_OK;
+}
+
+/*
+ * When the next run is wanted: at the next delivery's time, and soon if a day or a domain waits.
+ * ST_NOT_FOUND  nothing is open: no run is wanted
+ */
+static enum status find_next_run(struct generator *generator, int64_t *next_s_out, struct err *err)
+{
+    struct reportable_days days;
+    size_t waiting = 0;
+    int64_t next_s = INT64_MAX;
+    enum status status = ledger_next_due(generator->ledger, &next_s, err);
+
+    if (status != ST_OK && status != ST_NOT_FOUND)
+        return status;
+    status = reportable_days_find(generator, &days, err);
+    if (status == ST_OK)
+        status = ledger_each_waiting(generator->ledger, -1, count_domain, &waiting, err);
+    if (status != ST_OK)
+        return status;
+    if ((waiting > 0 || days.count > 0) && next_s > generator->now_s + LINGER_RETRY_S)
+        next_s = generator->now_s + LINGER_RETRY_S;
+    if (next_s == INT64_MAX)
+        return ST_NOT_FOUND;
+    /* What a run left for its limits is due at once: the next one is not to follow without a breath. */
+    *next_s_out = next_s > generator->now_s + LINGER_PAUSE_S ? next_s : generator->now_s + LINGER_PAUSE_S;
+    return ST_OK;
+}
+
+/* Sleep until it is time for another run; false if there is nothing left to do. */
+static bool linger(struct generator *generator, int64_t begin_s, struct err *first)
+{
+    struct err err;
+    int64_t next_s = 0;
+    enum status status;
+
+    generator->now_s = clock_utc_s();
+    status = find_next_run(generator, &next_s, &err);
+    if (status == ST_NOT_FOUND)
+        return false;
+    keep_first(status, &err, first);
+    if (status != ST_OK || next_s > begin_s + LINGER_MAX_S)
+        return false;
+    while (clock_utc_s() < next_s)
+        clock_sleep_ms(LINGER_LOOK_MS);
+    generator->now_s = clock_utc_s();
+    return true;
+}
+
+int cmd_run(const struct config *config, const struct run_options *options)
 {
     struct program program = {.name = "tlsrpt-gen"};
     struct generator generator;
     struct err err = {.code = ST_OK};
+    int64_t begin_s;
     enum status status = generator_open(&generator, config, GENERATOR_RUN, &err);
 
     if (status == ST_BUSY) {
@@ -111,7 +184,12 @@ int cmd_run(const struct config *config)
     }
     if (status != ST_OK)
         return program_fail(&program, &err);
-    run(&generator, &err);
+    (void)signal(SIGPIPE, SIG_IGN); /* a server that goes away in the middle of a post */
+    tell_about_signing(&generator);
+    begin_s = generator.now_s;
+    do
+        run(&generator, options, &err);
+    while (options->is_linger && linger(&generator, begin_s, &err));
     generator_close(&generator);
     return err.code == ST_OK ? 0 : program_fail(&program, &err);
 }

@@ -43,6 +43,7 @@ struct arguments {
     bool is_show_config;
     bool is_if_configured;
     bool has_dry_run_option; /* --day, --domain or --format */
+    struct run_options run;
     struct dry_run_options dry_run;
     struct arena arena; /* holds the domain */
 };
@@ -53,6 +54,8 @@ enum {
     OPTION_FORMAT,
     OPTION_SHOW_CONFIG,
     OPTION_IF_CONFIGURED,
+    OPTION_FLUSH,
+    OPTION_LINGER,
 };
 
 static const struct option LONG_OPTIONS[] = {
@@ -63,13 +66,15 @@ static const struct option LONG_OPTIONS[] = {
     {"domain", required_argument, NULL, OPTION_DOMAIN},
     {"format", required_argument, NULL, OPTION_FORMAT},
     {"show-config", no_argument, NULL, OPTION_SHOW_CONFIG},
+    {"flush", no_argument, NULL, OPTION_FLUSH},
+    {"linger", no_argument, NULL, OPTION_LINGER},
     {"if-configured", no_argument, NULL, OPTION_IF_CONFIGURED},
     {NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
 {
-    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]...\n"
+    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]... [--flush] [--linger]\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [-v] [--day DAY] "
                "[--domain DOMAIN] [--format FORMAT]\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --show-config\n"
@@ -84,6 +89,8 @@ static void print_help(void)
                "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
                "      --domain DOMAIN only this domain\n"
                "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
+               "      --flush         also try what is to be tried later\n"
+               "      --linger        go on until nothing is open; for a daily cron line\n"
                "      --if-configured do nothing while organization_name or contact_info is unset\n"
                "      --show-config   every setting, its value and where it came from\n"
                "  -h, --help          this text\n"
@@ -146,6 +153,12 @@ static enum status take_option(struct arguments *arguments, int option, struct e
     case OPTION_IF_CONFIGURED:
         arguments->is_if_configured = true;
         return ST_OK;
+    case OPTION_FLUSH:
+        arguments->run.is_flush = true;
+        return ST_OK;
+    case OPTION_LINGER:
+        arguments->run.is_linger = true;
+        return ST_OK;
     default:
         break;
     }
@@ -203,12 +216,14 @@ static bool is_identity_set(const struct config *config)
 }
 
 /* Build and deliver, as the owner of state_dir. */
-static int run_once(struct program *program)
+static int run_as_owner(struct arguments *arguments)
 {
+    struct program *program = &arguments->program;
     struct err err;
 
-    return program_leave_root(program->config.state_dir, &err) == ST_OK ? cmd_run(&program->config)
-                                                                        : program_fail(program, &err);
+    return program_leave_root(program->config.state_dir, &err) == ST_OK
+               ? cmd_run(&program->config, &arguments->run)
+               : program_fail(program, &err);
 }
 
 static int run_main_job(struct arguments *arguments)
@@ -228,7 +243,7 @@ static int run_main_job(struct arguments *arguments)
     else if (arguments->is_dry_run)
         code = cmd_dry_run(&program->config, &arguments->dry_run);
     else if (!arguments->is_if_configured || is_identity_set(&program->config))
-        code = run_once(program);
+        code = run_as_owner(arguments);
 out:
     config_done(&program->config);
     return code;

@@ -3,10 +3,13 @@
 import collections
 import contextlib
 import sqlite3
+import subprocess
 
 import pytest
 
 import programs as lib
+import servers
+from dns_stub import DnsStub
 from faulty import HttpsFaulty, SmtpFaulty, drop, status
 
 DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
@@ -313,3 +316,138 @@ def test_required_tls_is_not_given_up(make_delivery, smtp_sink):
     site = make_delivery({"d.example": ["mailto:a@m.example"]}, relay_tls="require")
     site.run()
     assert states(site) == {"due": 1} and not smtp_sink.mails
+
+
+# ---- when a run ends ---------------------------------------------------------------------------------------
+
+def test_flush_tries_what_is_due_later(make_delivery, smtp_sink):
+    smtp_sink.answers["DATA"] = ["451 4.3.0 not now"]
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    site.run()
+    site.run()
+    assert not smtp_sink.mails
+    site.run("--flush")
+    assert len(smtp_sink.mails) == 1
+    site.run("--flush")
+    assert len(smtp_sink.mails) == 1
+
+
+def test_run_limit_leaves_the_rest_for_the_next_run(make_delivery):
+    with SmtpFaulty({"dot": lambda connection: connection.server.over.wait(0.05) or "250 2.0.0 taken"}) as relay:
+        site = make_delivery({f"d{n}.example": [f"mailto:r{m}@d{n}.example" for m in range(8)] for n in range(80)},
+                             relay=f"127.0.0.1:{relay.port}", run_limit=1)
+        done = site.run()
+        assert 0 < len(relay.accepted) < 640
+        assert "the run's time was up" in done.stderr
+        site.set(run_limit="10min")
+        site.run()
+        assert len(set(relay.accepted)) == len(relay.accepted) == 640
+
+
+@pytest.fixture
+def start(make_delivery):
+    """start(site, *arguments): a run in the background that is gone at the end."""
+    processes = []
+    def begin(site, *arguments):
+        processes.append(subprocess.Popen(site.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                          stderr=subprocess.PIPE, text=True, env=site.environment))
+        return processes[-1]
+    yield begin
+    for process in processes:
+        servers.end_process(process)
+        process.stderr.close()
+
+
+def test_linger_stays_until_all_is_delivered(make_delivery, smtp_sink, start):
+    smtp_sink.answers["DATA"] = ["451 4.3.0 not now"] * 2
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    run = start(site, "--linger")
+    servers.wait_until(lambda: len(smtp_sink.refused) == 1, "the first try")
+    assert run.poll() is None
+    assert site.run().returncode == 0  # a second run says that the first is at work
+    site.set_time(f"{NEXT_DAY}T00:30:00Z")
+    servers.wait_until(lambda: len(smtp_sink.refused) == 2, "the second try")
+    site.set_time(f"{NEXT_DAY}T01:30:00Z")
+    assert run.wait(20) == 0
+    assert len(smtp_sink.mails) == 1
+    assert states(site) == {"delivered": 1}
+
+
+def test_linger_ends_when_the_last_delivery_has_expired(make_delivery, smtp_sink, start):
+    smtp_sink.answers["DATA"] = "451 4.3.0 never"
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    run = start(site, "--linger")
+    for attempt in range(1, 20):
+        servers.wait_until(lambda: len(smtp_sink.refused) >= attempt or run.poll() is not None, "another try")
+        if run.poll() is not None:
+            break
+        site.set_time((lib.datetime.datetime(2026, 3, 15, 0, 5) + lib.datetime.timedelta(hours=min(4 * attempt, 25))
+                       ).strftime("%Y-%m-%dT%H:%M:%SZ"))
+    assert run.wait(20) == 0
+    assert states(site) == {"expired": 1}
+
+
+def test_linger_with_nothing_to_do_ends_at_once(make_site, nsd):
+    site = make_site(resolver=nsd.address)
+    assert site.run("--linger").returncode == 0
+
+
+def test_linger_waits_for_a_record_that_cannot_be_read(make_delivery, smtp_sink, nsd, start):
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    nsd.stop()
+    run = start(site, "--linger")
+    servers.wait_until(lambda: (site.state / "reports.db").exists() and waiting(site), "the domain to wait", 30)
+    assert run.poll() is None
+    nsd.start()
+    site.set(resolver=nsd.address)
+    run.terminate()
+    assert start(site, "--linger").wait(20) == 0
+    assert len(smtp_sink.mails) == 1
+
+
+def waiting(site):
+    with contextlib.closing(sqlite3.connect(site.state / "reports.db")) as ledger:
+        try:
+            return ledger.execute("SELECT count(*) FROM waiting").fetchone()[0]
+        except sqlite3.OperationalError:  # it is being made
+            return 0
+
+
+# ---- addresses that a stranger may not send us to -----------------------------------------------------------
+
+HOSTILE = ["127.0.0.1", "[::1]", "[::ffff:10.0.0.1]", "169.254.169.254", "192.168.1.1", "[fd00::1]", "100.64.0.1",
+           "0.0.0.0", "[fe80::1]", "224.0.0.1", "[64:ff9b::7f00:1]", "[2002:7f00:1::]", "localhost", "inside.example"]
+
+
+def test_no_record_makes_us_connect_inside(make_delivery, authority, nsd):
+    with HttpsFaulty(authority.server().server_context()) as server:
+        ruas = {f"d{n}.example": [f"https://{host}:{server.port}/"] for n, host in enumerate(HOSTILE)}
+        site = make_delivery(ruas, lines=["inside.example. A 127.0.0.1", "inside.example. AAAA ::1"],
+                             https_allow=f":{server.port}")
+        site.run()
+        assert server.connections == 0
+        assert states(site) == {"given up": len(HOSTILE)}
+
+
+@pytest.mark.parametrize("kind", ["https", "mailto"])
+def test_a_name_that_changes_between_look_ups_cannot_lead_us_inside(make_site, authority, kind):
+    """First an allowed address where nobody listens, then the forbidden one: what was checked is connected to."""
+    context = authority.server().server_context()
+    with HttpsFaulty(context) if kind == "https" else SmtpFaulty() as inside:
+        rua = f"https://moving.example:{inside.port}/" if kind == "https" else "mailto:tls@moving.example"
+        answers = {("_smtp._tls.d.example", "TXT"): [f'_smtp._tls.d.example. TXT "v=TLSRPTv1; rua={rua}"'],
+                   ("moving.example", "MX"): ["moving.example. MX 0 moving.example."],
+                   ("moving.example", "A"): (["moving.example. A 127.0.0.2"], ["moving.example. A 127.0.0.1"]),
+                   ("moving.example", "AAAA"): []}
+        with DnsStub(answers) as dns:
+            site = make_site(resolver=dns.address, smtp_mode="direct", smtp_port=inside.port, smtp_allow="127.0.0.2",
+                             https_allow=["127.0.0.2", f":{inside.port}"], ehlo_name="sender.example")
+            site.collect([datagram("d.example")])
+            site.pass_day(f"{NEXT_DAY}T00:05:00Z")
+            site.run()
+            assert dns.queries.count(("udp", "moving.example", "A")) == 1
+            assert states(site) == {"due": 1}
+            site.set_time(f"{NEXT_DAY}T00:30:00Z")
+            site.run()
+            assert states(site) == {"given up": 1}
+            assert inside.connections == 0
