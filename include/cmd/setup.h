@@ -19,7 +19,7 @@
  */
 int cmd_setup_postfix(const struct config *config, int argc, char **argv);
 
-/* setup-exim [--unit-dir DIR]: 0 shown; 66 the fragment is not installed; 64 */
+/* setup-exim: 0 shown; 66 the fragment is not installed; 64 */
 int cmd_setup_exim(const struct config *config, int argc, char **argv);
 
 #endif

@@ -35,6 +35,7 @@ static const struct {
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
     {"setup-postfix", cmd_setup_postfix, NULL,
      "show what Postfix needs to report its sessions; --apply sets it"},
+    {"setup-exim", cmd_setup_exim, NULL, "show what Exim needs to report its sessions, and where to put it"},
 };
 
 struct arguments {
