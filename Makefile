@@ -263,6 +263,13 @@ fuzz: deps-lint ## libFuzzer on every target, FUZZ_SECONDS each (FUZZ_TARGETS: o
 	    SANITIZE=fuzzer-no-link,address,undefined
 	@BUILD=$(abspath $(BUILD)/fuzz) tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+.PHONY: coverage
+coverage: deps-test ## which lines and branches of src the tests run, held against what was promised
+	@rm -rf $(BUILD)/coverage
+	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/coverage CFLAGS='-O0 -g' LDFLAGS=--coverage \
+	    EXTRA_CFLAGS='--coverage -fprofile-update=atomic -U_FORTIFY_SOURCE'
+	@BUILD=$(abspath $(BUILD)/coverage) tests/coverage/run
+
 lint: deps-lint ## format, warnings as errors with gcc and clang, analysers, layers, documents
 	@tests/lint/run $(C_FILES)
 
