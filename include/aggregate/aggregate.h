@@ -26,6 +26,7 @@ enum aggregate_state {
     AGGREGATE_UNPLANNED, /* it adds to too many rows for a plan: decode it in each batch */
     AGGREGATE_MALFORMED, /* it is no outcome */
     AGGREGATE_LATE,      /* it is for a day that is too old */
+    AGGREGATE_NOTHING,   /* it tells no outcome, and need not */
 };
 
 struct aggregate_entry {

@@ -31,7 +31,9 @@ struct log_sink {
     int fd;
     bool is_waiting; /* the collector is away, and it was said */
     uint64_t told;
-    struct strbuf bytes;
+    uint64_t log_id;     /* 0: outcomes are not numbered; else each is told with this and the next number */
+    uint64_t log_number; /* of the last one told */
+    struct strbuf bytes, numbered;
     struct log_memo *memo;     /* of what was encoded lately: many sessions are equal */
     struct log_counts *counts; /* LOG_SINK_SUMMARY */
 };

@@ -7,7 +7,9 @@
  * Limits: DATAGRAM_*_MAX below and EVENT_*_MAX of event.h; items beyond those are left out.
  *
  * What is bad in an optional field costs that field only; an outcome is refused only where nothing usable is
- * left.  One key is ours: "utc-day":"YYYY-MM-DD", written by the log reader, which knows the day.
+ * left.  Three keys are ours, written by the log reader: "utc-day":"YYYY-MM-DD", because it knows the
+ * day, and "log-id":"16 hexadecimal digits" with "log-number":N, so that an outcome that it tells again after
+ * it was killed is counted once.
  */
 #ifndef DATAGRAM_DATAGRAM_H
 #define DATAGRAM_DATAGRAM_H

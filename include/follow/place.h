@@ -36,6 +36,8 @@ struct place {
     struct file_mark replay_file;
     uint64_t replay_offset;
     uint64_t memory[PLACE_MEMORY]; /* the reader's; opaque here */
+    uint64_t log_id;               /* this log's random name, and how many outcomes it told under it */
+    uint64_t log_number;
     int64_t saved_s;
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listen.h - datagram sockets in the file system, and taking many datagrams from one at once.
+ * listen.h - sockets in the file system: datagram sockets, and taking many datagrams from one at once.
  *
  * In: paths, or sockets that the service manager holds open for us (LISTEN_FDS).  Out: datagrams with their
  * length, whether they were cut, and who sent them.
@@ -24,6 +24,7 @@
 struct listener {
     int fd;            /* non-blocking; -1: closed */
     bool is_inherited; /* the service manager's: stays bound when we end */
+    bool is_stream;    /* it listens for connections (exim_stream.h) instead of datagrams */
     bool wants_uid;
     struct sockaddr_un address;
     dev_t device; /* which file the socket is, so that we remove only our own */
@@ -41,10 +42,15 @@ struct listener {
 MUST_CHECK enum status listen_open(const char *path, mode_t mode, const char *group,
                                    struct listener *listener_out, struct err *err);
 
+/* As listen_open, but a stream socket, on which connections wait for exim_stream. */
+MUST_CHECK enum status listen_open_stream(const char *path, mode_t mode, const char *group,
+                                          struct listener *listener_out, struct err *err);
+
 /*
  * The sockets that the service manager passed (environment LISTEN_PID, LISTEN_FDS; sd_listen_fds(3)), at most
  * max of them; *count_out may be 0.  The variables are taken out of the environment.
- * ST_CONFIG  one of them is not a datagram socket of the file system, or they are too many
+ * ST_CONFIG  one of them is neither a datagram nor a listening stream socket of the file system, or
+ *            they are too many
  */
 MUST_CHECK enum status listen_inherit(struct listener *listeners, size_t max, size_t *count_out,
                                       struct err *err);

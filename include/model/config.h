@@ -34,10 +34,11 @@ struct config {
     struct option_list dkim_key; /* dkim_key_parse takes each; empty: the relay must sign */
 
     /* collector */
-    struct option_list socket;    /* paths */
-    int64_t socket_mode;          /* permission bits */
-    const char *socket_group;     /* "" : leave as it is */
-    struct option_list allow_uid; /* user names or numbers; empty: who may write may report */
+    struct option_list socket;      /* paths */
+    struct option_list exim_socket; /* paths of stream sockets; empty: none */
+    int64_t socket_mode;            /* permission bits */
+    const char *socket_group;       /* "" : leave as it is */
+    struct option_list allow_uid;   /* user names or numbers; empty: who may write may report */
     const char *state_dir;
     int64_t ring_size;
     int64_t max_policies; /* per domain and day */

@@ -30,6 +30,8 @@ struct event {
     const char *record; /* text of that record as the MTA saw it, or NULL */
     bool has_utc_day;   /* a log reader knows the day; else it is the day of arrival */
     int32_t utc_day;
+    uint64_t log_id;     /* 0: none; a log reader that may tell an outcome again when it was killed ... */
+    uint64_t log_number; /* ... numbers its outcomes from 1 */
     struct event_policy *policies;
     size_t policy_count;     /* at least 1 */
     bool is_repaired;        /* invalid UTF-8 was replaced by U+FFFD */

@@ -125,6 +125,8 @@ MUST_CHECK enum status session_store_get_mark(struct session_store *store, struc
     X(LATE,             "late",             "outcomes for a day whose report was built already") \
     X(MALFORMED,        "malformed",        "datagrams that could not be understood") \
     X(REFUSED,          "refused",          "datagrams from a user id that is not in allow_uid") \
+    X(NO_OUTCOME,       "no_outcome",       "lines of Exim that tell no outcome: no TLS, and none was asked for") \
+    X(REPEATED,         "repeated",         "outcomes that a log reader told again after it was killed, not counted") \
     X(DROPPED,          "dropped",          "datagrams dropped because the ring was full") \
     X(CORRUPT,          "corrupt",          "damaged records skipped in the ring") \
     X(UNKNOWN_POLICIES, "unknown_policies", "policies of an unknown type, left out of stored outcomes") \

@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "cmd/program.h"
+#include "listen/exim_stream.h"
 #include "listen/listen.h"
 #include "ring/ring.h"
 #include "store/session_store.h"
@@ -49,6 +50,7 @@ struct collect {
     struct listener listeners[LISTEN_SOCKETS_MAX];
     size_t listener_count;
     struct listen_batch *batch; /* the receiving thread's */
+    struct exim_stream *exim;   /* likewise; NULL: there is no stream socket */
     uid_t allowed[COLLECT_UIDS_MAX];
     size_t allowed_count; /* 0: everybody */
     int bell_fd;          /* wakes the counting thread */

@@ -18,7 +18,9 @@
 #include "base/clock.h"
 #include "cmd/log_events.h"
 #include "collect.h"
+#include "collect_logs.h"
 #include "datagram/datagram.h"
+#include "datagram/exim_line.h"
 #include "model/utc_day.h"
 
 #define LINGER_MS       50
@@ -46,6 +48,8 @@ struct counter {
     struct collect *collect;
     struct aggregate *aggregate;
     struct arena arena;
+    struct log_sources logs;
+    bool has_logs; /* they were read from the store */
 
     /* this batch */
     uint64_t received;
@@ -285,6 +289,36 @@ static void settle_malformed(struct counter *counter, struct aggregate_entry *en
     bump_malformed(counter, entry);
 }
 
+/* An outcome that a log reader numbered counts once, however often it came; so it is looked at each time. */
+static enum status settle_numbered(struct counter *counter, struct aggregate_entry *entry,
+                                   const struct event *event, struct err *err)
+{
+    bool is_counted = log_sources_is_counted(&counter->logs, event->log_id, event->log_number);
+    enum status status = ST_OK;
+
+    session_store_bump(counter->collect->store, COUNTER_REPEATED, entry->count - (is_counted ? 0 : 1));
+    entry->count = 1;
+    if (!is_counted)
+        status = settle_event(counter, entry, event, err);
+    entry->state = AGGREGATE_UNPLANNED;
+    return status;
+}
+
+static enum status decode(struct counter *counter, const struct ring_record *record, struct event *event_out,
+                          struct err *err)
+{
+    arena_reset(&counter->arena);
+    if (exim_line_is_one(record->bytes, record->len))
+        return exim_line_decode(record->bytes, record->len, record->arrival_ns / 1000000000, &counter->arena,
+                                event_out, err);
+    return datagram_decode(record->bytes, record->len, &counter->arena, event_out, err);
+}
+
+static void bump_nothing(struct counter *counter, const struct aggregate_entry *entry)
+{
+    session_store_bump(counter->collect->store, COUNTER_NO_OUTCOME, entry->count);
+}
+
 static bool is_poison(const struct counter *counter, const struct hash *hash)
 {
     return counter->has_poison && counter->poison.words[0] == hash->words[0] &&
@@ -302,12 +336,18 @@ static enum status settle_decoded(struct counter *counter, struct aggregate_entr
         settle_malformed(counter, entry, &record, "the store cannot take it");
         return ST_OK;
     }
-    arena_reset(&counter->arena);
-    status = datagram_decode(record.bytes, record.len, &counter->arena, &event, err);
+    status = decode(counter, &record, &event, err);
     if (status == ST_OK && *counter->collect->program.config.sending_mta_ip != '\0')
         event_set_sending_mta_ip(&event, counter->collect->program.config.sending_mta_ip); /* R73 */
+    if (status == ST_OK && event.log_id != 0)
+        return settle_numbered(counter, entry, &event, err);
     if (status == ST_OK)
         return settle_event(counter, entry, &event, err);
+    if (status == ST_NOT_FOUND) {
+        entry->state = AGGREGATE_NOTHING;
+        bump_nothing(counter, entry);
+        return ST_OK;
+    }
     if (status == ST_NOMEM)
         return status;
     settle_malformed(counter, entry, &record, err != NULL ? err->text : "");
@@ -325,6 +365,10 @@ static enum status settle_entry(struct counter *counter, struct aggregate_entry 
     }
     if (entry->state == AGGREGATE_LATE) {
         bump_late(counter, entry);
+        return ST_OK;
+    }
+    if (entry->state == AGGREGATE_NOTHING) {
+        bump_nothing(counter, entry);
         return ST_OK;
     }
     if (entry->state == AGGREGATE_PLANNED)
@@ -377,6 +421,9 @@ static enum status settle(struct counter *counter, struct err *err)
 
     counter->entry = NULL;
     status = session_store_begin(collect->store, err);
+    if (status == ST_OK && !counter->has_logs)
+        status = log_sources_load(&counter->logs, collect->store, err);
+    counter->has_logs = counter->has_logs || status == ST_OK;
     for (struct aggregate_entry *entry = aggregate_first(counter->aggregate);
          status == ST_OK && entry != NULL; entry = aggregate_next(counter->aggregate, entry))
         status = settle_entry(counter, entry, err);
@@ -384,6 +431,8 @@ static enum status settle(struct counter *counter, struct err *err)
         counter->entry = NULL;
         status = settle_refused(counter, err);
     }
+    if (status == ST_OK)
+        status = log_sources_store(&counter->logs, collect->store, err);
     if (status == ST_OK)
         return settle_mark(counter, err);
     session_store_rollback(collect->store);
@@ -441,6 +490,7 @@ static enum status do_batch(struct counter *counter, struct err *err)
 
     gather(counter);
     status = settle(counter, err);
+    log_sources_end_batch(&counter->logs, status == ST_OK);
     counter->last_commit_ms = clock_monotonic_ms();
     if (status == ST_OK)
         batch_stored(counter);

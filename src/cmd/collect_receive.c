@@ -104,7 +104,8 @@ static bool append(struct collect *collect, const struct listen_datagram *datagr
     if (!is_allowed(collect, datagram))
         return ring_append(collect->ring, RING_REFUSED, &datagram->uid, sizeof datagram->uid, now_ns);
     if (datagram->is_truncated)
-        return ring_append(collect->ring, RING_CUT, datagram->bytes, CUT_BYTES, now_ns);
+        return ring_append(collect->ring, RING_CUT, datagram->bytes,
+                           datagram->len < CUT_BYTES ? datagram->len : CUT_BYTES, now_ns);
     return ring_append(collect->ring, RING_DATAGRAM, datagram->bytes, datagram->len, now_ns);
 }
 
@@ -152,10 +153,54 @@ static void keep(struct receiver *receiver, size_t count)
     collect_ring_bell(collect);
 }
 
+/* ---- Exim's stream sockets
+ * ----------------------------------------------------------------------------------
+ */
+
+struct exim_lines {
+    struct receiver *receiver;
+    int64_t now_ns;
+    uint64_t count;
+};
+
+static void keep_line(void *context, const char *bytes, size_t len, bool is_cut, uid_t uid)
+{
+    struct exim_lines *lines = context;
+    const struct listen_datagram datagram = {
+        .bytes = bytes, .len = len, .is_truncated = is_cut, .has_uid = true, .uid = uid};
+
+    append_or_drop(lines->receiver, &datagram, lines->now_ns);
+    lines->count++;
+}
+
+/* As keep, for lines; a line is in the ring before its connection is closed. */
+static void serve_exim(struct receiver *receiver)
+{
+    struct collect *collect = receiver->collect;
+    struct exim_lines lines = {.receiver = receiver};
+
+    if (collect->exim == NULL)
+        return;
+    atomic_store(&collect->is_stamping, true);
+    lines.now_ns = clock_utc_ns();
+    exim_stream_serve(collect->exim, clock_monotonic_ms(), keep_line, &lines);
+    ring_publish(collect->ring);
+    atomic_store(&collect->is_stamping, false);
+    if (lines.count == 0)
+        return;
+    watch_pace(receiver, lines.count, lines.now_ns);
+    (void)atomic_fetch_add_explicit(&collect->received, lines.count, memory_order_relaxed);
+    collect_ring_bell(collect);
+}
+
+/* ---- all sockets
+ * --------------------------------------------------------------------------------------------
+ */
+
 /* Take what waits on one socket; false when nothing did. */
 static bool take(struct receiver *receiver, struct listener *listener)
 {
-    int count = listen_receive(listener, receiver->collect->batch);
+    int count = listener->is_stream ? 0 : listen_receive(listener, receiver->collect->batch);
 
     if (count < 0) {
         atomic_store(&receiver->collect->receive_errno, errno);
@@ -166,19 +211,30 @@ static bool take(struct receiver *receiver, struct listener *listener)
     return count > 0;
 }
 
+static int wait_ms(const struct collect *collect)
+{
+    int exim_ms = collect->exim != NULL ? exim_stream_timeout_ms(collect->exim, clock_monotonic_ms()) : -1;
+
+    return exim_ms >= 0 && exim_ms < COLLECT_TICK_MS ? exim_ms : COLLECT_TICK_MS;
+}
+
 static void receive_until_stopped(struct receiver *receiver)
 {
     struct collect *collect = receiver->collect;
-    struct pollfd polls[LISTEN_SOCKETS_MAX + 1];
-    size_t count = collect->listener_count;
+    struct pollfd polls[LISTEN_SOCKETS_MAX + 2];
+    nfds_t count = 0;
 
-    for (size_t i = 0; i < count; i++)
-        polls[i] = (struct pollfd){.fd = collect->listeners[i].fd, .events = POLLIN};
-    polls[count] = (struct pollfd){.fd = collect->stop_fd, .events = POLLIN};
+    for (size_t i = 0; i < collect->listener_count; i++)
+        if (!collect->listeners[i].is_stream)
+            polls[count++] = (struct pollfd){.fd = collect->listeners[i].fd, .events = POLLIN};
+    if (collect->exim != NULL)
+        polls[count++] = (struct pollfd){.fd = exim_stream_fd(collect->exim), .events = POLLIN};
+    polls[count++] = (struct pollfd){.fd = collect->stop_fd, .events = POLLIN};
     while (!atomic_load(&collect->is_stopping)) {
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < collect->listener_count; i++)
             (void)take(receiver, &collect->listeners[i]);
-        (void)poll(polls, count + 1, COLLECT_TICK_MS);
+        serve_exim(receiver);
+        (void)poll(polls, count, wait_ms(collect));
         (void)atomic_fetch_add_explicit(&collect->receive_beats, 1, memory_order_relaxed);
     }
 }
@@ -195,6 +251,7 @@ static void receive_the_rest(struct receiver *receiver)
         while (take(receiver, &collect->listeners[i]))
             if (collect->listeners[i].is_inherited && clock_monotonic_ms() >= deadline_ms)
                 break;
+    serve_exim(receiver);
 }
 
 void *collect_receive_run(void *argument)

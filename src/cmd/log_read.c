@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/log_read.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "cmd/log_events.h"
@@ -140,6 +142,7 @@ static void save_place(struct log_reader *reader, uint64_t done, uint64_t events
 
     follow_get_place(follower->follow, done, replay < done ? replay : done, &follower->place);
     follower->place.done_events = events;
+    follower->place.log_number = reader->sink->log_number;
     follower->place.saved_s = clock_utc_s();
     if (reader->mtalog != NULL)
         mtalog_get_memory(reader->mtalog, follower->place.memory);
@@ -148,12 +151,18 @@ static void save_place(struct log_reader *reader, uint64_t done, uint64_t events
 
 /* The place moves with each event, so that a kill -9 right behind it tells nothing twice; what is open stays
  * as saved. */
-static void save_event(struct log_follower *follower)
+static void save_event(struct log_reader *reader)
 {
+    struct log_follower *follower = reader->follower;
     struct place *place = &follower->place;
     struct place now = *place;
 
     follower->told_events++;
+    place->log_number = reader->sink->log_number;
+    if (follower->is_flushing) { /* of no line: only the number moves */
+        place_save(&follower->keeper, place);
+        return;
+    }
     follow_get_place(follower->follow, follower->line_offset, follower->line_offset, &now);
     place->done_file = now.done_file;
     place->done_offset = now.done_offset;
@@ -174,8 +183,8 @@ enum status log_reader_tell(void *context, const struct event *event, int64_t ut
         return ST_OK;
     }
     status = log_sink_tell(reader->sink, event, utc_s, &reader->err);
-    if (status == ST_OK && reader->follower != NULL && !reader->follower->is_flushing)
-        save_event(reader->follower);
+    if (status == ST_OK && reader->follower != NULL)
+        save_event(reader);
     return status;
 }
 
@@ -273,6 +282,21 @@ static enum status follow_lines(struct log_reader *reader, bool is_once, struct 
     return ST_OK;
 }
 
+/* A log has a name of its own as long as its place is known. */
+static enum status name_log(struct log_reader *reader, bool is_new, struct err *err)
+{
+    struct place *place = &reader->follower->place;
+
+    if (is_new || place->log_id == 0) {
+        place->log_number = 0;
+        if (getrandom(&place->log_id, sizeof place->log_id, GRND_NONBLOCK) != (ssize_t)sizeof place->log_id)
+            return err_set_errno(err, ST_IO, errno, "random bytes");
+    }
+    reader->sink->log_id = place->log_id;
+    reader->sink->log_number = place->log_number;
+    return ST_OK;
+}
+
 static enum status open_follow(struct log_reader *reader, const char *path, bool is_once, bool has_place,
                                struct err *err)
 {
@@ -290,7 +314,7 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
         mtalog_set_memory(reader->mtalog, follower->place.memory);
         mtalog_set_now(reader->mtalog, clock_utc_s());
     }
-    return ST_OK;
+    return name_log(reader, !has_place || is_lost, err);
 }
 
 enum status log_follow(struct log_reader *reader, const char *path, const char *place_path, bool is_once,

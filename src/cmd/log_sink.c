@@ -2,6 +2,7 @@
 #include "cmd/log_sink.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,6 +185,27 @@ static enum status send_datagram(struct log_sink *sink, const char *bytes, size_
     return ST_OK;
 }
 
+/*
+ * An outcome that may be told again after a kill -9 carries a number, by which the collector knows it.  The
+ * keys go before the closing brace, so that what is remembered of equal events needs not be encoded again.
+ */
+static enum status send_numbered(struct log_sink *sink, const char *bytes, size_t len, struct err *err)
+{
+    enum status status;
+
+    if (sink->log_id == 0)
+        return send_datagram(sink, bytes, len, err);
+    strbuf_reset(&sink->numbered);
+    strbuf_add(&sink->numbered, bytes, len - 1);
+    strbuf_addf(&sink->numbered, ",\"log-id\":\"%016" PRIx64 "\",\"log-number\":%" PRIu64 "}", sink->log_id,
+                sink->log_number + 1);
+    if (strbuf_is_failed(&sink->numbered))
+        return err_set(err, ST_NOMEM, "out of memory");
+    status = send_datagram(sink, sink->numbered.data, sink->numbered.len, err);
+    sink->log_number += status == ST_OK;
+    return status;
+}
+
 /* ---- counting ---- */
 
 /* Sessions of one day, domain, policy and result. */
@@ -293,6 +315,7 @@ enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const 
                               .patience_ms = -1,
                               .fd = -1};
     strbuf_init(&sink->bytes, DATAGRAM_BYTES_MAX);
+    strbuf_init(&sink->numbered, DATAGRAM_BYTES_MAX + 100);
     sink->memo = calloc(1, sizeof *sink->memo);
     if (sink->memo == NULL)
         return err_set(err, ST_NOMEM, "out of memory");
@@ -315,6 +338,7 @@ void log_sink_close(struct log_sink *sink)
     free(sink->counts);
     free(sink->memo);
     strbuf_done(&sink->bytes);
+    strbuf_done(&sink->numbered);
     sink->counts = NULL;
     sink->memo = NULL;
 }
@@ -337,7 +361,7 @@ enum status log_sink_tell(struct log_sink *sink, const struct event *event, int6
     if (status != ST_OK)
         return status;
     if (sink->kind == LOG_SINK_SOCKET)
-        return send_datagram(sink, bytes, len, err);
+        return send_numbered(sink, bytes, len, err);
     if (fwrite(bytes, 1, len, stdout) != len || putc('\n', stdout) == EOF)
         return err_set_errno(err, ST_IO, errno, "write standard output");
     return ST_OK;

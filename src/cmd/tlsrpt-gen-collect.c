@@ -83,24 +83,61 @@ static enum status read_allowed(struct collect *collect, struct err *err)
     return status;
 }
 
+/* Is there a socket of this kind already? */
+static bool has_kind(const struct collect *collect, bool is_stream)
+{
+    for (size_t i = 0; i < collect->listener_count; i++)
+        if (collect->listeners[i].is_stream == is_stream)
+            return true;
+    return false;
+}
+
+typedef enum status open_fn(const char *path, mode_t mode, const char *group, struct listener *listener_out,
+                            struct err *err);
+
+static enum status open_list(struct collect *collect, const char *name, const struct option_list *paths,
+                             open_fn *open, struct err *err)
+{
+    const struct config *config = &collect->program.config;
+    enum status status = ST_OK;
+
+    for (size_t i = 0; status == ST_OK && i < paths->count; i++) {
+        if (collect->listener_count == LISTEN_SOCKETS_MAX)
+            return err_set(err, ST_CONFIG, "%s: more than %d sockets in all", name, LISTEN_SOCKETS_MAX);
+        status = open(paths->items[i], (mode_t)config->socket_mode, config->socket_group,
+                      &collect->listeners[collect->listener_count], err);
+        if (status == ST_OK)
+            collect->listener_count++;
+    }
+    return status;
+}
+
+/* Of each kind, the service manager's sockets are used instead of those in the settings. */
 static enum status open_sockets(struct collect *collect, struct err *err)
 {
     const struct config *config = &collect->program.config;
     enum status status =
         listen_inherit(collect->listeners, LISTEN_SOCKETS_MAX, &collect->listener_count, err);
-    bool has_inherited = collect->listener_count > 0;
 
-    if (config->socket.count > LISTEN_SOCKETS_MAX)
-        return err_set(err, ST_CONFIG, "socket: more than %d paths", LISTEN_SOCKETS_MAX);
-    for (size_t i = 0; status == ST_OK && !has_inherited && i < config->socket.count; i++) {
-        status = listen_open(config->socket.items[i], (mode_t)config->socket_mode, config->socket_group,
-                             &collect->listeners[i], err);
-        if (status == ST_OK)
-            collect->listener_count++;
-    }
+    if (status == ST_OK && !has_kind(collect, false))
+        status = open_list(collect, "socket", &config->socket, listen_open, err);
+    if (status == ST_OK && !has_kind(collect, true))
+        status = open_list(collect, "exim_socket", &config->exim_socket, listen_open_stream, err);
     for (size_t i = 0; status == ST_OK && collect->allowed_count > 0 && i < collect->listener_count; i++)
-        status = listen_want_uid(&collect->listeners[i], err);
+        if (!collect->listeners[i].is_stream)
+            status = listen_want_uid(&collect->listeners[i], err);
     return status;
+}
+
+static enum status open_exim(struct collect *collect, struct err *err)
+{
+    int fds[LISTEN_SOCKETS_MAX];
+    size_t count = 0;
+
+    for (size_t i = 0; i < collect->listener_count; i++)
+        if (collect->listeners[i].is_stream)
+            fds[count++] = collect->listeners[i].fd;
+    return count > 0 ? exim_stream_new(fds, count, &collect->exim, err) : ST_OK;
 }
 
 /* A second collector on the same store would read the same ring. */
@@ -175,7 +212,7 @@ static enum status open_rest(struct collect *collect, struct err *err)
 static enum status open_all(struct collect *collect, struct err *err)
 {
     enum status (*const STEPS[])(struct collect *, struct err *) = {
-        open_rest, read_allowed, lock_state, open_store, open_ring, open_sockets,
+        open_rest, read_allowed, lock_state, open_store, open_ring, open_sockets, open_exim,
     };
     enum status status = ST_OK;
 
@@ -186,6 +223,7 @@ static enum status open_all(struct collect *collect, struct err *err)
 
 static void close_all(struct collect *collect)
 {
+    exim_stream_free(&collect->exim);
     for (size_t i = 0; i < collect->listener_count; i++)
         listen_close(&collect->listeners[i]);
     ring_close(&collect->ring);

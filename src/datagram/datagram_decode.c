@@ -306,6 +306,27 @@ static void decode_day(const json_t *value, struct event *event)
     event->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &event->utc_day);
 }
 
+/* A log reader's name and its number of the outcome; both or none. */
+static void decode_log_number(const json_t *id, const json_t *number, struct event *event)
+{
+    struct span text = span_of(id);
+    struct cursor cursor;
+    struct span digits;
+
+    cursor_init(&cursor, text.at, text.len);
+    digits = cursor_take_while(&cursor, "0123456789abcdef");
+    if (digits.len != 16 || !cursor_at_end(&cursor) || !json_is_integer(number) ||
+        json_integer_value(number) < 1)
+        return;
+    for (size_t i = 0; i < digits.len; i++) {
+        char digit = digits.at[i];
+
+        event->log_id = event->log_id << 4 | (uint64_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+    }
+    if (event->log_id != 0)
+        event->log_number = (uint64_t)json_integer_value(number);
+}
+
 static enum status decode_event(const json_t *root, struct arena *arena, struct event *event, struct err *err)
 {
     struct decoder decoder = {.arena = arena};
@@ -319,6 +340,7 @@ static enum status decode_event(const json_t *root, struct arena *arena, struct 
     if (status != ST_OK)
         return status;
     decode_day(json_object_get(root, "utc-day"), event);
+    decode_log_number(json_object_get(root, "log-id"), json_object_get(root, "log-number"), event);
     event->record = get_text(&decoder, root, "pr", detail_text_record);
     status = decode_policies(&decoder, json_object_get(root, "policies"), event, err);
     if (status == ST_OK && decoder.is_out_of_memory)

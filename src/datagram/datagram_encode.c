@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <inttypes.h>
 #include <jansson.h>
 
 #include "datagram/datagram.h"
@@ -87,6 +88,10 @@ static json_t *event_object(const struct event *event, bool *is_failed)
 
         utc_day_format(event->utc_day, day);
         set_text(object, "utc-day", day, is_failed);
+    }
+    if (event->log_id != 0) {
+        set(object, "log-id", json_sprintf("%016" PRIx64, event->log_id), is_failed);
+        set(object, "log-number", json_integer((json_int_t)event->log_number), is_failed);
     }
     return object;
 }

@@ -16,9 +16,9 @@
 /* ---- our own sockets -------------------------------------------------------------------------------------
  */
 
-static int new_socket(void)
+static int new_socket(int type)
 {
-    return socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 }
 
 static enum status find_group(const char *name, gid_t *gid_out, struct err *err)
@@ -36,9 +36,9 @@ static enum status find_group(const char *name, gid_t *gid_out, struct err *err)
 }
 
 /* Does a program receive at that address?  Only a connect can tell. */
-static bool is_in_use(const struct sockaddr_un *address)
+static bool is_in_use(const struct sockaddr_un *address, int type)
 {
-    int fd = new_socket();
+    int fd = new_socket(type);
     bool is_connected;
 
     if (fd < 0)
@@ -50,7 +50,7 @@ static bool is_in_use(const struct sockaddr_un *address)
 }
 
 /* Remove what a collector that was killed left behind, and nothing else. */
-static enum status remove_stale(const struct sockaddr_un *address, struct err *err)
+static enum status remove_stale(const struct sockaddr_un *address, int type, struct err *err)
 {
     struct stat file;
 
@@ -60,7 +60,7 @@ static enum status remove_stale(const struct sockaddr_un *address, struct err *e
     if (!S_ISSOCK(file.st_mode))
         return err_set(err, ST_DENIED, "%s exists and is no socket; remove it or change socket",
                        address->sun_path);
-    if (is_in_use(address))
+    if (is_in_use(address, type))
         return err_set(err, ST_BUSY, "somebody listens on %s already; stop that program or change socket",
                        address->sun_path);
     if (unlink(address->sun_path) != 0 && errno != ENOENT)
@@ -98,10 +98,11 @@ static enum status bind_and_permit(int fd, const struct sockaddr_un *address, mo
     return status;
 }
 
-enum status listen_open(const char *path, mode_t mode, const char *group, struct listener *listener_out,
-                        struct err *err)
+static enum status open_socket(const char *path, int type, mode_t mode, const char *group,
+                               struct listener *listener_out, struct err *err)
 {
-    struct listener listener = {.fd = -1, .address = {.sun_family = AF_UNIX}};
+    struct listener listener = {
+        .fd = -1, .is_stream = type == SOCK_STREAM, .address = {.sun_family = AF_UNIX}};
     struct stat file;
     enum status status;
 
@@ -109,13 +110,15 @@ enum status listen_open(const char *path, mode_t mode, const char *group, struct
         return err_set(err, ST_CONFIG, "socket path %s is longer than %zu bytes", path,
                        sizeof listener.address.sun_path - 1);
     memcpy(listener.address.sun_path, path, strlen(path) + 1);
-    status = remove_stale(&listener.address, err);
+    status = remove_stale(&listener.address, type, err);
     if (status != ST_OK)
         return status;
-    listener.fd = new_socket();
+    listener.fd = new_socket(type);
     if (listener.fd < 0)
         return err_set_errno(err, ST_IO, errno, "make a socket");
     status = bind_and_permit(listener.fd, &listener.address, mode, group, err);
+    if (status == ST_OK && listener.is_stream && listen(listener.fd, SOMAXCONN) != 0)
+        status = err_set_errno(err, ST_IO, errno, "listen on %s", path);
     if (status == ST_OK && lstat(path, &file) != 0)
         status = err_set_errno(err, ST_IO, errno, "look at %s", path);
     if (status != ST_OK) {
@@ -126,6 +129,18 @@ enum status listen_open(const char *path, mode_t mode, const char *group, struct
     listener.inode = file.st_ino;
     *listener_out = listener;
     return ST_OK;
+}
+
+enum status listen_open(const char *path, mode_t mode, const char *group, struct listener *listener_out,
+                        struct err *err)
+{
+    return open_socket(path, SOCK_DGRAM, mode, group, listener_out, err);
+}
+
+enum status listen_open_stream(const char *path, mode_t mode, const char *group,
+                               struct listener *listener_out, struct err *err)
+{
+    return open_socket(path, SOCK_STREAM, mode, group, listener_out, err);
 }
 
 /* ---- inherited sockets -----------------------------------------------------------------------------------
@@ -146,18 +161,27 @@ static uint64_t take_variable(const char *name, uint64_t max)
     return cursor.is_failed ? 0 : number;
 }
 
+/* An int of a socket's options; -1 if it has none. */
+static int get_option(int fd, int name)
+{
+    socklen_t len = sizeof(int);
+    int value;
+
+    return getsockopt(fd, SOL_SOCKET, name, &value, &len) == 0 ? value : -1;
+}
+
 static enum status inherit_one(int fd, struct listener *listener, struct err *err)
 {
-    socklen_t type_len = sizeof(int), address_len = sizeof listener->address;
-    int type = 0;
+    socklen_t address_len = sizeof listener->address;
+    int type = get_option(fd, SO_TYPE);
+    bool is_usable = type == SOCK_DGRAM || (type == SOCK_STREAM && get_option(fd, SO_ACCEPTCONN) == 1);
 
-    *listener = (struct listener){.fd = fd, .is_inherited = true};
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_len) != 0 || type != SOCK_DGRAM ||
-        getsockname(fd, (struct sockaddr *)&listener->address, &address_len) != 0 ||
+    *listener = (struct listener){.fd = fd, .is_inherited = true, .is_stream = type == SOCK_STREAM};
+    if (!is_usable || getsockname(fd, (struct sockaddr *)&listener->address, &address_len) != 0 ||
         listener->address.sun_family != AF_UNIX)
         return err_set(err, ST_CONFIG,
-                       "inherited descriptor %d is no datagram socket of the file system; use "
-                       "ListenDatagram= with a path",
+                       "inherited descriptor %d is no socket of the file system that can be used; use "
+                       "ListenDatagram= with a path, or ListenStream= for Exim",
                        fd);
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) != 0)
         return err_set_errno(err, ST_IO, errno, "inherited descriptor %d", fd);
@@ -209,7 +233,7 @@ bool listen_is_at_home(const struct listener *listener)
 
     if (!listener->is_inherited)
         return true;
-    fd = new_socket();
+    fd = new_socket(SOCK_DGRAM);
     if (fd < 0)
         return true;
     is_known = read_cookie(listener->fd, &theirs) && read_cookie(fd, &ours);
