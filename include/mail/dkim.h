@@ -54,4 +54,16 @@ MUST_CHECK enum status dkim_sign(const struct dkim_keys *keys, const char *messa
 MUST_CHECK enum status dkim_key_record(const struct dkim_keys *keys, size_t index, struct strbuf *name_out,
                                        struct strbuf *record_out, struct err *err);
 
+/*
+ * Sign a sample with key number index and verify it with the public key of record[0..len), the text of a DNS
+ * key record.
+ * ST_OK         it verifies
+ * ST_NOT_FOUND  the record revokes its key: p= is empty (RFC 6376 section 3.6.1)
+ * ST_SYNTAX     not a key record of that algorithm
+ * ST_DENIED     the key is another one
+ * ST_INTERNAL, ST_NOMEM
+ */
+MUST_CHECK enum status dkim_check_record(const struct dkim_keys *keys, size_t index, const char *record,
+                                         size_t len, struct err *err);
+
 #endif

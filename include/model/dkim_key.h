@@ -7,6 +7,7 @@
 #define MODEL_DKIM_KEY_H
 
 #include "base/arena.h"
+#include "base/cursor.h"
 #include "base/err.h"
 
 #define DKIM_KEYS_MAX 2 /* signatures on one message */
@@ -30,5 +31,11 @@ const char *dkim_algorithm_name(enum dkim_algorithm algorithm);
 /* ST_SYNTAX  not SELECTOR:ALGORITHM:/FILE; err names the mend;  ST_NOMEM */
 MUST_CHECK enum status dkim_key_parse(const char *text, struct arena *arena,
                                       struct dkim_key_setting *setting_out, struct err *err);
+
+/*
+ * The value of one tag of a "tag=value; tag=value" list (RFC 6376 section 3.2), a DNS key record or a
+ * signature, without blanks around; at is NULL if the tag is not there.  Borrows list.
+ */
+struct span dkim_tag_find(struct span list, const char *tag);
 
 #endif

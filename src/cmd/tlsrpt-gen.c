@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "cmd/check.h"
 #include "cmd/explain.h"
 #include "cmd/log_events.h"
 #include "cmd/program.h"
@@ -32,6 +33,7 @@ static const struct {
 } SUBCOMMANDS[] = {
     {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
     {"status", cmd_status, NULL, "tell whether the collector runs and what became of the reports"},
+    {"check", cmd_check, cmd_check_unset, "look whether everything is in place, and say how to mend what is not"},
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
     {"setup-postfix", cmd_setup_postfix, NULL,
      "show what Postfix needs to report its sessions; --apply sets it"},

@@ -55,3 +55,25 @@ enum status dkim_key_parse(const char *text, struct arena *arena, struct dkim_ke
     *setting_out = setting;
     return ST_OK;
 }
+
+struct span dkim_tag_find(struct span list, const char *tag)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, list.at, list.len);
+    while (!cursor_at_end(&cursor)) {
+        struct span name, value;
+
+        (void)cursor_skip_any(&cursor, " \t\r\n;");
+        name = cursor_take_until(&cursor, " \t\r\n=;");
+        (void)cursor_skip_any(&cursor, " \t\r\n");
+        (void)cursor_skip_word(&cursor, "=");
+        (void)cursor_skip_any(&cursor, " \t\r\n");
+        value = cursor_take_until(&cursor, ";");
+        while (value.len > 0 && strchr(" \t\r\n", value.at[value.len - 1]) != NULL)
+            value.len--;
+        if (span_is(name, tag))
+            return value;
+    }
+    return (struct span){NULL, 0};
+}

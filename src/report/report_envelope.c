@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/cursor.h"
+#include "model/dkim_key.h"
 #include "model/utc_day.h"
 #include "report/report_read.h"
 
@@ -201,27 +202,6 @@ static void check_subject(struct checking *checking)
              "names another domain than TLS-Report-Domain");
 }
 
-/* One tag of a DKIM-Signature field ("h", "l"): its value, or an empty span with at NULL if it is not there.
- */
-static struct span dkim_tag(const char *field, const char *name)
-{
-    struct cursor cursor;
-
-    cursor_init(&cursor, field, strlen(field));
-    while (!cursor_at_end(&cursor)) {
-        struct span tag, value;
-
-        (void)cursor_skip_any(&cursor, " \t;");
-        tag = cursor_take_until(&cursor, " \t=;");
-        (void)cursor_skip_any(&cursor, " \t");
-        (void)cursor_skip_word(&cursor, "=");
-        value = cursor_take_until(&cursor, ";");
-        if (span_is(tag, name))
-            return value;
-    }
-    return (struct span){NULL, 0};
-}
-
 static bool names_field(struct span list, const char *name)
 {
     struct cursor cursor;
@@ -237,17 +217,18 @@ static bool names_field(struct span list, const char *name)
 
 static void check_signature(struct checking *checking)
 {
-    const char *field = checking->envelope->dkim_signature;
+    const struct span field = {checking->envelope->dkim_signature,
+                               strlen(checking->envelope->dkim_signature)};
     struct span signed_fields;
 
-    if (*field == '\0') {
+    if (field.len == 0) {
         find(checking, FINDING_MUST, SECTION_3, "DKIM-Signature",
              "there is none; a report sent by mail must be signed by the reporting domain");
         return;
     }
-    if (dkim_tag(field, "l").at != NULL)
+    if (dkim_tag_find(field, "l").at != NULL)
         find(checking, FINDING_MUST, SECTION_3, "DKIM-Signature", "has the tag l=, which is forbidden here");
-    signed_fields = dkim_tag(field, "h");
+    signed_fields = dkim_tag_find(field, "h");
     if (signed_fields.at == NULL || !names_field(signed_fields, "TLS-Report-Domain") ||
         !names_field(signed_fields, "TLS-Report-Submitter"))
         find(checking, FINDING_SHOULD, SECTION_5_3, "DKIM-Signature",

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* Does anything start tlsrpt-gen every now and then: a timer of systemd, or cron? */
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "checkup.h"
+
+#define TABLE_BYTES_MAX (256UL << 10)
+#define TIMER           "tlsrpt-gen.timer"
+#define SYSTEMD_FOLDER  "/run/systemd/system"
+
+static const char *const TIMER_LINKS[] = {
+    "/etc/systemd/system/timers.target.wants/" TIMER,
+    "/usr/lib/systemd/system/timers.target.wants/" TIMER,
+    "/run/systemd/system/timers.target.wants/" TIMER,
+};
+
+static const char *const CRON_FILES[] = {"/etc/crontab"};
+static const char *const CRON_FOLDERS[] = {"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily",
+                                           "/var/spool/cron/crontabs", "/var/spool/cron"};
+
+/* A line that is no comment and starts the generator, not one of its other programs. */
+static bool is_job(const char *line, size_t len)
+{
+    static const char WORD[] = "tlsrpt-gen";
+    const char *found = NULL;
+
+    while (len > 0 && (*line == ' ' || *line == '\t')) {
+        line++;
+        len--;
+    }
+    if (len > 0 && *line != '#')
+        found = memmem(line, len, WORD, strlen(WORD));
+    for (; found != NULL; found = memmem(found + 1, (size_t)(line + len - found - 1), WORD, strlen(WORD))) {
+        const char *behind = found + strlen(WORD);
+
+        if (found > line && found[-1] == '/' && (behind == line + len || *behind == ' ' || *behind == '\t'))
+            return true;
+    }
+    return false;
+}
+
+static bool has_job(const char *path)
+{
+    struct strbuf text;
+    bool is_found = false;
+
+    strbuf_init(&text, TABLE_BYTES_MAX);
+    if (file_read(path, &text, NULL) == ST_OK)
+        for (const char *at = text.data; *at != '\0' && !is_found;) {
+            size_t len = strcspn(at, "\n");
+
+            is_found = is_job(at, len);
+            at += len + (at[len] == '\n' ? 1 : 0);
+        }
+    strbuf_done(&text);
+    return is_found;
+}
+
+/* The cron table that names us, in path_out; false if there is none. */
+static bool find_cron(char *path_out, size_t size)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(CRON_FILES); i++)
+        if (has_job(CRON_FILES[i])) {
+            (void)snprintf(path_out, size, "%s", CRON_FILES[i]);
+            return true;
+        }
+    for (size_t i = 0; i < ARRAY_COUNT(CRON_FOLDERS); i++) {
+        DIR *folder = opendir(CRON_FOLDERS[i]);
+        const struct dirent *entry;
+        bool is_found = false;
+
+        while (folder != NULL && !is_found && (entry = readdir(folder)) != NULL) {
+            (void)snprintf(path_out, size, "%s/%s", CRON_FOLDERS[i], entry->d_name);
+            is_found = entry->d_name[0] != '.' && has_job(path_out);
+        }
+        if (folder != NULL)
+            (void)closedir(folder);
+        if (is_found)
+            return true;
+    }
+    return false;
+}
+
+static bool find_timer(void)
+{
+    struct stat found;
+
+    for (size_t i = 0; i < ARRAY_COUNT(TIMER_LINKS); i++)
+        if (lstat(TIMER_LINKS[i], &found) == 0)
+            return true;
+    return false;
+}
+
+/* Our own path, for the line that is to be added; "tlsrpt-gen" if it cannot be told. */
+static const char *own_path(char path_out[PATH_MAX])
+{
+    ssize_t len = readlink("/proc/self/exe", path_out, PATH_MAX - 1);
+
+    if (len <= 0)
+        return "/usr/sbin/tlsrpt-gen";
+    path_out[len] = '\0';
+    return path_out;
+}
+
+void check_schedule(struct checkup *checkup)
+{
+    bool has_systemd = access(SYSTEMD_FOLDER, F_OK) == 0;
+    char path[PATH_MAX];
+
+    if (has_systemd && find_timer())
+        checkup_say(checkup, VERDICT_OK, "timer", NULL, "systemd starts tlsrpt-gen (" TIMER ")");
+    else if (find_cron(path, sizeof path))
+        checkup_say(checkup, VERDICT_OK, "timer", NULL, "cron starts tlsrpt-gen (%s)", path);
+    else
+        checkup_say(checkup, VERDICT_FAIL, "timer",
+                    has_systemd
+                        ? "run systemctl enable --now " TIMER
+                        : checkup_format(checkup, "run echo '*/15 * * * * root %s' >/etc/cron.d/tlsrpt-gen",
+                                         own_path(path)),
+                    "nothing starts tlsrpt-gen: reports would never go out");
+}
