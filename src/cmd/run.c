@@ -14,9 +14,8 @@
 /* How long the ledger remembers a day after it can no longer be reported. */
 #define LEDGER_KEEP_DAYS 60
 
-#define LINGER_RETRY_S (15 * 60)   /* for days that are not complete and records that could not be read */
+#define LINGER_RETRY_S (15 * 60)   /* for what waits, and what a run left */
 #define LINGER_MAX_S   (26 * 3600) /* whatever is open then is for the next run */
-#define LINGER_PAUSE_S 30          /* at least, between two runs */
 #define LINGER_LOOK_MS 250         /* how often a sleeper looks at the clock, which may be set */
 
 static enum status recover(struct generator *generator, struct err *err)
@@ -124,11 +123,13 @@ static enum status count_domain(void *context, int32_t utc_day, const char *doma
 }
 
 /*
- * When the next run is wanted: at the next delivery's time, and soon if a day or a domain waits.
- * ST_NOT_FOUND  nothing is open: no run is wanted
+ * When the next run is wanted: at the next delivery's time, but soon if a day or a domain waits, and only
+ * after a pause if the last run left something for its limits. ST_NOT_FOUND  nothing is open: no run is
+ * wanted
  */
 static enum status find_next_run(struct generator *generator, int64_t *next_s_out, struct err *err)
 {
+    const int64_t retry_s = clock_utc_s() + LINGER_RETRY_S;
     struct reportable_days days;
     size_t waiting = 0;
     int64_t next_s = INT64_MAX;
@@ -141,12 +142,11 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
         status = ledger_each_waiting(generator->ledger, -1, count_domain, &waiting, err);
     if (status != ST_OK)
         return status;
-    if ((waiting > 0 || days.count > 0) && next_s > generator->now_s + LINGER_RETRY_S)
-        next_s = generator->now_s + LINGER_RETRY_S;
+    if (next_s <= generator->now_s || ((waiting > 0 || days.count > 0) && next_s > retry_s))
+        next_s = retry_s;
     if (next_s == INT64_MAX)
         return ST_NOT_FOUND;
-    /* What a run left for its limits is due at once: the next one is not to follow without a breath. */
-    *next_s_out = next_s > generator->now_s + LINGER_PAUSE_S ? next_s : generator->now_s + LINGER_PAUSE_S;
+    *next_s_out = next_s;
     return ST_OK;
 }
 
@@ -157,7 +157,6 @@ static bool linger(struct generator *generator, int64_t begin_s, struct err *fir
     int64_t next_s = 0;
     enum status status;
 
-    generator->now_s = clock_utc_s();
     status = find_next_run(generator, &next_s, &err);
     if (status == ST_NOT_FOUND)
         return false;
