@@ -46,6 +46,12 @@ enum status err_set(struct err *err, enum status code, const char *format, ...) 
 enum status err_set_errno(struct err *err, enum status code, int sys_errno, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
+#ifdef __clang_analyzer__ /* it sees one file at a time: tell it that the code comes back */
+#define err_set(err, code, ...) ((void)err_set((err), (code), __VA_ARGS__), (code))
+#define err_set_errno(err, code, sys_errno, ...)                                                             \
+    ((void)err_set_errno((err), (code), (sys_errno), __VA_ARGS__), (code))
+#endif
+
 /* Put "context: " before the text that err already holds; returns err's code (ST_INTERNAL if err is NULL). */
 enum status err_wrap(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
 

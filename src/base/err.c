@@ -26,6 +26,9 @@ const char *status_name(enum status code)
     return (size_t)code < ARRAY_COUNT(NAMES) ? NAMES[code] : "unknown";
 }
 
+#undef err_set
+#undef err_set_errno
+
 enum status err_set(struct err *err, enum status code, const char *format, ...)
 {
     va_list args;

@@ -211,7 +211,7 @@ static enum status open_rest(struct collect *collect, struct err *err)
 
 static enum status open_all(struct collect *collect, struct err *err)
 {
-    enum status (*const STEPS[])(struct collect *, struct err *) = {
+    static enum status (*const STEPS[])(struct collect *, struct err *) = {
         open_rest, read_allowed, lock_state, open_store, open_ring, open_sockets, open_exim,
     };
     enum status status = ST_OK;

@@ -62,6 +62,8 @@ struct world {
 
 static struct world world;
 
+static void note(const char *format, ...) PRINTF_LIKE(1, 2);
+
 static void note(const char *format, ...)
 {
     va_list values;
