@@ -30,11 +30,22 @@ static bool is_noncharacter(uint32_t point)
     return (point & 0xFFFE) == 0xFFFE || (point >= 0xFDD0 && point <= 0xFDEF);
 }
 
+/* How many bytes of printable ASCII stand at the begin: nearly always all. */
+static size_t plain_len(const char *text, size_t len)
+{
+    size_t plain = 0;
+
+    while (plain < len && text[plain] >= ' ' && text[plain] <= '~')
+        plain++;
+    return plain;
+}
+
 void report_text_clean(const char *text, size_t len, size_t max_bytes, struct strbuf *out)
 {
-    size_t used = 0;
+    size_t used = plain_len(text, len < max_bytes ? len : max_bytes);
 
-    for (size_t at = 0; at < len;) {
+    strbuf_add(out, text, used);
+    for (size_t at = used; at < len;) {
         size_t step = utf8_sequence_len(text + at, len - at);
         uint32_t point = step > 0 ? code_point(text + at, step) : 0xFFFE;
         const char *piece = text + at;
