@@ -7,20 +7,21 @@
 
 #define NOTE_PREFIX "log " /* then the reader's id, 16 hexadecimal digits */
 
+/* The one with this id; else a new one in an unused place, or in that of the one unheard of for longest. */
 static struct log_source *get_source(struct log_sources *sources, uint64_t id)
 {
-    struct log_source *oldest = &sources->sources[0];
+    struct log_source *place = &sources->sources[0];
 
     for (size_t i = 0; i < COLLECT_LOGS_MAX; i++) {
         struct log_source *source = &sources->sources[i];
 
         if (source->id == id)
             return source;
-        if (source->heard < oldest->heard)
-            oldest = source;
+        if (place->id != 0 && (source->id == 0 || source->heard < place->heard))
+            place = source;
     }
-    *oldest = (struct log_source){.id = id};
-    return oldest;
+    *place = (struct log_source){.id = id};
+    return place;
 }
 
 static enum status load_note(void *context, const char *name, const char *text, struct err *err)
