@@ -90,7 +90,7 @@ def real_number(text):
 def read_python(text, is_whole):
     """(is it JSON, value); not is_whole: what follows a JSON text, and bytes that are no UTF-8, are forgiven."""
     if not is_whole:
-        text = re.sub(rb"(?<=\d)\0", b"", text)  # Jansson 2.14 does not see a NUL behind a whole number
+        text = re.sub(rb"(?<=[0-9a-z])\0", b"", text)  # Jansson 2.14 does not see a NUL behind a number or word
     reader = json.JSONDecoder(parse_int=whole_number, parse_float=real_number, parse_constant=no_constant)
     try:
         decoded = text.decode(errors="strict" if is_whole else "replace").strip(" \t\r\n")
