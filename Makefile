@@ -37,7 +37,7 @@ TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytes
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8
 BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl
-DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev dpkg-dev debhelper lintian
+DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
 # ---- sources ---------------------------------------------------------------------------------------------
