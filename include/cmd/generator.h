@@ -15,6 +15,7 @@
 #include "mail/dkim.h"
 #include "model/config.h"
 #include "model/report_meta.h"
+#include "model/suppress_list.h"
 #include "report/report_build.h"
 #include "resolve/resolve.h"
 #include "store/ledger.h"
@@ -31,8 +32,9 @@ struct generator {
     struct ledger *ledger;          /* NULL: a rehearsal before the first run */
     struct resolver *resolver;
     struct gzip gzip;
-    struct dkim_keys *keys; /* NULL: none are set, the relay must sign */
-    bool is_first_run;      /* GENERATOR_RUN made the ledger just now */
+    struct suppress_list suppressed; /* by the operator */
+    struct dkim_keys *keys;          /* NULL: none are set, the relay must sign */
+    bool is_first_run;               /* GENERATOR_RUN made the ledger just now */
     int lock_fd;
     int64_t now_s; /* when the run began */
 };
@@ -41,7 +43,7 @@ struct generator {
  * Open the stores and the resolver, and load the keys that sign the mails.
  * ST_BUSY       GENERATOR_RUN and another run is at work
  * ST_TEMPORARY  a store is held by somebody else
- * ST_CONFIG     a key cannot be used
+ * ST_CONFIG     a key cannot be used, or the suppress file
  * else as session_store_open, ledger_open and resolve_open; a store that is not there yet is no error
  */
 MUST_CHECK enum status generator_open(struct generator *generator, const struct config *config,

@@ -45,6 +45,7 @@
     X(MAILBOX_SUPPRESSED,  "mailbox_suppressed",  WARNING, "rua until reply") \
     X(DELIVERIES_LEFT,     "deliveries_left",     WARNING, "kind host deliveries reason") \
     X(DELIVERIES_RECOVERED, "deliveries_recovered", WARNING, "deliveries") \
+    X(COPY_FAILED,         "copy_failed",         WARNING, "domain rua reply") \
     X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \
     X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \
     X(LOG_FOLLOWED,        "log_followed",        INFO,    "path") \

@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "base/options.h"
+#include "model/send_rules.h"
 
 #define CONFIG_DEFAULT_FILE TLSRPT_GEN_SYSCONFDIR "/tlsrpt-gen/tlsrpt-gen.conf"
 
@@ -51,7 +52,12 @@ struct config {
     int64_t max_age_days;
     int64_t max_report_size; /* bytes of JSON */
 
+    /* who gets a report */
+    struct send_rules rules;
+    const char *suppress; /* file of suppress_list.h; "": none */
+
     /* delivery */
+    const char *bcc;                /* gets a copy of each mail; "": nobody */
     struct option_list resolver;    /* "host:port" or "[v6]:port"; empty: the system's */
     const char *relay;              /* "host:port" */
     const char *https_ca_file;      /* "": the system's */

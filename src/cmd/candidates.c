@@ -157,6 +157,24 @@ static void take_answer(void *context, const struct resolve_answer *answer)
     settle(candidate);
 }
 
+/* Leave out the destinations that the operator does not want. */
+static void leave_suppressed(const struct batch *batch, struct candidate *candidate)
+{
+    struct tlsrpt_record *record = &candidate->record;
+    size_t kept = 0;
+
+    if (candidate->fate != CANDIDATE_REPORT)
+        return;
+    for (size_t i = 0; i < record->rua_count; i++)
+        if (!suppress_list_has(&batch->generator->suppressed, &record->ruas[i]))
+            record->ruas[kept++] = record->ruas[i];
+    record->rua_count = kept;
+    if (kept > 0)
+        return;
+    candidate->fate = CANDIDATE_SKIP;
+    candidate->reason = "every destination is suppressed";
+}
+
 /* R50 */
 static enum status leave_own_traffic(struct batch *batch, struct candidate *candidate, struct err *err)
 {
@@ -181,6 +199,8 @@ static enum status look_up(struct batch *batch, struct err *err)
     for (size_t i = 0; i < batch->count; i++) {
         struct candidate *candidate = &batch->candidates[i];
 
+        if (candidate->fate == CANDIDATE_SKIP)
+            continue;
         questions[i] = (struct question){.batch = batch, .candidate = candidate};
         status = resolve_add(batch->generator->resolver, RESOLVE_TLSRPT, candidate->domain, take_answer,
                              &questions[i], err);
@@ -196,12 +216,24 @@ static enum status look_up(struct batch *batch, struct err *err)
             return err_set(err, ST_NOMEM, "%s: record: out of memory", batch->candidates[i].domain);
         if (batch->candidates[i].fate == CANDIDATE_WAIT)
             status = fall_back(batch, &batch->candidates[i], err);
+        leave_suppressed(batch, &batch->candidates[i]);
         if (status == ST_OK)
             status = leave_own_traffic(batch, &batch->candidates[i], err);
         if (status != ST_OK)
             return status;
     }
     return ST_OK;
+}
+
+/* What the operator's rules refuse is known without a look-up. */
+static struct candidate begin_candidate(const struct config *config, const struct named_domain *item)
+{
+    const char *reason = send_rules_refuse(&config->rules, item->name, &item->sessions);
+
+    return (struct candidate){.domain = item->name,
+                              .sessions = item->sessions,
+                              .fate = reason != NULL ? CANDIDATE_SKIP : CANDIDATE_WAIT,
+                              .reason = reason != NULL ? reason : ""};
 }
 
 /* Take wanted names from position *at on until the batch is full. */
@@ -217,8 +249,7 @@ static enum status fill(struct batch *batch, struct name_list *list, size_t *at,
         if (status != ST_OK)
             return status;
         if (is_wanted)
-            batch->candidates[batch->count++] = (struct candidate){
-                .domain = item->name, .sessions = item->sessions, .fate = CANDIDATE_WAIT, .reason = ""};
+            batch->candidates[batch->count++] = begin_candidate(batch->generator->config, item);
     }
     return ST_OK;
 }

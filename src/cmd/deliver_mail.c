@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cmd/log_events.h"
 #include "cmd/mail_targets.h"
 #include "cmd/report_mail.h"
 #include "deliver/queue.h"
@@ -19,6 +20,9 @@
 
 /* Sessions at once with the hosts of one mailbox domain. */
 #define DIRECT_AT_ONCE 2
+
+/* The id of a copy is that of its mail and this. */
+#define COPY_ID (INT64_C(1) << 40)
 
 struct mail_batch {
     struct courier_item *items[SMTP_BATCH_MAX];
@@ -83,6 +87,7 @@ static void add_item(struct mail_run *run, struct mail_batch *batch, size_t inde
 static bool fill(struct mail_run *run, struct mail_batch *batch)
 {
     bool is_direct = run->targets.is_direct;
+    size_t most = *run->courier->generator->config->bcc != '\0' ? SMTP_BATCH_MAX / 2 : SMTP_BATCH_MAX;
     size_t index;
 
     while (batch->count == 0) {
@@ -90,9 +95,8 @@ static bool fill(struct mail_run *run, struct mail_batch *batch)
             return false;
         batch->attempt = index;
         add_item(run, batch, index);
-        while (batch->count < SMTP_BATCH_MAX &&
-               (is_direct ? queue_take_along(&run->queue, batch->attempt, &index)
-                          : queue_take(&run->queue, &index)))
+        while (batch->count < most && (is_direct ? queue_take_along(&run->queue, batch->attempt, &index)
+                                                 : queue_take(&run->queue, &index)))
             add_item(run, batch, index);
         if (batch->count == 0)
             queue_release(&run->queue, batch->attempt);
@@ -131,6 +135,12 @@ static enum status compose(struct mail_run *run, const struct courier_item *item
     return status == ST_OK ? report_mail_write(run->courier->generator, &parts, out, err) : status;
 }
 
+/* A copy goes out once, with the first try. */
+static bool wants_copy(const struct mail_run *run, const struct courier_item *item)
+{
+    return *run->courier->generator->config->bcc != '\0' && item->row.tries == 0;
+}
+
 /* A message that cannot be made is a failed delivery of that one; the rest of the batch goes on. */
 static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct smtp_batch *batch_out)
 {
@@ -158,6 +168,11 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
             .bytes = batch->messages[i].data,
             .len = batch->messages[i].len,
         };
+        if (wants_copy(run, item)) {
+            batch->mails[made] = batch->mails[made - 1];
+            batch->mails[made].id += COPY_ID;
+            batch->mails[made++].recipient = run->courier->generator->config->bcc;
+        }
     }
     *batch_out = (struct smtp_batch){.targets = route->targets,
                                      .target_count = route->target_count,
@@ -195,7 +210,11 @@ static void take_outcome(void *context, int64_t id, const struct outcome *outcom
 {
     struct mail_run *run = context;
 
-    settle_item(run, &run->items[id], outcome);
+    if (id < COPY_ID)
+        settle_item(run, &run->items[id], outcome);
+    else if (outcome->kind != OUTCOME_DELIVERED)
+        LOG_FACT(EV_COPY_FAILED, log_text("domain", run->items[id - COPY_ID].row.domain),
+                 log_text("rua", run->items[id - COPY_ID].row.rua), log_text("reply", outcome->text));
 }
 
 static void settle(void *context)

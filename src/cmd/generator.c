@@ -86,13 +86,36 @@ static enum status load_keys(struct generator *generator, struct err *err)
     return status;
 }
 
+static enum status load_suppressed(struct generator *generator, struct err *err)
+{
+    const char *path = generator->config->suppress;
+    struct strbuf text;
+    enum status status;
+
+    suppress_list_init(&generator->suppressed);
+    if (*path == '\0')
+        return ST_OK;
+    strbuf_init(&text, SUPPRESS_LIST_MAX);
+    status = file_read(path, &text, err);
+    if (status == ST_OK)
+        status = suppress_list_read(&generator->suppressed, path, text.data, text.len, err);
+    else if (status != ST_NOMEM) {
+        (void)err_wrap(err, "suppress");
+        err->code = status = ST_CONFIG;
+    }
+    strbuf_done(&text);
+    return status;
+}
+
 enum status generator_open(struct generator *generator, const struct config *config, enum generator_mode mode,
                            struct err *err)
 {
     enum status status;
 
     *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
-    status = load_keys(generator, err);
+    status = load_suppressed(generator, err);
+    if (status == ST_OK)
+        status = load_keys(generator, err);
     if (status == ST_OK && mode == GENERATOR_RUN)
         status = take_lock(generator, err);
     if (status == ST_OK)
@@ -109,6 +132,7 @@ enum status generator_open(struct generator *generator, const struct config *con
 
 void generator_close(struct generator *generator)
 {
+    suppress_list_done(&generator->suppressed);
     dkim_keys_free(&generator->keys);
     gzip_close(&generator->gzip);
     resolve_close(&generator->resolver);

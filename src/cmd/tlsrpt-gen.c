@@ -17,6 +17,7 @@
 #include "cmd/setup.h"
 #include "cmd/show.h"
 #include "cmd/status.h"
+#include "cmd/unsuppress.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
 
@@ -33,8 +34,10 @@ static const struct {
 } SUBCOMMANDS[] = {
     {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
     {"status", cmd_status, NULL, "tell whether the collector runs and what became of the reports"},
-    {"check", cmd_check, cmd_check_unset, "look whether everything is in place, and say how to mend what is not"},
+    {"check", cmd_check, cmd_check_unset,
+     "look whether everything is in place, and say how to mend what is not"},
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
+    {"unsuppress", cmd_unsuppress, NULL, "let mailboxes that refused get reports again"},
     {"setup-postfix", cmd_setup_postfix, NULL,
      "show what Postfix needs to report its sessions; --apply sets it"},
     {"setup-exim", cmd_setup_exim, NULL, "show what Exim needs to report its sessions, and where to put it"},

@@ -233,6 +233,24 @@ static const struct option_row TABLE[] = {
      .min = 64 * 1024, .max = 100 * 1024 * 1024,
      .help = "Largest report before compression; above it the rarest failure details are summed up."},
 
+    {.name = "only", .kind = OPTION_LIST, .offset = FIELD(rules.only), .default_value = "",
+     .check = send_rules_check_pattern,
+     .help = "Policy domains that get reports, DOMAIN or *.DOMAIN; every domain if unset."},
+    {.name = "never", .kind = OPTION_LIST, .offset = FIELD(rules.never), .default_value = "",
+     .check = send_rules_check_pattern, .help = "Policy domains that get none, DOMAIN or *.DOMAIN."},
+    {.name = "send", .kind = OPTION_CHOICE, .offset = FIELD(rules.what), .default_value = "all",
+     .choices = SEND_WORDS, .help = "all: every day is reported; failures: days with a failed session; off: none."},
+    {.name = "send_except", .kind = OPTION_LIST, .offset = FIELD(rules.except), .default_value = "",
+     .check = send_rules_check_exception,
+     .help = "Policy domains for which something else is to be sent, as in example.org:failures."},
+    {.name = "min_sessions", .kind = OPTION_NUMBER, .offset = FIELD(rules.min_sessions), .default_value = "0",
+     .min = 0, .max = 1000000000, .help = "A domain with fewer sessions than this on a day gets no report."},
+    {.name = "suppress", .kind = OPTION_TEXT, .offset = FIELD(suppress), .default_value = "",
+     .check = check_path,
+     .help = "File of destinations that get nothing: addresses, domains, URL hosts, *.DOMAIN; one a line."},
+
+    {.name = "bcc", .kind = OPTION_TEXT, .offset = FIELD(bcc), .default_value = "", .check = check_address,
+     .help = "Mail address that gets a copy of each mail through the relay."},
     {.name = "resolver", .kind = OPTION_LIST, .offset = FIELD(resolver), .default_value = "",
      .check = check_resolver, .help = "DNS resolvers, ADDRESS or ADDRESS:PORT; the system's if unset."},
     {.name = "relay", .kind = OPTION_TEXT, .offset = FIELD(relay), .default_value = "localhost:25",
@@ -340,6 +358,18 @@ static enum status check_relay_auth(const struct config *config, struct err *err
                    origin);
 }
 
+static enum status derive_rules(struct config *config, struct err *err)
+{
+    const char *domain;
+    enum status status = send_rules_normalise(&config->rules, &config->options.arena, err);
+
+    if (status != ST_OK || *config->bcc == '\0')
+        return status;
+    if (config->smtp_mode == CONFIG_SMTP_DIRECT)
+        return err_set(err, ST_CONFIG, "bcc: the copies go through a relay; unset it or smtp_mode = direct");
+    return take_mailbox(config, &config->bcc, "", &domain, err);
+}
+
 /* Values that follow from others, and the two that nothing can follow from. */
 static enum status derive(struct config *config, const char *path, bool needs_identity, struct err *err)
 {
@@ -375,6 +405,8 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
         status = options_override(&config_out->options, overrides[i], err);
     if (status == ST_OK)
         status = check_relay_auth(config_out, err);
+    if (status == ST_OK)
+        status = derive_rules(config_out, err);
     if (status == ST_OK)
         status = derive(config_out, path, needs_identity, err);
     return status;

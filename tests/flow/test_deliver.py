@@ -460,3 +460,79 @@ def test_a_name_that_changes_between_look_ups_cannot_lead_us_inside(make_site, a
             site.run()
             assert states(site) == {"given up": 1}
             assert inside.connections == 0
+
+
+# ---- what the operator wants -------------------------------------------------------------------------------
+
+def test_rules_decide_who_gets_a_report(make_delivery, smtp_sink, nsd):
+    ruas = {f"{name}.example": [f"mailto:tls@{name}.example"] for name in ("wanted", "never", "off", "other")}
+    site = make_delivery(ruas, never="never.example", send_except="off.example:off", only="*.example")
+    rows = site.preview("--day", DAY)
+    assert {domain: row.get("skipped") for domain, row in rows.items()} == {
+        "wanted.example": None, "other.example": None, "never.example": "the settings say never",
+        "off.example": "the settings say that nothing is sent"}
+    site.run()
+    assert sorted(mail.recipients[0] for mail in smtp_sink.mails) == ["tls@other.example", "tls@wanted.example"]
+
+
+def test_send_failures_and_min_sessions(make_delivery, smtp_sink):
+    site = make_delivery({"failed.example": ["mailto:a@m.example"]}, send="failures", min_sessions=2)
+    assert site.preview("--day", DAY)["failed.example"]["skipped"] == "fewer sessions than min_sessions"
+    site.set(min_sessions=1)
+    site.run()
+    assert len(smtp_sink.mails) == 1
+    site.collect([datagram("failed.example", failed=0)] * 9)
+    site.pass_day("2026-03-16T00:05:00Z")
+    site.run()
+    assert len(smtp_sink.mails) == 1
+
+
+def test_suppress_file_leaves_destinations_alone(make_delivery, smtp_sink, authority, tmp_path):
+    file = tmp_path / "suppress"
+    file.write_text("gone@m.example\n*.spam.example # a comment\nlocalhost\n")
+    with HttpsFaulty(authority.server().server_context()) as server:
+        site = make_delivery({"d1.example": ["mailto:gone@m.example", "mailto:here@m.example", url(server)],
+                              "d2.example": ["mailto:a@x.spam.example"]}, suppress=file,
+                             https_allow=["127.0.0.0/8", f":{server.port}"])
+        assert site.preview("--day", DAY)["d2.example"]["skipped"] == "every destination is suppressed"
+        site.run()
+        assert [mail.recipients for mail in smtp_sink.mails] == [["here@m.example"]]
+        assert server.connections == 0
+    file.write_text("fine.example\nnot a domain\n")
+    done = site.run(check=False)
+    assert done.returncode == 78 and f"{file}:2:" in done.stderr
+
+
+def test_bcc_copies_the_mails_once(make_delivery, smtp_sink):
+    smtp_sink.answers["a@m.example"] = ["451 4.3.0 not now"]
+    site = make_delivery({"d1.example": ["mailto:a@m.example", "mailto:b@m.example"]}, bcc="copies@reports.seaport.example")
+    site.run()
+    site.set_time(f"{NEXT_DAY}T00:30:00Z")
+    site.run()
+    by_recipient = collections.defaultdict(list)
+    for mail in smtp_sink.mails:
+        by_recipient[mail.recipients[0]].append(mail.data)
+    copies = by_recipient.pop("copies@reports.seaport.example")
+    assert sorted(copies) == sorted(data for came in by_recipient.values() for data in came)
+    assert len(copies) == 2
+
+
+def test_a_copy_that_is_refused_costs_nothing_else(make_delivery, smtp_sink):
+    smtp_sink.answers["copies@reports.seaport.example"] = "550 5.1.1 no such user"
+    site = make_delivery({"d1.example": ["mailto:a@m.example"]}, bcc="copies@reports.seaport.example")
+    log = events(site.run())
+    assert states(site) == {"delivered": 1}
+    assert [event["rua"] for event in log if event["event"] == "copy_failed"] == ["a@m.example"]
+
+
+def test_unsuppress_lets_a_mailbox_get_reports_again(make_delivery, smtp_sink):
+    smtp_sink.answers["gone@m.example"] = ["550 5.1.1 no such user"]
+    site = make_delivery({"d1.example": ["mailto:gone@m.example"]})
+    site.run()
+    assert site.run("unsuppress", "other@m.example", check=False).returncode == 66
+    assert site.run("unsuppress", "gone@m.example").stdout == "gone@m.example may get reports again\n"
+    site.collect([datagram("d1.example")])
+    site.pass_day("2026-03-16T00:05:00Z")
+    site.run()
+    assert len(smtp_sink.mails) == 1
+    assert site.run("unsuppress", check=False).returncode == 64
