@@ -30,6 +30,7 @@ struct slots {
     char *memory;
     uint32_t *buckets;
     size_t slot_size;
+    size_t clear_bytes;
     uint32_t capacity;
     uint32_t used;
     uint32_t never_used; /* slots from here on were never handed out */
@@ -39,9 +40,10 @@ struct slots {
     void *context;
 };
 
-/* capacity: a power of two.  False: out of memory (slots_done is still fine). */
-MUST_CHECK bool slots_init(struct slots *slots, size_t slot_size, uint32_t capacity, slots_evict_fn *evict,
-                           void *context);
+/* capacity: a power of two.  Of a new thing only the first clear_bytes are zero (slot_size: all).  False: out
+ * of memory (slots_done is still fine). */
+MUST_CHECK bool slots_init(struct slots *slots, size_t slot_size, size_t clear_bytes, uint32_t capacity,
+                           slots_evict_fn *evict, void *context);
 void slots_done(struct slots *slots);
 
 /* Key of a name in up to three parts. */
@@ -50,7 +52,7 @@ uint64_t slots_key(const struct slots *slots, struct span a, struct span b, stru
 /* NULL if there is none.  Does not touch. */
 struct slot *slots_find(const struct slots *slots, uint64_t key);
 
-/* The one with this key, or a new zeroed one; it is now the newest.  Never NULL. */
+/* The one with this key, or a new one; it is now the newest.  Never NULL. */
 struct slot *slots_get(struct slots *slots, uint64_t key);
 
 void slots_remove(struct slots *slots, struct slot *slot);

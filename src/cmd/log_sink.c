@@ -17,9 +17,9 @@
 #include "mtalog/slots.h"
 
 #define RETRY_MS   200
-#define MEMO_SLOTS 2048 /* a power of two */
-#define MEMO_KEY   700
-#define MEMO_BYTES 1000
+#define MEMO_SLOTS 8192
+#define MEMO_KEY   360
+#define MEMO_BYTES 480
 #define COUNT_ROWS 65536 /* a power of two */
 #define NAME_BYTES 256
 
@@ -83,13 +83,20 @@ static size_t memo_key(const struct event *event, char key[MEMO_KEY])
     return len;
 }
 
+/* A bad spread would only cost another encoding. */
 static struct memo_slot *memo_slot(struct log_memo *memo, const char *key, size_t len)
 {
-    uint32_t hash = 2166136261U;
+    uint64_t hash = len;
 
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)key[i]) * 16777619U;
-    return &memo->slots[(hash ^ (hash >> 15)) % MEMO_SLOTS];
+    for (size_t at = 0; at < len; at += sizeof(uint64_t)) {
+        size_t left = len - at;
+        uint64_t word = 0;
+
+        memcpy(&word, key + at, left < sizeof word ? left : sizeof word);
+        hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        hash ^= hash >> 29;
+    }
+    return &memo->slots[(hash >> 20) % MEMO_SLOTS];
 }
 
 static enum status encode(struct log_sink *sink, const struct event *event, const char **bytes_out,
@@ -322,8 +329,8 @@ enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const 
     if (kind != LOG_SINK_SUMMARY)
         return ST_OK;
     sink->counts = calloc(1, sizeof *sink->counts);
-    if (sink->counts == NULL ||
-        !slots_init(&sink->counts->rows, sizeof(struct count_row), COUNT_ROWS, make_room, sink->counts))
+    if (sink->counts == NULL || !slots_init(&sink->counts->rows, sizeof(struct count_row),
+                                            sizeof(struct count_row), COUNT_ROWS, make_room, sink->counts))
         return err_set(err, ST_NOMEM, "out of memory");
     return ST_OK;
 }

@@ -314,8 +314,10 @@ static struct message *get_message(struct exim *exim, struct span id, int64_t ut
 {
     struct message *message = (struct message *)(void *)slots_get(&exim->messages, key_of_id(exim, id));
 
-    if (message->last_s == 0)
+    if (message->last_s == 0) {
         message->begin_offset = exim->offset;
+        message->certificate.len = 0;
+    }
     message->last_s = utc_s;
     return message;
 }
@@ -781,8 +783,8 @@ static void *exim_new(struct teller *teller)
     if (exim == NULL)
         return NULL;
     exim->teller = teller;
-    if (!slots_init(&exim->messages, sizeof(struct message), capacity != 0 ? capacity : MTALOG_MESSAGES_MAX,
-                    settle_evicted, exim)) {
+    if (!slots_init(&exim->messages, sizeof(struct message), offsetof(struct message, certificate),
+                    capacity != 0 ? capacity : MTALOG_MESSAGES_MAX, settle_evicted, exim)) {
         slots_done(&exim->messages);
         free(exim);
         return NULL;

@@ -22,7 +22,6 @@
  * "TLSRPT:" lines know better: what they tell is told at once, and from a host that writes them nothing else
  * is.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -510,10 +509,14 @@ static void on_established(struct postfix *postfix, struct line *line, struct sp
 /* "SSL_connect error: WORDS" */
 static void keep_handshake_reason(struct kept_reason *kept, struct span words)
 {
+    static const char BEGIN[] = "SSL_connect error: ";
+    size_t len =
+        words.len < SESSION_REASON_MAX - sizeof BEGIN ? words.len : SESSION_REASON_MAX - sizeof BEGIN;
     char text[SESSION_REASON_MAX];
-    int len = snprintf(text, sizeof text, "SSL_connect error: %.*s", (int)words.len, words.at);
 
-    keep_reason(kept, (struct span){text, len < (int)sizeof text ? (size_t)len : sizeof text - 1});
+    memcpy(text, BEGIN, sizeof BEGIN - 1);
+    memcpy(text + sizeof BEGIN - 1, words.at, len);
+    keep_reason(kept, (struct span){text, sizeof BEGIN - 1 + len});
 }
 
 /* "SSL_connect error to PEER: TEXT" */
@@ -1087,22 +1090,25 @@ static bool init_slots(struct postfix *postfix, uint32_t most)
 {
     const struct {
         struct slots *slots;
-        size_t slot_size;
+        size_t slot_size, clear_bytes;
         uint32_t capacity;
         slots_evict_fn *evict;
     } TABLES[] = {
-        {&postfix->processes, sizeof(struct process), MTALOG_PROCESSES_MAX, count_evicted},
-        {&postfix->plugin_words, sizeof(struct plugin_word), PLUGIN_DOMAINS, NULL},
-        {&postfix->ignored, sizeof(struct slot), IGNORED_MESSAGES, NULL},
-        {&postfix->proxied, sizeof(struct proxied), PROXIED_MAX, NULL},
+        {&postfix->processes, sizeof(struct process), offsetof(struct process, note), MTALOG_PROCESSES_MAX,
+         count_evicted},
+        {&postfix->plugin_words, sizeof(struct plugin_word), sizeof(struct plugin_word), PLUGIN_DOMAINS,
+         NULL},
+        {&postfix->ignored, sizeof(struct slot), sizeof(struct slot), IGNORED_MESSAGES, NULL},
+        {&postfix->proxied, sizeof(struct proxied), sizeof(struct proxied), PROXIED_MAX, NULL},
     };
     bool is_fine = true;
 
     for (size_t i = 0; i < ARRAY_COUNT(TABLES); i++) {
         uint32_t capacity = most != 0 && most < TABLES[i].capacity ? most : TABLES[i].capacity;
 
-        is_fine =
-            slots_init(TABLES[i].slots, TABLES[i].slot_size, capacity, TABLES[i].evict, postfix) && is_fine;
+        is_fine = slots_init(TABLES[i].slots, TABLES[i].slot_size, TABLES[i].clear_bytes, capacity,
+                             TABLES[i].evict, postfix) &&
+                  is_fine;
     }
     return is_fine;
 }

@@ -23,10 +23,11 @@ static uint32_t index_of(const struct slots *slots, const struct slot *slot)
     return (uint32_t)((size_t)((const char *)slot - slots->memory) / slots->slot_size);
 }
 
-bool slots_init(struct slots *slots, size_t slot_size, uint32_t capacity, slots_evict_fn *evict,
-                void *context)
+bool slots_init(struct slots *slots, size_t slot_size, size_t clear_bytes, uint32_t capacity,
+                slots_evict_fn *evict, void *context)
 {
     *slots = (struct slots){.slot_size = slot_size,
+                            .clear_bytes = clear_bytes,
                             .capacity = capacity,
                             .free = NONE,
                             .oldest = NONE,
@@ -145,7 +146,7 @@ static struct slot *take_unused(struct slots *slots)
     }
     slot = slot_at(slots, slots->free);
     slots->free = slot->chain_next;
-    memset(slot, 0, slots->slot_size);
+    memset(slot, 0, slots->clear_bytes);
     return slot;
 }
 

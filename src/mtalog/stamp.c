@@ -36,6 +36,11 @@ static bool looks_like_syslog(const char *text)
     return text[3] == ' ' && text[6] == ' ' && text[9] == ':' && text[12] == ':' && text[15] == ' ';
 }
 
+static bool looks_like_iso(const char *text)
+{
+    return text[4] == '-' && text[7] == '-' && text[13] == ':' && text[16] == ':';
+}
+
 static bool is_syslog(struct span line)
 {
     return line.len >= SYSLOG_LEN && follows(line.at + 3, " ?9 99:99:99 ");
@@ -91,7 +96,7 @@ size_t stamp_length(struct span line)
 
     if (line.len >= SYSLOG_LEN && looks_like_syslog(line.at))
         return SYSLOG_LEN;
-    if (!is_iso(line))
+    if (line.len <= ISO_LEN || !looks_like_iso(line.at))
         return 0;
     len = ISO_LEN + zone_length((struct span){line.at + ISO_LEN, line.len - ISO_LEN}, &has_zone, &zone_s);
     return len < line.len && line.at[len] == ' ' ? len + 1 : 0;
