@@ -5,6 +5,7 @@
 #ifndef BASE_FILE_H
 #define BASE_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -45,5 +46,11 @@ MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct e
  * ST_IO
  */
 MUST_CHECK enum status file_lock(const char *path, int *fd_out, struct err *err);
+
+/*
+ * Does some process hold path's lock?  Asks the kernel's list, so that nobody who wants the lock is
+ * disturbed; false also if that cannot be told (another process namespace, no /proc).
+ */
+bool file_lock_is_held(const char *path);
 
 #endif

@@ -76,6 +76,17 @@ bool ring_is_outdated(const struct ring *ring);
  */
 MUST_CHECK enum status ring_remake(struct ring *ring, struct err *err);
 
+/* What a ring holds, for somebody who only looks. */
+struct ring_level {
+    uint64_t used_bytes;
+    uint64_t capacity_bytes;
+    uint64_t dropped;
+};
+
+/* Look at the ring at path, whoever works with it.  ST_NOT_FOUND, ST_IO, ST_UNSUPPORTED (no ring that we
+ * know). */
+MUST_CHECK enum status ring_look(const char *path, struct ring_level *level_out, struct err *err);
+
 /* ---- the writer ------------------------------------------------------------------------------------------
  */
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -119,4 +120,25 @@ enum status file_lock(const char *path, int *fd_out, struct err *err)
     if (saved_errno == EWOULDBLOCK)
         return err_set(err, ST_BUSY, "%s: held by another process", path);
     return err_set_errno(err, ST_IO, saved_errno, "lock %s", path);
+}
+
+bool file_lock_is_held(const char *path)
+{
+    FILE *list = fopen("/proc/locks", "re");
+    char line[256];
+    struct stat found;
+    bool is_held = false;
+
+    if (list == NULL)
+        return false;
+    /* "1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF"; the device may differ from stat's on layered file
+     * systems, so only the inode counts. */
+    while (stat(path, &found) == 0 && !is_held && fgets(line, sizeof line, list) != NULL) {
+        const char *colon = strrchr(line, ':');
+
+        is_held = strstr(line, " FLOCK ") != NULL && colon != NULL &&
+                  strtoull(colon + 1, NULL, 10) == (unsigned long long)found.st_ino;
+    }
+    (void)fclose(list);
+    return is_held;
 }

@@ -344,6 +344,10 @@ static void judge_collector(struct checkup *checkup, const struct status_facts *
 
     if (facts->collector == COLLECTOR_UP)
         checkup_say(checkup, VERDICT_OK, "collector", NULL, "it runs and counts");
+    else if (facts->collector == COLLECTOR_STUCK)
+        checkup_say(checkup, VERDICT_FAIL, "collector", "look for event=store_failed in its log",
+                    "it runs, but has counted nothing for %s",
+                    table_duration(facts->now_s - facts->mark.counted_through_s, age));
     else if (facts->collector == COLLECTOR_SILENT)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
                     "it has counted nothing for %s",

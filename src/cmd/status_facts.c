@@ -2,11 +2,14 @@
 #include "status_facts.h"
 
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "model/utc_day.h"
+#include "ring/ring.h"
 
 #define ARENA_BYTES_MAX (16UL << 20)
 #define ERROR_DAYS      3 /* newest days whose finished deliveries are looked at for errors */
@@ -85,7 +88,7 @@ static enum status take_note(void *context, const char *name, const char *text, 
     struct status_facts *facts = ((struct gathering *)context)->facts;
 
     (void)err;
-    if (facts->note_count < STATUS_LIST_MAX)
+    if (facts->note_count < STATUS_LIST_MAX && strchr(name, ' ') == NULL) /* "log ID" is a reader's place */
         facts->notes[facts->note_count++] = (struct status_note){copy(facts, name), copy(facts, text)};
     return ST_OK;
 }
@@ -100,14 +103,43 @@ static enum status take_refused(void *context, int64_t uid, uint64_t count, stru
     return ST_OK;
 }
 
-static void judge_collector(struct status_facts *facts)
+static int64_t number_note(const struct status_facts *facts, const char *name)
+{
+    const char *text = status_note_find(facts, name);
+
+    return text != NULL ? strtoll(text, NULL, 10) : 0;
+}
+
+static void judge_collector(const struct config *config, struct status_facts *facts)
 {
     int64_t age_s = facts->now_s - facts->mark.counted_through_s;
+    char path[PATH_MAX];
+    bool is_locked;
 
+    facts->started_s = number_note(facts, "started_s");
+    facts->queue_len = number_note(facts, "max_dgram_qlen");
+    (void)snprintf(path, sizeof path, "%.*s/collector.lock", (int)sizeof path - 20, config->state_dir);
+    is_locked = file_lock_is_held(path);
     if (facts->mark.counted_through_s == 0)
         facts->collector = COLLECTOR_NEVER;
+    else if (age_s <= STATUS_FRESH_S || (is_locked && age_s <= STATUS_SILENT_S))
+        facts->collector = COLLECTOR_UP;
     else
-        facts->collector = age_s <= STATUS_SILENT_S ? COLLECTOR_UP : COLLECTOR_SILENT;
+        facts->collector = is_locked ? COLLECTOR_STUCK : COLLECTOR_SILENT;
+}
+
+static void look_at_ring(const struct config *config, struct status_facts *facts)
+{
+    struct ring_level level;
+    char path[PATH_MAX];
+
+    (void)snprintf(path, sizeof path, "%.*s/ring", (int)sizeof path - 20, config->state_dir);
+    if (ring_look(path, &level, NULL) != ST_OK)
+        return;
+    facts->ring_used = level.used_bytes;
+    facts->ring_capacity = level.capacity_bytes;
+    if (level.dropped > facts->counters[COUNTER_DROPPED])
+        facts->counters[COUNTER_DROPPED] = level.dropped; /* not counted yet */
 }
 
 static enum status gather_sessions(struct gathering *gathering, struct err *err)
@@ -115,7 +147,6 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
     struct status_facts *facts = gathering->facts;
     enum status status = session_store_get_mark(gathering->sessions, &facts->mark, err);
 
-    judge_collector(facts);
     if (status == ST_OK)
         status = session_store_counters(gathering->sessions, facts->counters, err);
     if (status == ST_OK)
@@ -124,6 +155,8 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
         status = session_store_each_refused(gathering->sessions, take_refused, gathering, err);
     if (status == ST_OK)
         status = session_store_each_day(gathering->sessions, take_session_day, gathering, err);
+    judge_collector(gathering->config, facts);
+    look_at_ring(gathering->config, facts);
     return status;
 }
 
@@ -203,11 +236,11 @@ static enum status take_suppressed(void *context, const char *address, int64_t u
     return ST_OK;
 }
 
-/* The newest failure first. */
+/* By destination, so that it is found again. */
 static void sort_errors(struct status_facts *facts)
 {
     for (size_t i = 1; i < facts->error_count; i++)
-        for (size_t j = i; j > 0 && facts->errors[j - 1].at_s < facts->errors[j].at_s; j--) {
+        for (size_t j = i; j > 0 && strcmp(facts->errors[j - 1].host, facts->errors[j].host) > 0; j--) {
             struct status_error swapped = facts->errors[j];
 
             facts->errors[j] = facts->errors[j - 1];

@@ -16,8 +16,10 @@ static void add_time(struct json_out *json, const char *key, int64_t utc_s)
 
 static void add_collector(struct json_out *json, const struct status_facts *facts)
 {
-    static const char *const STATES[] = {
-        [COLLECTOR_NEVER] = "never", [COLLECTOR_UP] = "up", [COLLECTOR_SILENT] = "silent"};
+    static const char *const STATES[] = {[COLLECTOR_NEVER] = "never",
+                                         [COLLECTOR_UP] = "up",
+                                         [COLLECTOR_STUCK] = "stuck",
+                                         [COLLECTOR_SILENT] = "silent"};
 
     json_out_begin_object(json, "collector");
     json_out_text(json, "state", STATES[facts->collector]);

@@ -8,6 +8,7 @@
 #define LABEL_COLUMNS 12
 #define DAYS_SHOWN    14
 #define LIST_SHOWN    20
+#define MEBIBYTE      (1ULL << 20)
 
 /* The kernel's default queue of 11 datagrams loses outcomes in bursts. */
 #define QUEUE_LEN_WANTED 512
@@ -44,10 +45,14 @@ static const char *format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE]
 
 static void print_collector(const struct screen *screen)
 {
-    static const enum terminal_style STYLES[] = {
-        [COLLECTOR_NEVER] = STYLE_BAD, [COLLECTOR_UP] = STYLE_GOOD, [COLLECTOR_SILENT] = STYLE_BAD};
-    static const char *const WORDS[] = {
-        [COLLECTOR_NEVER] = "never ran", [COLLECTOR_UP] = "up", [COLLECTOR_SILENT] = "not running"};
+    static const enum terminal_style STYLES[] = {[COLLECTOR_NEVER] = STYLE_BAD,
+                                                 [COLLECTOR_UP] = STYLE_GOOD,
+                                                 [COLLECTOR_STUCK] = STYLE_BAD,
+                                                 [COLLECTOR_SILENT] = STYLE_BAD};
+    static const char *const WORDS[] = {[COLLECTOR_NEVER] = "never ran",
+                                        [COLLECTOR_UP] = "up",
+                                        [COLLECTOR_STUCK] = "runs, but counts nothing",
+                                        [COLLECTOR_SILENT] = "not running"};
     const struct status_facts *facts = screen->facts;
     char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE];
 
@@ -56,7 +61,7 @@ static void print_collector(const struct screen *screen)
     if (facts->collector == COLLECTOR_UP && facts->started_s > 0)
         (void)fprintf(screen->out, " since %s UTC (%s)", format_time(facts->started_s, stamp),
                       table_duration(facts->now_s - facts->started_s, age));
-    if (facts->collector == COLLECTOR_SILENT)
+    if (facts->collector == COLLECTOR_SILENT || facts->collector == COLLECTOR_STUCK)
         (void)fprintf(screen->out, "; it has counted through %s UTC (%s ago)",
                       format_time(facts->mark.counted_through_s, stamp),
                       table_duration(facts->now_s - facts->mark.counted_through_s, age));
@@ -85,15 +90,15 @@ static void print_counters(const struct screen *screen)
 static void print_ring(const struct screen *screen)
 {
     const struct status_facts *facts = screen->facts;
-    char text[200], used[TABLE_NUMBER_SIZE], most[TABLE_NUMBER_SIZE];
+    double capacity = (double)facts->ring_capacity;
+    char text[200];
 
     if (facts->ring_capacity == 0)
         return;
-    (void)snprintf(text, sizeof text,
-                   "%.1f %% full (%s of %llu MiB wait to be counted), %s bytes at most so far",
-                   100.0 * (double)facts->ring_used / (double)facts->ring_capacity,
-                   table_number(facts->ring_used, used), (unsigned long long)(facts->ring_capacity >> 20),
-                   table_number(facts->counters[COUNTER_RING_HIGH_WATER], most));
+    (void)snprintf(text, sizeof text, "%.1f %% of %llu MiB wait to be counted, at most %.1f %% so far",
+                   100.0 * (double)facts->ring_used / capacity,
+                   (unsigned long long)(facts->ring_capacity + MEBIBYTE - 1) / MEBIBYTE,
+                   100.0 * (double)facts->counters[COUNTER_RING_HIGH_WATER] / capacity);
     print_line(screen, "ring", text);
 }
 

@@ -257,11 +257,11 @@ static int64_t read_queue_length(const struct collect *collect)
     return length;
 }
 
-/* Kept in the store for `tlsrpt-gen status`. */
-static enum status note_queue_length(struct collect *collect, struct err *err)
+/* Kept in the store for `tlsrpt-gen status`: since when, and with how long a queue. */
+static enum status note_start(struct collect *collect, struct err *err)
 {
     int64_t length = read_queue_length(collect);
-    char text[24] = "";
+    char text[24] = "", started[24];
     enum status status = session_store_begin(collect->store, err);
 
     if (length > 0)
@@ -269,8 +269,11 @@ static enum status note_queue_length(struct collect *collect, struct err *err)
     if (length > 0 && length < QUEUE_WANTED)
         LOG_FACT(EV_QUEUE_SHORT, log_number("max_dgram_qlen", length),
                  log_text("mend", "set sysctl net.unix.max_dgram_qlen=512, then start the collector again"));
+    (void)snprintf(started, sizeof started, "%lld", (long long)clock_utc_s());
     if (status == ST_OK)
         status = session_store_set_note(collect->store, "max_dgram_qlen", text, err);
+    if (status == ST_OK)
+        status = session_store_set_note(collect->store, "started_s", started, err);
     if (status == ST_OK)
         return session_store_commit(collect->store, err);
     session_store_rollback(collect->store);
@@ -444,7 +447,7 @@ static enum status run(struct collect *collect, struct err *err)
     block_signals(&signals);
     status = open_all(collect, err);
     if (status == ST_OK)
-        status = note_queue_length(collect, err);
+        status = note_start(collect, err);
     if (status == ST_OK)
         status = serve(collect, &signals, err);
     close_all(collect);

@@ -499,3 +499,23 @@ size_t ring_high_water(const struct ring *ring)
 {
     return (size_t)atomic_load_explicit(&ring->header->high_water, memory_order_relaxed);
 }
+
+enum status ring_look(const char *path, struct ring_level *level_out, struct err *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct header header;
+    ssize_t len;
+    uint64_t head;
+
+    if (fd < 0)
+        return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open %s", path);
+    len = pread(fd, &header, sizeof header, 0);
+    (void)close(fd);
+    if (len != (ssize_t)sizeof header || memcmp(header.magic, MAGIC, sizeof MAGIC) != 0)
+        return not_a_ring(path, err);
+    head = atomic_load(&header.head);
+    *level_out = (struct ring_level){.used_bytes = head - atomic_load(&header.tail),
+                                     .capacity_bytes = header.capacity,
+                                     .dropped = atomic_load(&header.dropped)};
+    return ST_OK;
+}

@@ -228,6 +228,19 @@ def no_collector_ever(world):
     world.site.state.mkdir(mode=0o700)
 
 
+def wake_the_collector(world):
+    """Its log would say that the store is out of reach; here it was only stopped."""
+    world.site.collector.send_signal(signal.SIGCONT)
+    world.site.restart_collector()
+
+
+@scenario("FAIL", "collector", "it runs, but has counted nothing for 1 h", wake_the_collector)
+def a_collector_that_hangs(world):
+    world.site.collector.send_signal(signal.SIGSTOP)
+    world.undo.callback(lambda: world.site.collector.send_signal(signal.SIGCONT))
+    world.site.set_time("2026-03-14T13:00:00Z")
+
+
 @scenario("FAIL", "collector", "it has counted nothing for 1 h")
 def no_collector_now(world):
     world.site.stop_collector()

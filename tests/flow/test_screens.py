@@ -2,6 +2,7 @@
 """--dry-run, status and show DOMAIN on a day of thirty domains, as golden files; colours, widths, reasons."""
 import json
 import re
+import signal
 
 import pytest
 
@@ -25,6 +26,7 @@ def day(tmp_path_factory):
                                              relay=sink.address) as site:
         site.collect(thirty.datagrams())
         site.pass_day(NEXT_DAY)
+        site.start_collector()
         site.sink = sink
         yield site
 
@@ -40,6 +42,7 @@ def reported(tmp_path_factory):
         sink.answers = dict(ANSWERS)
         site.collect(thirty.datagrams())
         site.pass_day(NEXT_DAY)
+        site.start_collector()
         site.run()
         yield site
 
@@ -247,6 +250,29 @@ def test_status_sees_a_collector_that_stopped(site):
     assert "not running" in site.run("status").stdout
     values = read_metrics(site.run("status", "--format", "prometheus").stdout)
     assert values["tlsrpt_gen_collector_up"] == 0
+
+
+def test_status_sees_a_collector_that_hangs(collector):
+    collector.collector.send_signal(signal.SIGSTOP)
+    collector.set_time("2026-03-14T13:00:00Z")
+    try:
+        assert "runs, but counts nothing; it has counted through 2026-03-14" in collector.run("status").stdout
+        assert json.loads(collector.run("status", "--format", "json").stdout)["collector"]["state"] == "stuck"
+    finally:
+        collector.collector.send_signal(signal.SIGCONT)
+
+
+def test_status_sees_what_waits_in_the_ring(collector):
+    collector.send({"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]})
+    got = json.loads(collector.run("status", "--format", "json").stdout)
+    assert got["collector"]["started"].startswith("2026-03-14T12:00")
+    assert got["collector"]["ring"]["capacity_bytes"] > 15 << 20
+    collector.stop_collector()
+    ring = collector.state / "ring"
+    raw = bytearray(ring.read_bytes()[:4096])
+    capacity = int.from_bytes(raw[16:24], "little")
+    assert got["collector"]["ring"]["capacity_bytes"] == capacity
+    assert "ring        0.0 % of 16 MiB wait to be counted" in collector.run("status").stdout
 
 
 # ---- show DOMAIN -------------------------------------------------------------------------------------------
