@@ -53,8 +53,8 @@ struct smtp_session_hooks {
 
 /*
  * Run the session; *end_out (its text lives until the next call) tells what became of the messages without an
- * outcome.
- * ST_CONFIG  the job is not one that may be sent (address with a line end, secret too long, AUTH without TLS)
+ * outcome.  A message that cannot stand in commands (an address with a line end) is given up alone.
+ * ST_CONFIG  the job is not one that may be sent (host with a line end, secret too long, AUTH without TLS)
  * ST_NOMEM, ST_INTERNAL (OpenSSL gave no context)
  */
 MUST_CHECK enum status smtp_session_run(const struct smtp_session_job *job,

@@ -196,7 +196,7 @@ static enum status look_up(struct batch *batch, struct err *err)
     struct question questions[CANDIDATES_AT_ONCE] = {{0}};
     enum status status = ST_OK;
 
-    for (size_t i = 0; i < batch->count; i++) {
+    for (size_t i = 0; status == ST_OK && i < batch->count; i++) {
         struct candidate *candidate = &batch->candidates[i];
 
         if (candidate->fate == CANDIDATE_SKIP)
@@ -207,10 +207,12 @@ static enum status look_up(struct batch *batch, struct err *err)
         if (status == ST_SYNTAX || status == ST_RANGE) {
             candidate->fate = CANDIDATE_SKIP;
             candidate->reason = "the name is too long to have a TLSRPT record";
-        } else if (status != ST_OK)
-            return status;
+            status = ST_OK;
+        }
     }
-    resolve_run(batch->generator->resolver, NULL);
+    resolve_run(batch->generator->resolver, NULL); /* whatever was asked: questions does not outlive us */
+    if (status != ST_OK)
+        return status;
     for (size_t i = 0; i < batch->count; i++) {
         if (questions[i].status == ST_NOMEM)
             return err_set(err, ST_NOMEM, "%s: record: out of memory", batch->candidates[i].domain);

@@ -96,8 +96,8 @@ static enum status look_up_hosts(struct post_run *run, struct err *err)
             status = ask(run, &run->hosts[run->host_count++], run->items[i].row.host, err);
         run->posts[i].host = &run->hosts[run->host_count - 1];
     }
-    if (status == ST_OK)
-        resolve_run(run->courier->generator->resolver, NULL);
+    resolve_run(run->courier->generator->resolver,
+                NULL); /* whatever was asked: the hosts do not outlive us */
     return status;
 }
 

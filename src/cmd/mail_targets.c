@@ -220,15 +220,13 @@ static enum status search_all(struct mail_targets *targets, struct generator *ge
         set_fault(searches[i].route, OUTCOME_GIVE_UP, "not a name that can be looked up");
         status = ask(generator, RESOLVE_MX, searches[i].route->domain, take_mail_hosts, &searches[i], err);
     }
-    if (status == ST_OK)
-        resolve_run(generator->resolver, NULL);
+    resolve_run(generator->resolver, NULL); /* whatever was asked: the searches do not outlive us */
     for (size_t i = 0; i < targets->route_count && status == ST_OK; i++)
         for (size_t k = 0; k < searches[i].host_count && status == ST_OK; k++)
             if (searches[i].hosts[k].host != NULL)
                 status = ask(generator, RESOLVE_ADDRESSES, searches[i].hosts[k].host, take_addresses,
                              &searches[i], err);
-    if (status == ST_OK)
-        resolve_run(generator->resolver, NULL);
+    resolve_run(generator->resolver, NULL);
     return status;
 }
 

@@ -24,8 +24,9 @@
 #include "deliver/smtp_pin.h"
 #include "model/address.h"
 
-#define REPLY_MAX 200
-#define FD_LIMIT  64 /* the worker has closed all but a few */
+#define REPLY_MAX      200
+#define PATH_BYTES_MAX 512
+#define FD_LIMIT       64 /* the worker has closed all but a few */
 
 struct slot {
     smtp_message_t message;
@@ -40,6 +41,7 @@ struct session {
     const struct smtp_session_hooks *hooks;
     smtp_session_t esmtp;
     struct slot *slots;
+    size_t added; /* messages that libesmtp has */
     enum smtp_progress progress;
     bool is_awaiting_starttls; /* STARTTLS is written, its reply not complete */
     bool is_awaiting_auth;
@@ -456,7 +458,49 @@ static bool add_message(struct session *session, struct slot *slot, const struct
     if (slot->recipient == NULL)
         return false;
     smtp_recipient_set_application_data_release(slot->recipient, slot, NULL);
+    session->added++;
     return true;
+}
+
+/* What goes into a command must not end it. */
+static bool is_command_safe(const char *text, size_t max)
+{
+    return strlen(text) <= max && strpbrk(text, "\r\n<> ") == NULL;
+}
+
+/* The same for what stands between "<" and ">": blanks and brackets may stand in a quoted local part. */
+static bool is_path_safe(const char *text)
+{
+    bool is_quoted = false;
+
+    if (strlen(text) > PATH_BYTES_MAX)
+        return false;
+    for (const char *at = text; *at != '\0'; at++) {
+        if ((unsigned char)*at < ' ' || *at == 0x7f || (!is_quoted && strchr("<> ", *at) != NULL))
+            return false;
+        if (*at == '"')
+            is_quoted = !is_quoted;
+        else if (is_quoted && *at == '\\' && at[1] != '\0')
+            at++;
+    }
+    return !is_quoted;
+}
+
+static bool is_sendable(const struct smtp_session_message *message)
+{
+    return is_path_safe(message->envelope_from) && is_path_safe(message->recipient) &&
+           *message->recipient != '\0' && message->len > 0 && message->len <= INT32_MAX;
+}
+
+/* One that cannot be sent must not keep the others from being sent. */
+static void refuse(struct session *session, struct slot *slot, const struct smtp_session_message *ours)
+{
+    struct outcome outcome;
+
+    slot->is_settled = true;
+    outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0,
+                "the message or its addresses cannot be sent");
+    session->hooks->outcome(session->hooks->context, ours->id, &outcome);
 }
 
 static bool set_up(struct session *session, auth_context_t *auth_out)
@@ -473,20 +517,17 @@ static bool set_up(struct session *session, auth_context_t *auth_out)
         !smtp_set_monitorcb(session->esmtp, on_traffic, session, 0) || !set_up_auth(session, auth_out))
         return false;
     set_up_timeouts(session);
-    for (size_t i = 0; i < job->message_count; i++)
-        if (!add_message(session, &session->slots[i], &job->messages[i]))
+    for (size_t i = 0; i < job->message_count; i++) {
+        if (!is_sendable(&job->messages[i]))
+            refuse(session, &session->slots[i], &job->messages[i]);
+        else if (!add_message(session, &session->slots[i], &job->messages[i]))
             return false;
+    }
     return true;
 }
 
 /* ---- running ---------------------------------------------------------------------------------------------
  */
-
-/* What goes into a command must not end it. */
-static bool is_command_safe(const char *text, size_t max)
-{
-    return strlen(text) <= max && strpbrk(text, "\r\n<> ") == NULL;
-}
 
 static const char *find_fault(const struct smtp_session_job *job)
 {
@@ -498,13 +539,6 @@ static const char *find_fault(const struct smtp_session_job *job)
         return "user and password may have 255 bytes each";
     if (*job->user != '\0' && job->tls != SMTP_TLS_REQUIRE)
         return "user and password are sent over verified TLS only";
-    for (size_t i = 0; i < job->message_count; i++) {
-        const struct smtp_session_message *message = &job->messages[i];
-
-        if (!is_command_safe(message->envelope_from, 512) || !is_command_safe(message->recipient, 512) ||
-            *message->recipient == '\0' || message->len == 0 || message->len > INT32_MAX)
-            return "a message or its addresses cannot be sent";
-    }
     return job->message_count > 0 ? NULL : "no message";
 }
 
@@ -514,7 +548,7 @@ static void settle_begun(struct session *session)
     for (size_t i = 0; i < session->job->message_count; i++) {
         struct slot *slot = &session->slots[i];
 
-        if (smtp_reverse_path_status(slot->message)->code != 0 || slot->is_handed_over)
+        if (!slot->is_settled && (smtp_reverse_path_status(slot->message)->code != 0 || slot->is_handed_over))
             settle(session, slot);
     }
 }
@@ -538,7 +572,8 @@ enum status smtp_session_run(const struct smtp_session_job *job, const struct sm
         status = err_set(err, ST_INTERNAL, "no TLS context%s%s",
                          *job->ca_file != '\0' ? "; can it read " : "", job->ca_file);
     } else {
-        (void)smtp_start_session(session.esmtp); /* its result says nothing */
+        if (session.added > 0)
+            (void)smtp_start_session(session.esmtp); /* its result says nothing */
         (void)smtp_strerror(smtp_errno(), words, sizeof words);
         settle_begun(&session);
         *end_out = make_end(&session, stage_of(&session), words);

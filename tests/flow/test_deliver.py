@@ -123,6 +123,27 @@ def test_many_hosts_and_many_reports_all_arrive_once(make_delivery, authority):
         assert len(server.requests) == 200 and len(set(server.requests)) == 200
 
 
+@pytest.mark.parametrize("local", ['a b', 'a>b', '<a', 'a"b', 'a@b'])
+def test_an_odd_mailbox_costs_its_batch_nothing(make_delivery, smtp_sink, local):
+    """A local part that wants quotes is a mailbox too, and whatever becomes of it, the others' mail goes out."""
+    site = make_delivery({"d1.example": ["mailto:%22" + "".join(f"%{byte:02X}" for byte in local.replace('"', '\\"').encode())
+                                         + "%22@m.example"],
+                          "d2.example": ["mailto:tls@m.example"]})
+    site.run()
+    assert "tls@m.example" in [mail.recipients[0] for mail in smtp_sink.mails]
+    assert states(site) == {"delivered": 2}
+
+
+def test_a_name_too_long_to_ask_for_costs_its_day_nothing(make_delivery):
+    """It has room for itself but not for _smtp._tls. in front; it comes last among its day's domains."""
+    site = make_delivery({"d1.example": ["mailto:tls@m.example"]})
+    site.run()
+    site.collect([datagram("d1.example"), datagram(".".join(["z" * 61] * 4))])
+    site.pass_day("2026-03-16T00:05:00Z")
+    site.run()
+    assert states(site) == {"delivered": 2}
+
+
 # ---- suppression -------------------------------------------------------------------------------------------
 
 def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp_sink):

@@ -268,7 +268,7 @@ def test_only_the_checked_address_is_connected_to(good_server):
 def test_addresses_that_would_break_a_command_are_refused(good_server):
     seen = len(good_server.seen)
     outcomes, _ = probe(f"port={good_server.port}", "recipient=a@b.example>\r\nRSET\r\nMAIL FROM:<x@y.example")
-    assert [o for _, o, _, _ in outcomes] == ["try-later start 0"]
+    assert [o for _, o, _, _ in outcomes] == ["give-up start 0"]
     assert len(good_server.seen) == seen
 
 
