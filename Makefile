@@ -114,6 +114,12 @@ $(FAULT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fault/fault.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) $(foreach f,malloc calloc realloc strdup,-Wl,--wrap=$(f)) -o $@ $< $(BUILD)/tests/fault/fault.o \
 	    $(LIBRARY) $(call libs,$(LIBS_test))
 
+# Makes calls of whole programs fail (LD_PRELOAD).
+SHIM = $(BUILD)/tests/fault/shim.so
+$(SHIM): tests/fault/shim.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(CFLAGS) $(WARNINGS) -D_GNU_SOURCE -U_FORTIFY_SOURCE -fPIC -shared -pthread -o $@ $<
+
 # A fuzz target replays files; with FUZZER=1 (clang) it is driven by libFuzzer instead.
 REPLAY_MAIN = $(if $(FUZZER),,$(BUILD)/tests/fuzz/replay.o)
 $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(REPLAY_MAIN) $(LIBRARY)
@@ -221,7 +227,7 @@ check-unit: ## only the unit tests and the corpus replay
 	@BUILD=$(abspath $(BUILD)) tests/run --unit
 
 .PHONY: check-programs
-check-programs: $(UNIT) $(FAULT) $(REPLAY) $(TOOLS)
+check-programs: $(UNIT) $(FAULT) $(SHIM) $(REPLAY) $(TOOLS)
 
 .PHONY: check-differential
 check-differential: deps-test ## our parsers against independent models in Python, on 100,000 generated cases
@@ -262,6 +268,10 @@ fuzz: deps-lint ## libFuzzer on every target, FUZZ_SECONDS each (FUZZ_TARGETS: o
 	@$(MAKE) --no-print-directory -s -j2 fuzz-programs BUILD=$(BUILD)/fuzz CC=clang FUZZER=1 CFLAGS='-O1 -g' \
 	    SANITIZE=fuzzer-no-link,address,undefined
 	@BUILD=$(abspath $(BUILD)/fuzz) tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+.PHONY: check-mutation
+check-mutation: deps-test ## put faults made by hand into the sources: do the tests that are named for them notice?
+	@BUILD=$(abspath $(BUILD)) tests/mutation/run
 
 .PHONY: coverage
 coverage: deps-test ## which lines and branches of src the tests run, held against what was promised

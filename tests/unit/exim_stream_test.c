@@ -157,6 +157,30 @@ static void test_a_line_of_the_limit_and_one_byte_more(void **state)
     free(bytes);
 }
 
+static void test_a_line_of_many_limits_is_told_once(void **state)
+{
+    const size_t total = 4 * (size_t)EXIM_STREAM_LINE_MAX;
+    char *bytes = malloc(total);
+    int fd = dial();
+
+    (void)state;
+    memset(bytes, 'x', total);
+    bytes[total - 1] = '\n';
+    for (size_t sent = 0; sent < total; serve(1000)) {
+        ssize_t got = send(fd, bytes + sent, total - sent, MSG_DONTWAIT);
+
+        if (got > 0)
+            sent += (size_t)got;
+    }
+    say(fd, "next\n", 5);
+    (void)close(fd);
+    serve(1000);
+    assert_int_equal(world.count, 2);
+    assert_true(world.is_cut[0]);
+    assert_string_equal(world.lines[1], "next");
+    free(bytes);
+}
+
 static void test_idle_connections_are_closed(void **state)
 {
     int quiet = dial(), busy = dial();
@@ -241,6 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pieces_empty_lines_and_a_last_line_without_newline, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_line_of_the_limit_and_one_byte_more, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_line_of_many_limits_is_told_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_connections_are_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crowd_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sitters_make_room, setup, teardown),

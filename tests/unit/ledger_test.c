@@ -371,6 +371,20 @@ static void test_mailed_adds_up(void **state)
     assert_int_equal(count, 0);
 }
 
+static void test_a_roll_back_leaves_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(ledger_begin(f->ledger, &f->err), ST_OK);
+    (void)add(f, DAY, "harbour.example", "1@reports.example");
+    assert_int_equal(ledger_skip(f->ledger, DAY, "quay.example", "no record", NOW_S, &f->err), ST_OK);
+    ledger_rollback(f->ledger);
+    assert_int_equal(find(f, "harbour.example"), LEDGER_NOTHING);
+    assert_int_equal(find(f, "quay.example"), LEDGER_NOTHING);
+    assert_int_equal(ledger_begin(f->ledger, &f->err), ST_OK); /* nothing is under way any more */
+    ledger_rollback(f->ledger);
+}
+
 #define LEDGER_TEST(function) cmocka_unit_test_setup_teardown(function, set_up, tear_down)
 
 int main(void)
@@ -378,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LEDGER_TEST(test_report_is_frozen),
         LEDGER_TEST(test_a_day_is_reported_once),
+        LEDGER_TEST(test_a_roll_back_leaves_nothing),
         LEDGER_TEST(test_waiting_gives_way),
         LEDGER_TEST(test_half_a_report_is_none),
         LEDGER_TEST(test_due_is_sorted_by_kind_and_host),

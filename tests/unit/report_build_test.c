@@ -197,6 +197,19 @@ static void test_too_large_folds_the_rarest(void **state)
     }
 }
 
+static void test_one_byte_too_large_is_too_large(void **state)
+{
+    struct crowd crowd = {.policies = 1, .details = 500, .sessions = once}, again = crowd;
+    struct report_built whole, result;
+
+    (void)state;
+    free(built((struct report_source){crowd_replay, &crowd}, UINT64_MAX, &whole));
+    free(built((struct report_source){crowd_replay, &again}, whole.json_bytes, &result));
+    assert_int_equal(result.summary.folded, 0);
+    free(built((struct report_source){crowd_replay, &again}, whole.json_bytes - 1, &result));
+    assert_true(result.summary.folded > 0 && result.json_bytes < whole.json_bytes);
+}
+
 /* Every kept detail occurred at least as often as every folded one. */
 static void test_the_cut_is_exact(void **state)
 {
@@ -260,6 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_fits_is_written_in_one_pass),
         cmocka_unit_test(test_too_large_folds_the_rarest),
+        cmocka_unit_test(test_one_byte_too_large_is_too_large),
         cmocka_unit_test(test_the_cut_is_exact),
         cmocka_unit_test(test_an_entry_without_fields_joins_the_folded_one),
         cmocka_unit_test(test_nothing_to_tell),

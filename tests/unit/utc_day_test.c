@@ -87,6 +87,15 @@ static void test_every_day_reads_back(void **state)
     }
 }
 
+static void test_seconds_beyond_the_range(void **state)
+{
+    (void)state;
+    assert_int_equal(utc_day_of(-1), 0);
+    assert_int_equal(utc_day_of(-2 * UTC_DAY_SECONDS), 0);
+    assert_int_equal(utc_day_of(INT64_MIN), 0);
+    assert_int_equal(utc_day_of(INT64_MAX), UTC_DAY_MAX);
+}
+
 static void test_what_is_no_day(void **state)
 {
     static const char *const BAD[] = {
@@ -105,9 +114,8 @@ static void test_what_is_no_day(void **state)
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_days_in_every_time_zone),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_every_day_reads_back),
+        cmocka_unit_test(test_days_in_every_time_zone), cmocka_unit_test(test_window),
+        cmocka_unit_test(test_every_day_reads_back),    cmocka_unit_test(test_seconds_beyond_the_range),
         cmocka_unit_test(test_what_is_no_day),
     };
 

@@ -60,6 +60,18 @@ static void test_rows(void **state)
 }
 
 /* Every text of up to three bytes is valid or repaired to valid, and NUL is a byte like others. */
+/* What lies behind the text, even if it would complete a character, is not part of it. */
+static void test_cut_in_a_character(void **state)
+{
+    (void)state;
+    assert_int_equal(utf8_sequence_len("\xE2\x82\xAC", 3), 3);
+    assert_int_equal(utf8_sequence_len("\xE2\x82\xAC", 2), 0);
+    assert_int_equal(utf8_sequence_len("\xC3\xA9", 1), 0);
+    assert_int_equal(utf8_sequence_len("\xF0\x9F\x98\x80", 3), 0);
+    assert_int_equal(utf8_sequence_len("a", 0), 0);
+    assert_false(utf8_is_valid("ab\xC3\xA9", 3));
+}
+
 static void test_all_short_texts(void **state)
 {
     struct strbuf buf;
@@ -83,6 +95,7 @@ int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_cut_in_a_character),
         cmocka_unit_test(test_all_short_texts),
     };
 
