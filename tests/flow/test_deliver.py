@@ -181,17 +181,14 @@ def test_a_refusal_of_the_message_suppresses_nobody(make_delivery, smtp_sink):
 
 # ---- a day of trying ---------------------------------------------------------------------------------------
 
-def every_quarter_hour(site, first_hour, last_hour, do):
-    """Run as the timer would; do(hours since the first try) before each run."""
+def run_for_a_day(site, do):
+    """Run as a timer would, every quarter of an hour and later every hour; do(hours since the first try) before."""
     begin = lib.utc_seconds(f"{NEXT_DAY}T00:05:00Z")
-    quarter = int(first_hour * 4)
-    while quarter <= last_hour * 4:
-        do(quarter / 4)
-        moment = begin + quarter * 900
-        day = lib.datetime.datetime.fromtimestamp(moment, lib.datetime.timezone.utc)
-        site.set_time(day.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    for hours in [quarter / 4 for quarter in range(12)] + list(range(3, 25)) + [24.25, 25, 26]:
+        do(hours)
+        moment = lib.datetime.datetime.fromtimestamp(begin + hours * 3600, lib.datetime.timezone.utc)
+        site.set_time(moment.strftime("%Y-%m-%dT%H:%M:%SZ"))
         site.run()
-        quarter += 1
 
 
 @pytest.mark.parametrize("hours, want", [(23, {"delivered": 2}), (25, {"expired": 2})])
@@ -204,7 +201,7 @@ def test_servers_that_are_down(make_delivery, smtp_sink, authority, hours, want)
             if hour >= hours:
                 smtp_sink.answers.clear()
                 server.respond = status(200)
-        every_quarter_hour(site, 0, 26, come_up)
+        run_for_a_day(site, come_up)
         assert states(site) == want
         assert len(smtp_sink.mails) == want.get("delivered", 0) / 2
         assert len(set(server.requests)) == 1  # the same bytes at every try
@@ -365,6 +362,7 @@ def test_run_limit_leaves_the_rest_for_the_next_run(make_delivery):
         assert 0 < len(relay.accepted) < 640
         assert "the run's time was up" in done.stderr
         site.set(run_limit="10min")
+        relay.faults.clear()
         site.run()
         assert len(set(relay.accepted)) == len(relay.accepted) == 640
 

@@ -17,7 +17,7 @@ import pytest
 
 from faulty import HttpsFaulty, SmtpFaulty
 
-KILLS = int(os.environ.get("KILLS", "10"))
+KILLS = int(os.environ.get("KILLS", "6"))
 DOMAINS = 250  # each with a mailbox and a URL
 NEXT_DAY = "2026-03-15"
 
