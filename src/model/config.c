@@ -149,13 +149,14 @@ static const char *check_allow(const char *value)
     struct network network;
     struct cursor cursor;
 
-    if (value[0] != ':')
-        return network_parse(value, strlen(value), &network)
-                   ? NULL
-                   : "not a network or port; use 192.0.2.0/24 (host bits zero), 2001:db8::/32 or :8443";
+    if (network_parse(value, strlen(value),
+                      &network)) /* first: an IPv6 address may begin with a colon, too */
+        return NULL;
     cursor_init(&cursor, value, strlen(value));
     take_port(&cursor);
-    return cursor.is_failed || !cursor_at_end(&cursor) ? "not a port; use :1 to :65535" : NULL;
+    return cursor.is_failed || !cursor_at_end(&cursor)
+               ? "not a network or port; use 192.0.2.0/24 (host bits zero), 2001:db8::/32 or :8443"
+               : NULL;
 }
 
 static const char *check_network(const char *value)

@@ -339,6 +339,10 @@ class _Server(http.server.ThreadingHTTPServer):
         pass
 
 
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
 class HttpsServer:
     """Answers every request and records it.
 
@@ -347,7 +351,8 @@ class HttpsServer:
     gate: clear() it to let requests wait for their answer until set().
     """
 
-    def __init__(self, certificate, status=200, port=0):
+    def __init__(self, certificate, status=200, port=0, address=LOOPBACK):
+        self.address = address
         self.status = status
         self.statuses = {}
         self.requests = []
@@ -366,7 +371,7 @@ class HttpsServer:
         return answer if isinstance(answer, tuple) else (answer, {})
 
     def start(self):
-        self._server = _Server((LOOPBACK, self.port), _Handler)
+        self._server = (_Server6 if ":" in self.address else _Server)((self.address, self.port), _Handler)
         self._server.owner = self
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)

@@ -144,6 +144,19 @@ def test_a_name_too_long_to_ask_for_costs_its_day_nothing(make_delivery):
     assert states(site) == {"delivered": 2}
 
 
+@pytest.mark.parametrize("address, host", [("127.0.0.1", "127.0.0.1"), ("::1", "[::1]")])
+def test_a_url_may_have_an_address_for_a_host(make_delivery, authority, address, host):
+    try:
+        server = servers.HttpsServer(authority.server(), address=address).start()
+    except OSError:
+        pytest.skip(f"nothing can listen on {address} here")
+    with contextlib.ExitStack() as stack:
+        stack.callback(server.stop)
+        site = make_delivery({"d.example": [f"https://{host}:{server.port}/in"]}, https_allow=[address, f":{server.port}"])
+        site.run()
+        assert states(site) == {"delivered": 1} and len(server.requests) == 1
+
+
 # ---- suppression -------------------------------------------------------------------------------------------
 
 def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp_sink):
