@@ -49,6 +49,9 @@ struct outcome {
 void outcome_set(struct outcome *outcome, enum outcome_kind kind, enum outcome_stage stage, int code,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 
+/* All bytes went out and no answer came: mark it, and say so at the end of its text. */
+void outcome_put_in_doubt(struct outcome *outcome);
+
 /* "delivered", "try-later", "give-up"; "connect", "tls", ... */
 const char *outcome_kind_name(enum outcome_kind kind);
 const char *outcome_stage_name(enum outcome_stage stage);

@@ -110,7 +110,8 @@ static void judge_failure(struct slot *slot, CURLcode result, struct outcome *ou
     (void)curl_easy_getinfo(slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     outcome_set(outcome, OUTCOME_TRY_LATER, stage_of(result, connect_us > 0), 0, "%s",
                 slot->error[0] != '\0' ? slot->error : curl_easy_strerror(result));
-    outcome->is_in_doubt = sent == (curl_off_t)slot->post.len;
+    if (sent == (curl_off_t)slot->post.len)
+        outcome_put_in_doubt(outcome);
 }
 
 static void tell(struct pool *pool, const struct https_post *post, const struct outcome *outcome)
@@ -393,7 +394,7 @@ static void give_up_all(struct pool *pool)
             continue;
         (void)curl_multi_remove_handle(pool->multi, slot->easy);
         outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_HTTP, 0, "the run was broken off");
-        outcome.is_in_doubt = true;
+        outcome_put_in_doubt(&outcome);
         slot->is_busy = false;
         pool->busy--;
         tell(pool, &slot->post, &outcome);

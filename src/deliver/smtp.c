@@ -89,7 +89,8 @@ static void settle_rest(struct pool *pool, struct slot *slot)
 
         if (slot->is_settled[i])
             continue;
-        outcome.is_in_doubt = is_in_doubt;
+        if (is_in_doubt)
+            outcome_put_in_doubt(&outcome);
         is_in_doubt = false;
         settle(pool, slot, i, &outcome);
     }

@@ -7,6 +7,7 @@
  *   a status of 250 for nothing sent      judge (five conditions)
  *   AUTH refused, then mail all the same  on_mail_begins
  *   session replies hidden from us        watch_reply (through the protocol monitor)
+ *   no server name in the handshake       name_server (for a relay whose certificate must be good)
  */
 #include "deliver/smtp_session.h"
 
@@ -104,7 +105,8 @@ static void judge(const struct slot *slot, struct outcome *outcome)
         } else {
             outcome_set(outcome, OUTCOME_TRY_LATER, steps[i].stage, 0, "no usable answer to %s",
                         outcome_stage_name(steps[i].stage));
-            outcome->is_in_doubt = slot->is_handed_over;
+            if (slot->is_handed_over)
+                outcome_put_in_doubt(outcome);
         }
         return;
     }
@@ -113,7 +115,8 @@ static void judge(const struct slot *slot, struct outcome *outcome)
         return;
     }
     outcome_set(outcome, OUTCOME_TRY_LATER, OUTCOME_AT_DATA, 0, "the answers do not show that it was taken");
-    outcome->is_in_doubt = slot->is_handed_over;
+    if (slot->is_handed_over)
+        outcome_put_in_doubt(outcome);
 }
 
 static void settle(struct session *session, struct slot *slot)
@@ -380,6 +383,36 @@ static int give_secrets(auth_client_request_t requests, char **results, int coun
 /* ---- setting up ------------------------------------------------------------------------------------------
  */
 
+/* OpenSSL begins a handshake: say which server is wanted (RFC 6066). */
+static void name_server(const SSL *tls, int where, int result)
+{
+    const char *host = SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls));
+    struct address address;
+    SSL *changeable = NULL;
+
+    (void)result;
+    if ((where & SSL_CB_HANDSHAKE_START) == 0 || address_parse(host, strlen(host), &address))
+        return;
+    memcpy(&changeable, &tls,
+           sizeof changeable); /* libesmtp makes it itself, and this is the only time to see it */
+    (void)SSL_set_tlsext_host_name(changeable, host);
+}
+
+/* The certificate must be for host, a name or an address; host is only lent. */
+static bool set_host(SSL_CTX *context, const char *host)
+{
+    X509_VERIFY_PARAM *wanted = SSL_CTX_get0_param(context);
+    struct address address;
+    void *lent = NULL;
+
+    memcpy(&lent, &host, sizeof lent);
+    SSL_CTX_set_info_callback(context, name_server);
+    if (SSL_CTX_set_app_data(context, lent) != 1)
+        return false;
+    return address_parse(host, strlen(host), &address) ? X509_VERIFY_PARAM_set1_ip_asc(wanted, host) == 1
+                                                       : X509_VERIFY_PARAM_set1_host(wanted, host, 0) == 1;
+}
+
 /* Opportunistic TLS is better weak than none; required TLS is OpenSSL's default and verified. */
 static SSL_CTX *make_tls_context(const struct smtp_session_job *job)
 {
@@ -391,7 +424,7 @@ static SSL_CTX *make_tls_context(const struct smtp_session_job *job)
         is_fine = SSL_CTX_set_min_proto_version(context, TLS1_VERSION) == 1;
     } else if (is_fine) {
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
-        is_fine = X509_VERIFY_PARAM_set1_host(SSL_CTX_get0_param(context), job->host, 0) == 1 &&
+        is_fine = set_host(context, job->host) &&
                   (*job->ca_file != '\0' ? SSL_CTX_load_verify_file(context, job->ca_file)
                                          : SSL_CTX_set_default_verify_paths(context)) == 1;
     }

@@ -41,6 +41,17 @@ void outcome_set(struct outcome *outcome, enum outcome_kind kind, enum outcome_s
     make_printable(outcome->text);
 }
 
+void outcome_put_in_doubt(struct outcome *outcome)
+{
+    static const char WORDS[] = "; it may have arrived";
+    size_t len = strlen(outcome->text);
+
+    if (len > sizeof outcome->text - sizeof WORDS)
+        len = sizeof outcome->text - sizeof WORDS;
+    memcpy(outcome->text + len, WORDS, sizeof WORDS);
+    outcome->is_in_doubt = true;
+}
+
 const char *outcome_kind_name(enum outcome_kind kind)
 {
     switch (kind) {

@@ -195,8 +195,9 @@ def test_fault(row, contexts, authority, good_server):
         if row.faults is not None:
             accepted = row.accepted if row.accepted is not None else sum(o.startswith("delivered") for o in want)
             assert len(server.accepted) == accepted
-    for _, outcome, _, text in outcomes:
+    for _, _, is_in_doubt, text in outcomes:
         assert text.isprintable() and text.isascii()
+        assert text.endswith("it may have arrived") == is_in_doubt
 
 
 def test_bytes_arrive_as_they_were_given(good_server):
@@ -249,6 +250,17 @@ def test_user_and_password_over_verified_tls(contexts, authority):
         outcomes, _ = probe(*arguments)
         assert [o for _, o, _, _ in outcomes] == ["try-later greeting 535"]
         assert len(server.accepted) == 1  # nothing is sent without having been let in
+
+
+def test_a_relay_that_must_be_good_is_told_its_name(authority):
+    seen = []
+    context = authority.server().server_context()
+    context.sni_callback = lambda tls, name, _: seen.append(name)
+    with SmtpFaulty(tls_context=context) as server:
+        for host, tls in (("localhost", "require"), ("127.0.0.1", "require"), ("localhost", "opportunistic")):
+            outcomes, _ = probe(f"host={host}", f"port={server.port}", f"tls={tls}", f"ca_file={authority.ca_file}")
+            assert [o for _, o, _, _ in outcomes] == ["delivered data 250"]
+    assert seen == ["localhost", None, None]
 
 
 def test_user_and_password_never_without_tls(authority):

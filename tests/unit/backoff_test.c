@@ -95,10 +95,15 @@ static void test_outcome_text_is_harmless(void **state)
         outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "%s", ROWS[i].text);
         assert_string_equal(outcome.text, ROWS[i].want);
     }
+    outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_DATA, 0, "no answer");
+    outcome_put_in_doubt(&outcome);
+    assert_string_equal(outcome.text, "no answer; it may have arrived");
     outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "%0500d", 1);
     assert_int_equal(sizeof outcome.text, 256);
     assert_int_equal(outcome.text[254], '0');
     assert_int_equal(outcome.text[255], '\0');
+    outcome_put_in_doubt(&outcome);
+    assert_string_equal(outcome.text + 230, "0000; it may have arrived");
 }
 
 int main(void)
