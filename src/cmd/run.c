@@ -92,7 +92,8 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("suppressed", (int64_t)sent->suppressed));
 }
 
-static void run(struct generator *generator, const struct run_options *options, struct err *first)
+/* True if it built a report: its deliveries are new. */
+static bool run(struct generator *generator, bool is_flush, struct err *first)
 {
     struct build_totals built = {0};
     struct delivery_totals sent = {0};
@@ -100,25 +101,30 @@ static void run(struct generator *generator, const struct run_options *options, 
 
     keep_first(recover(generator, &err), &err, first);
     keep_first(build_reports(generator, &built, &err), &err, first);
-    deliver(generator, options->is_flush ? INT64_MAX : generator->now_s, &sent, first);
+    deliver(generator, is_flush ? INT64_MAX : generator->now_s, &sent, first);
     keep_first(forget_old_days(generator, &err), &err, first);
     log_summary(&built, &sent);
+    return built.reports > 0;
 }
 
 /* ---- lingering -------------------------------------------------------------------------------------------
  */
 
+struct waiting {
+    int32_t oldest_day; /* that can still be reported */
+    size_t domains;
+};
+
 static enum status count_domain(void *context, int32_t utc_day, const char *domain, const char *reason,
                                 int64_t since_s, struct err *err)
 {
-    size_t *count = context;
+    struct waiting *waiting = context;
 
-    (void)utc_day;
     (void)domain;
     (void)reason;
     (void)since_s;
     (void)err;
-    (*count)++;
+    waiting->domains += utc_day >= waiting->oldest_day;
     return ST_OK;
 }
 
@@ -130,8 +136,9 @@ static enum status count_domain(void *context, int32_t utc_day, const char *doma
 static enum status find_next_run(struct generator *generator, int64_t *next_s_out, struct err *err)
 {
     const int64_t retry_s = clock_utc_s() + LINGER_RETRY_S;
+    struct waiting waiting = {.oldest_day =
+                                  utc_day_of(generator->now_s) - (int32_t)generator->config->max_age_days};
     struct reportable_days days;
-    size_t waiting = 0;
     int64_t next_s = INT64_MAX;
     enum status status = ledger_next_due(generator->ledger, &next_s, err);
 
@@ -142,7 +149,7 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
         status = ledger_each_waiting(generator->ledger, -1, count_domain, &waiting, err);
     if (status != ST_OK)
         return status;
-    if (next_s <= generator->now_s || ((waiting > 0 || days.count > 0) && next_s > retry_s))
+    if (next_s <= generator->now_s || ((waiting.domains > 0 || days.count > 0) && next_s > retry_s))
         next_s = retry_s;
     if (next_s == INT64_MAX)
         return ST_NOT_FOUND;
@@ -150,7 +157,7 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
     return ST_OK;
 }
 
-/* Sleep until it is time for another run; false if there is nothing left to do. */
+/* Sleep until it is time for another run; false if there is nothing left to do for now. */
 static bool linger(struct generator *generator, int64_t begin_s, struct err *first)
 {
     struct err err;
@@ -163,8 +170,11 @@ static bool linger(struct generator *generator, int64_t begin_s, struct err *fir
     keep_first(status, &err, first);
     if (status != ST_OK || next_s > begin_s + LINGER_MAX_S)
         return false;
-    while (clock_utc_s() < next_s)
+    while (clock_utc_s() < next_s) {
+        if (clock_utc_s() < generator->now_s - LINGER_RETRY_S)
+            return false; /* the clock was set back: do not sit here for as long as that */
         clock_sleep_ms(LINGER_LOOK_MS);
+    }
     generator->now_s = clock_utc_s();
     return true;
 }
@@ -174,6 +184,7 @@ int cmd_run(const struct config *config, const struct run_options *options)
     struct program program = {.name = "tlsrpt-gen"};
     struct generator generator;
     struct err err = {.code = ST_OK};
+    bool is_flush = options->is_flush;
     int64_t begin_s;
     enum status status = generator_open(&generator, config, GENERATOR_RUN, &err);
 
@@ -186,9 +197,11 @@ int cmd_run(const struct config *config, const struct run_options *options)
     (void)signal(SIGPIPE, SIG_IGN); /* a server that goes away in the middle of a post */
     tell_about_signing(&generator);
     begin_s = generator.now_s;
-    do
-        run(&generator, options, &err);
-    while (options->is_linger && linger(&generator, begin_s, &err));
+    do {
+        if (run(&generator, is_flush, &err))
+            begin_s = generator.now_s; /* what cron started meanwhile left this day to us */
+        is_flush = false;
+    } while (options->is_linger && linger(&generator, begin_s, &err));
     generator_close(&generator);
     return err.code == ST_OK ? 0 : program_fail(&program, &err);
 }

@@ -428,6 +428,35 @@ def test_linger_ends_when_the_last_delivery_has_expired(make_delivery, smtp_sink
     assert states(site) == {"expired": 1}
 
 
+def test_linger_takes_up_the_day_whose_cron_line_it_kept_out(make_delivery, smtp_sink, start):
+    """A mailbox fails for a day and more; the next day's reports, due when the first day's time is up, go out all the same."""
+    smtp_sink.answers["down@m.example"] = "451 4.3.0 never"
+    site = make_delivery({"d.example": ["mailto:down@m.example"]}, min_delay="3h")
+    run = start(site, "--linger")
+    servers.wait_until(lambda: is_due_again(site, 0), "the report")
+    for attempt, hour in enumerate((3, 4, 5, 22), 1):
+        site.set_time(f"{NEXT_DAY}T{hour:02}:20:00Z")
+        servers.wait_until(lambda: is_due_again(site, attempt), "another try")
+    smtp_sink.answers.clear()
+    smtp_sink.answers["DATA"] = "451 4.3.0 never"
+    site.collect([datagram("d.example")])
+    site.pass_day("2026-03-16T00:50:00Z")
+    servers.wait_until(lambda: states(site) == {"due": 2} and 5 in tries(site), "the next day's report")
+    smtp_sink.answers.clear()
+    site.set_time("2026-03-16T06:00:00Z")
+    assert run.wait(20) == 0
+    assert states(site) == {"delivered": 2}
+
+
+def test_linger_ends_when_the_clock_is_set_back(make_delivery, smtp_sink, start):
+    smtp_sink.answers["DATA"] = "451 4.3.0 never"
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    run = start(site, "--linger")
+    servers.wait_until(lambda: is_due_again(site, 1), "the first try")
+    site.set_time("2025-03-15T00:05:00Z")
+    assert run.wait(20) == 0
+
+
 def test_linger_with_nothing_to_do_ends_at_once(make_site, nsd):
     site = make_site(resolver=nsd.address)
     assert site.run("--linger").returncode == 0
