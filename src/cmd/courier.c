@@ -127,12 +127,14 @@ bool courier_begin(struct courier *courier, struct courier_item *const *items, s
 
 void courier_commit(struct courier *courier)
 {
+    struct ledger *ledger = courier->generator->ledger;
     struct err err;
 
     if (!courier->is_in_transaction)
         return;
     courier->is_in_transaction = false;
-    (void)keep_failure(courier, ledger_commit(courier->generator->ledger, &err), &err);
+    if (!keep_failure(courier, ledger_commit(ledger, &err), &err))
+        ledger_rollback(ledger);
 }
 
 static uint32_t random_number(void)
