@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/generator.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,15 +28,25 @@ static enum status take_lock(struct generator *generator, struct err *err)
     return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
 }
 
+/* Is the file there?  A folder that we may not look into is an error, not a missing file. */
+static enum status look_for(const char *path, bool *is_there_out, struct err *err)
+{
+    *is_there_out = access(path, F_OK) == 0;
+    if (*is_there_out || errno == ENOENT)
+        return ST_OK;
+    return err_set_errno(err, errno == EACCES ? ST_DENIED : ST_IO, errno, "%s", path);
+}
+
 /* A store that nobody has made yet is no error: there is nothing to report. */
 static enum status open_sessions(struct generator *generator, enum generator_mode mode, struct err *err)
 {
     char path[PATH_MAX];
+    bool is_there = false;
     enum status status = path_in_state_dir(generator->config, "sessions.db", path, err);
 
-    if (status == ST_OK && access(path, F_OK) != 0)
-        return ST_OK;
     if (status == ST_OK)
+        status = look_for(path, &is_there, err);
+    if (is_there)
         status = session_store_open(path, mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
                                     NULL, &generator->sessions, err);
     return status;
@@ -44,12 +55,13 @@ static enum status open_sessions(struct generator *generator, enum generator_mod
 static enum status open_ledger(struct generator *generator, enum generator_mode mode, struct err *err)
 {
     char path[PATH_MAX];
+    bool is_there = false;
     enum status status = path_in_state_dir(generator->config, "reports.db", path, err);
 
-    generator->is_first_run = mode == GENERATOR_RUN && status == ST_OK && access(path, F_OK) != 0;
-    if (status == ST_OK && mode == GENERATOR_REHEARSE && access(path, F_OK) != 0)
-        return ST_OK;
     if (status == ST_OK)
+        status = look_for(path, &is_there, err);
+    generator->is_first_run = mode == GENERATOR_RUN && !is_there;
+    if (status == ST_OK && (is_there || mode == GENERATOR_RUN))
         status =
             ledger_open(path, mode == GENERATOR_RUN ? LEDGER_WRITE : LEDGER_READ, &generator->ledger, err);
     return status;

@@ -246,9 +246,11 @@ static int run_main_job(struct arguments *arguments)
     }
     if (arguments->is_show_config)
         config_show(&program->config, stdout);
+    else if (arguments->is_if_configured && !is_identity_set(&program->config))
+        code = 0;
     else if (arguments->is_dry_run)
         code = cmd_dry_run(&program->config, &arguments->dry_run);
-    else if (!arguments->is_if_configured || is_identity_set(&program->config))
+    else
         code = run_as_owner(arguments);
 out:
     config_done(&program->config);

@@ -359,6 +359,22 @@ def test_missing_identity_is_refused(run_generator, make_config, key):
     check_fault(done, re.escape(str(path)), key, f"{key} = ")
 
 
+@pytest.mark.parametrize("arguments", [[], ["--dry-run"], ["--dry-run", "--format", "json", "--day", "2026-03-14"]])
+def test_an_identity_that_is_not_set_is_waited_for(make_delivery, arguments):
+    site = make_delivery({WORKED[1]: record_of(worked_datagrams(1))})
+    site.collect(worked_datagrams(1))
+    site.set(contact_info=None)
+    done = site.run("--if-configured", *arguments)
+    assert not done.stdout
+    assert [event["event"] for event in lib.parse_log(done.stderr)] == ["not_configured"]
+
+
+def test_a_state_folder_that_cannot_be_looked_into_is_not_an_empty_one(run_generator, make_config):
+    path = make_config()
+    done = run_generator("-c", path, "-o", f"state_dir={path}/below-a-file", "--dry-run")
+    assert done.returncode == 74 and "sessions.db" in done.stderr
+
+
 @pytest.mark.parametrize("override, key", [("relay=[::1]:25", "relay"), ("no_such=1", "no_such"), ("spread", "spread")])
 def test_override_fault_names_the_command_line(run_generator, make_config, override, key):
     done = run_generator("-c", make_config(), "-o", override)
