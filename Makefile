@@ -38,6 +38,7 @@ TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytes
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8
 BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
+MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
 # ---- sources ---------------------------------------------------------------------------------------------
@@ -212,6 +213,9 @@ deps-deb:
 	@conf/install-packages $(DEB_PACKAGES)
 deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
+.PHONY: deps-mta-test
+deps-mta-test:
+	@conf/install-packages $(MTA_TEST_PACKAGES)
 
 # ---- try and test ----------------------------------------------------------------------------------------
 demo: deps-demo ## see it work: datagrams in, reports out by mail and HTTPS, all on loopback
@@ -246,6 +250,11 @@ check-install: deps-install-test ## root: install the Debian package into a Debi
 check-bare: deps-install-test ## root: the README's commands on a bare Debian 12 and a bare Debian 13
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
 	@BUILD=$(abspath $(BUILD)) tests/install/check_bare $(BUILD)/$(NAME_VERSION) $(SUITES)
+
+.PHONY: check-mta
+check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12 and 13 against receivers with TLS faults; their reports against what they knew
+	@$(MAKE) --no-print-directory -s -j2 all
+	@BUILD=$(abspath $(BUILD)) tests/mta/check_mta $(MTAS)
 
 .PHONY: compile-flags
 compile-flags: # for lint's analysers, quoted for a shell

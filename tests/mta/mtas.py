@@ -1,0 +1,382 @@
+# SPDX-License-Identifier: MIT
+"""The MTAs of check_mta: how each is set up, what it delivers, and what is expected of its reports."""
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+import scene as stage
+import servers
+import trees
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SENDER = "sender@lab.test"
+READSOCKET_S = 1.0  # what one event may cost Exim while the collector stands still: its readsocket's timeout
+
+NONE = "no-policy-found"
+
+
+def none(domain, success=0, **failures):
+    return {(NONE, domain): (success, sum(failures.values()), {k.replace("_", "-"): v for k, v in failures.items()})}
+
+
+def tlsa(domain, success=0, **failures):
+    counts = next(iter(none(domain, success, **failures).values()))
+    return {("tlsa", f"mx1.{domain}"): counts}
+
+
+# What each MTA knew about each domain; nostarttls.test asked for nothing and got nothing: no report.
+LIVE_EXIM = {
+    "valid.test": none("valid.test", 3),  # two mails, and one while the collector stood still
+    "strict.test": none("strict.test", 1),
+    "expired.test": none("expired.test", certificate_expired=1),
+    "wrongname.test": none("wrongname.test", certificate_host_mismatch=1),
+    "selfsigned.test": none("selfsigned.test", certificate_not_trusted=1),
+    "broken.test": none("broken.test", validation_failure=1),
+    "dane-ok.test": tlsa("dane-ok.test", 1),
+    "dane-bad.test": tlsa("dane-bad.test", certificate_not_trusted=1),
+    "dane-nostarttls.test": tlsa("dane-nostarttls.test", starttls_not_supported=1),
+    "dane-broken.test": tlsa("dane-broken.test", validation_failure=1),
+}
+LOGGED_EXIM = LIVE_EXIM | {  # GnuTLS's words do not tell expired from untrusted; required TLS is not said to be DANE's
+    "expired.test": none("expired.test", validation_failure=1),
+    "selfsigned.test": none("selfsigned.test", validation_failure=1),
+    "dane-nostarttls.test": none("dane-nostarttls.test", starttls_not_supported=1),
+}
+LOGGED_POSTFIX = LIVE_EXIM | {  # Verified, or a failed handshake: DANE and other required TLS look alike
+    "valid.test": none("valid.test", 2),
+    "dane-ok.test": none("dane-ok.test", 1),
+    "dane-nostarttls.test": none("dane-nostarttls.test", starttls_not_supported=1),
+    "dane-broken.test": none("dane-broken.test", validation_failure=1),
+}
+SENT_POSTFIX = LIVE_EXIM | {
+    "valid.test": none("valid.test", 2),
+    "selfsigned.test": none("selfsigned.test", validation_failure=1),  # with its reason: self-signed_certificate
+}
+
+
+class Mta:
+    """Common: deliver, let tlsrpt-gen report through this MTA, compare."""
+
+    def __init__(self, scene, name):
+        self.scene, self.name = scene, name
+        self.root = scene.root[name]
+        self.sites = []
+
+    def inside(self, *words, **keywords):
+        return trees.chroot(self.root, *words, **keywords)
+
+    def site(self, name, **settings):
+        site = self.scene.site(f"{self.name}.{name}", **settings)
+        self.sites.append(site)
+        return site
+
+    def stop(self):
+        for site in self.sites:
+            with contextlib.suppress(Exception):
+                site.close()
+        self.stop_mta()
+
+    def read_log(self, site, mta, log):
+        """What an operator runs by hand on a finished log."""
+        done = subprocess.run([site.programs.log, "-c", site.config, "--mta", mta, log], env=site.environment,
+                              capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def sessions_in(self, site, mta, log):
+        """domains that a log tells sessions of."""
+        done = subprocess.run([site.programs.log, "-c", site.config, "--mta", mta, "--summary", log],
+                              env=site.environment, capture_output=True, text=True, timeout=60, check=True)
+        return {row.split()[-1] for row in done.stdout.splitlines()[1:-1]}
+
+    def report(self, report, site, what, expected):
+        """A day later: reports go out by mail through this MTA and by HTTPS, and both say what the MTA knew."""
+        self.scene.collect_mails()
+        self.scene.https.requests.clear()
+        before = site.counters()
+        site.clock.write_text(f"{stage.tomorrow()}\n")
+        site.restart_collector()
+        done = site.run(check=False)
+        report.check(f"{what}: tlsrpt-gen delivers everything", done.returncode == 0, done.stdout + done.stderr)
+        with contextlib.suppress(TimeoutError):
+            servers.wait_until(lambda: len(self.scene.mails) >= len(expected), "the mails", 60)
+        by_mail = stage.reports_of_mails(self.scene.collect_mails())
+        by_post = stage.reports_of_posts(self.scene.https.requests)
+        self.compare(report, f"{what}, by mail", by_mail, expected)
+        self.compare(report, f"{what}, by HTTPS", by_post, expected)
+        report.check(f"{what}: both transports carried the same reports", by_mail == by_post,
+                     (self.root / self.LOG).read_text()[-6000:])
+        site.stop_collector()
+        after = site.counters()
+        report.check(f"{what}: the delivery of reports was not reported",
+                     after["received"] == before["received"], f"{before}\n{after}")
+
+    @staticmethod
+    def compare(report, what, found, expected):
+        report.check(f"{what}: one report for each domain that had sessions", sorted(found) == sorted(expected),
+                     f"got    {sorted(found)}\nwanted {sorted(expected)}")
+        for domain, wanted in expected.items():
+            got = stage.summary(found[domain]) if domain in found else None
+            report.check(f"{what}: {domain} is told what the MTA knew", got == wanted, f"got    {got}\nwanted {wanted}")
+
+
+# ---- Exim ----
+
+EXIM_CONFIG = """
+.include /srv/tlsrpt-gen-main.conf
+primary_hostname = mta.lab.test
+local_interfaces = 127.0.0.1
+log_selector = +outgoing_interface +outgoing_port +tls_cipher +tls_certificate_verified +tls_peerdn +dnssec
+tls_advertise_hosts =
+dns_dnssec_ok = 1
+smtp_accept_max = 0
+smtp_accept_queue_per_connection = 0
+acl_smtp_rcpt = check_rcpt
+keep_environment =
+begin acl
+check_rcpt:
+  accept
+.include /srv/tlsrpt-gen-acl.conf
+begin routers
+dns:
+  driver = dnslookup
+  transport = ${if inlist{$domain}{STRICT}{strict_smtp}{remote_smtp}}
+  dnssec_request_domains = *
+  self = send
+  no_more
+begin transports
+remote_smtp:
+  driver = smtp
+.include /srv/tlsrpt-gen-transport.conf
+  interface = 127.0.1.96
+  hosts_try_dane = *
+  dnssec_request_domains = *
+  tls_verify_certificates = /srv/ca.pem
+  tls_try_verify_hosts = *
+strict_smtp:
+  driver = smtp
+.include /srv/tlsrpt-gen-transport.conf
+  interface = 127.0.1.96
+  hosts_try_dane =
+  hosts_require_tls = *
+  tls_verify_certificates = /srv/ca.pem
+  tls_verify_hosts = *
+begin retry
+* * F,1h,10m
+"""
+
+
+class Exim(Mta):
+    LOG = "var/log/exim4/mainlog"
+    SOCKET = "run/tlsrpt-gen/exim.sock"
+
+    def __init__(self, scene, name):
+        super().__init__(scene, name)
+        self.daemon = None
+        self.version = re.search(r"version (\S+)", self.inside("exim4", "-bV").stdout)[1]
+
+    def check_split_configuration(self, report):
+        """The README's steps for Debian's split configuration."""
+        conf = self.root / "etc/exim4/conf.d"
+        shutil.copy(ROOT / "conf/exim/tlsrpt-gen-main.conf", conf / "main/01_tlsrpt-gen")
+        shutil.copy(ROOT / "conf/exim/tlsrpt-gen-acl.conf", conf / "acl/45_tlsrpt-gen")
+        transport = conf / "transport/30_exim4-config_remote_smtp"
+        lines = (ROOT / "conf/exim/tlsrpt-gen-transport.conf").read_text()
+        transport.write_text(transport.read_text().replace("  driver = smtp\n", "  driver = smtp\n" + lines, 1))
+        settings = self.root / "etc/exim4/update-exim4.conf.conf"
+        settings.write_text(settings.read_text().replace("dc_use_split_config='false'", "dc_use_split_config='true'"))
+        self.inside("update-exim4.conf")
+        shown = self.inside("exim4", "-bP", "transport", "remote_smtp", check=False).stdout
+        report.check("exim: Debian's split configuration takes the fragment as the README says",
+                     "event_action = ${acl{tlsrpt_event}}" in shown and "no_multi_domain" in shown, shown)
+        acl = (self.root / "var/lib/exim4/config.autogenerated").read_text()
+        report.check("exim: the ACL is in the ACL section of the split configuration",
+                     acl.index("begin acl") < acl.index("tlsrpt_event:") < acl.index("begin routers"))
+
+    def set_up(self):
+        for name in ("main", "acl", "transport"):
+            shutil.copy(ROOT / f"conf/exim/tlsrpt-gen-{name}.conf", self.root / "srv")
+        shutil.copy(self.scene.authority.ca_file, self.root / "srv/ca.pem")
+        (self.root / "etc/exim4/exim4.conf").write_text(EXIM_CONFIG.replace("STRICT", ":".join(stage.STRICT)))
+        (self.root / self.SOCKET).parent.mkdir(parents=True, exist_ok=True)
+
+    def deliver(self, domain):
+        """Seconds that it took."""
+        begin = time.monotonic()
+        done = subprocess.run(["chroot", self.root, "exim4", "-odi", "-f", SENDER, f"user@{domain}"],
+                              input=f"From: {SENDER}\nTo: user@{domain}\nSubject: check\n\nx\n", text=True,
+                              capture_output=True, env=trees.ENVIRONMENT, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return time.monotonic() - begin
+
+    def start_mta(self):
+        self.daemon = self.scene.spawn(self.name, "exim4", "-bdf")
+        servers.wait_until(lambda: b":0019 " in pathlib.Path("/proc/net/tcp").read_bytes(), "Exim to listen")
+
+    def stop_mta(self):
+        if self.daemon is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.daemon.pid, signal.SIGKILL)
+            self.daemon.wait()
+            self.daemon = None
+
+    def check_costs(self, report, live):
+        """What a collector that is away, or stands still, costs a delivery; the best of three, on a machine that is busy."""
+        without = min(self.deliver("valid.test") for _ in range(3))
+        (self.root / self.LOG).unlink()  # these were not told to anybody
+        live.start_collector()
+        with_it = min(self.deliver("nostarttls.test") for _ in range(3))
+        live.freeze_collector()
+        frozen = self.deliver("valid.test")
+        live.collector.send_signal(signal.SIGCONT)
+        print(f"# a delivery took {without:.2f} s without a socket, {with_it:.2f} s with a collector, {frozen:.2f} s with "
+              "one that stands still")
+        report.check("exim: a missing socket costs nothing", without < with_it + 0.3, (without, with_it))
+        report.check("exim: a collector that stands still costs one event's second",
+                     READSOCKET_S * 0.8 < frozen - with_it < READSOCKET_S + 0.5, (frozen, with_it))
+
+    def check(self, report):
+        report.check("exim: it is Debian 12's 4.96", self.version == "4.96", self.version)
+        self.check_split_configuration(report)
+        self.set_up()
+        live = self.site("live", exim_socket=self.root / self.SOCKET)
+        self.check_costs(report, live)
+        for domain in stage.MAILS:
+            self.deliver(domain)
+        live.stop_collector()
+        log = self.root / self.LOG
+        logged = self.site("log")
+        logged.start_collector()
+        self.read_log(logged, "exim", log)
+        logged.stop_collector()
+        self.start_mta()
+        self.report(report, live, "exim, live", LIVE_EXIM)
+        self.report(report, logged, "exim, from its log", LOGGED_EXIM)
+        told = self.sessions_in(logged, "exim", log)
+        report.check("exim: its log, read again, does not tell of the reports' own delivery",
+                     "valid.test" in told and "reports.test" not in told, told)
+
+
+# ---- Postfix ----
+
+POSTFIX_MAIN = """
+compatibility_level = 3.6
+myhostname = mta.lab.test
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+maillog_file = /var/log/postfix.log
+smtp_bind_address = 127.0.1.37
+smtp_dns_support_level = dnssec
+smtp_host_lookup = dns
+smtp_tls_security_level = dane
+smtp_tls_policy_maps = texthash:/etc/postfix/policy
+smtp_tls_CAfile = /srv/ca.pem
+smtp_tls_loglevel = 1
+"""
+
+
+class Postfix(Mta):
+    LOG = "var/log/postfix.log"
+    SOCKET = "var/spool/postfix/run/tlsrpt/tlsrpt.sock"
+    VERSION = "3.7."
+    EXTRA = ""
+
+    def set_up(self):
+        shutil.copy(self.scene.authority.ca_file, self.root / "srv/ca.pem")
+        (self.root / "etc/postfix/main.cf").write_text(POSTFIX_MAIN + self.EXTRA)
+        (self.root / "etc/postfix/policy").write_text(
+            "".join(f"{domain} secure match=mx1.{domain}\n" for domain in stage.STRICT))
+        jail = self.root / "var/spool/postfix"
+        (jail / "etc").mkdir(exist_ok=True)
+        shutil.copy(self.root / "etc/resolv.conf", jail / "etc")  # smtp(8) is chrooted
+        (self.root / self.SOCKET).parent.mkdir(parents=True, exist_ok=True)
+        self.version = self.inside("postconf", "-hd", "mail_version").stdout.strip()
+
+    def start_mta(self):
+        self.inside("postfix", "start")
+        servers.wait_until(lambda: b":0019 " in pathlib.Path("/proc/net/tcp").read_bytes(), "Postfix to listen")
+
+    def stop_mta(self):
+        self.inside("postfix", "abort", check=False)
+
+    def deliver(self, domain):
+        done = subprocess.run(["chroot", self.root, "sendmail", "-f", SENDER, f"user@{domain}"],
+                              input=f"From: {SENDER}\nTo: user@{domain}\nSubject: check\n\nx\n", text=True,
+                              capture_output=True, env=trees.ENVIRONMENT, timeout=60, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+
+    def outcomes(self):
+        with contextlib.suppress(FileNotFoundError):
+            return len(re.findall(r"postfix/smtp\[\d+\]: \w+: to=<", (self.root / self.LOG).read_text()))
+        return 0
+
+    def deliver_all(self):
+        """One after the other, so that each is a session of its own."""
+        for domain in stage.MAILS:
+            before = self.outcomes()
+            self.deliver(domain)
+            servers.wait_until(lambda before=before: self.outcomes() > before, f"the delivery to {domain}", 60)
+
+    def check_version(self, report):
+        report.check(f"{self.name}: it is Debian's {self.VERSION}*", self.version.startswith(self.VERSION), self.version)
+
+    def check(self, report):
+        self.set_up()
+        self.check_version(report)
+        self.start_mta()
+        self.deliver_all()
+        log = self.root / self.LOG
+        site = self.site("log")
+        site.start_collector()
+        self.read_log(site, "postfix", log)
+        site.stop_collector()
+        self.report(report, site, f"{self.name}, from its log", LOGGED_POSTFIX)
+        told = self.sessions_in(site, "postfix", log)
+        report.check(f"{self.name}: its log, read again, does not tell of the reports' own delivery",
+                     "valid.test" in told and "reports.test" not in told, told)
+
+
+class Postfix310(Postfix):
+    VERSION = "3.10."
+    EXTRA = """smtp_tlsrpt_enable = yes
+smtp_tlsrpt_socket_name = run/tlsrpt/tlsrpt.sock
+smtp_tlsrpt_skip_reused_handshakes = no
+"""
+
+    def check(self, report):
+        self.set_up()
+        self.check_version(report)
+        live = self.site("live", socket=self.root / self.SOCKET)
+        live.socket = self.root / self.SOCKET
+        live.start_collector()
+        self.start_mta()
+        self.deliver_all()
+        live.stop_collector()
+        self.report(report, live, f"{self.name}, live", SENT_POSTFIX)
+        logged = self.site("log")
+        logged.start_collector()
+        self.read_log(logged, "postfix", self.root / self.LOG)
+        logged.stop_collector()
+        same = ("success", "failure")
+        def totals(site):
+            return {name: sum(row[i] for row in site_rows(site)) for i, name in enumerate(same)}
+        report.check(f"{self.name}: its log's TLSRPT lines tell as many sessions as its datagrams",
+                     totals(live) == totals(logged), (totals(live), totals(logged)))
+
+
+def site_rows(site):
+    import sqlite3
+    with contextlib.closing(sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True)) as store:
+        return store.execute("SELECT success, failure FROM tally").fetchall()
+
+
+MTAS = {"exim": Exim, "postfix-3.7": Postfix, "postfix-3.10": Postfix310}
