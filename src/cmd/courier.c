@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/file.h"
 #include "cmd/log_events.h"
 #include "model/backoff.h"
@@ -239,7 +240,20 @@ void courier_put_back(struct courier *courier, const struct courier_item *item)
     (void)keep_failure(courier, status, &err);
 }
 
-/* A refusal of the recipient says something of the mailbox, all else of this message or of us. */
+/*
+ * A refusal of the recipient says something of the mailbox, all else of this message or of us: so does a
+ * policy (X.7.Y of RFC 3463), as that of a relay which does not relay for us.
+ */
+static bool is_refusal_of_mailbox(const struct outcome *outcome)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, outcome->text, strlen(outcome->text));
+    (void)cursor_take_number(&cursor, UINT16_MAX);
+    return outcome->kind == OUTCOME_GIVE_UP && outcome->stage == OUTCOME_AT_RCPT &&
+           !cursor_skip_word(&cursor, " 5.7.");
+}
+
 static enum status suppress(struct courier *courier, const struct courier_item *item,
                             const struct outcome *outcome, int64_t now_s, struct err *err)
 {
@@ -263,7 +277,7 @@ static enum status note_mail(struct courier *courier, const struct courier_item 
     struct ledger *ledger = courier->generator->ledger;
     enum status status = ST_OK;
 
-    if (outcome->kind == OUTCOME_GIVE_UP && outcome->stage == OUTCOME_AT_RCPT)
+    if (is_refusal_of_mailbox(outcome))
         return suppress(courier, item, outcome, now_s, err);
     if (outcome->kind == OUTCOME_DELIVERED)
         status = ledger_unsuppress(ledger, item->row.rua, err);

@@ -184,8 +184,10 @@ def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp
     assert states(site) == {"delivered": 4, "given up": 1, "suppressed": 1}
 
 
-def test_a_refusal_of_the_message_suppresses_nobody(make_delivery, smtp_sink):
-    smtp_sink.answers["DATA"] = ["552 5.3.4 too big"]
+@pytest.mark.parametrize("key, answer", [("DATA", ["552 5.3.4 too big"]),
+                                         ("a@m.example", "554 5.7.1 <a@m.example>: Relay access denied")])
+def test_a_refusal_of_the_message_or_of_us_suppresses_nobody(make_delivery, smtp_sink, key, answer):
+    smtp_sink.answers[key] = answer
     site = make_delivery({"d1.example": ["mailto:a@m.example"]})
     log = events(site.run())
     assert states(site) == {"given up": 1}
