@@ -293,5 +293,9 @@ int main(int argc, char **argv)
         code = optind < argc ? run_subcommand(&arguments, argc - optind, argv + optind)
                              : run_main_job(&arguments);
     arena_done(&arguments.arena);
+    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        (void)fprintf(stderr, "tlsrpt-gen: standard output: write failed\n");
+        code = EXIT_IO;
+    }
     return code;
 }

@@ -406,3 +406,14 @@ def test_wrong_words_on_the_command_line(run_generator, make_config, arguments):
     done = run_generator("-c", make_config(), *arguments)
     assert done.returncode == 64
     assert done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--show-config"], ["status"], ["--dry-run"]])
+def test_output_that_cannot_be_written_is_an_error(make_delivery, arguments):
+    site = make_delivery({WORKED[1]: record_of(worked_datagrams(1))})
+    site.collect(worked_datagrams(1))
+    site.pass_day(NEXT_DAY)
+    with open("/dev/full", "w", encoding="ascii") as full:
+        done = subprocess.run(site.command(*arguments), stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE,
+                              text=True, timeout=lib.RUN_S, env=site.environment, check=False)
+    assert done.returncode == 74 and "standard output" in done.stderr
