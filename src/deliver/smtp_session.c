@@ -389,13 +389,15 @@ static void name_server(const SSL *tls, int where, int result)
     const char *host = SSL_CTX_get_app_data(SSL_get_SSL_CTX(tls));
     struct address address;
     SSL *changeable = NULL;
+    void *lent = NULL;
 
     (void)result;
     if ((where & SSL_CB_HANDSHAKE_START) == 0 || address_parse(host, strlen(host), &address))
         return;
     memcpy(&changeable, &tls,
-           sizeof changeable); /* libesmtp makes it itself, and this is the only time to see it */
-    (void)SSL_set_tlsext_host_name(changeable, host);
+           sizeof changeable);         /* libesmtp makes it itself, and this is the only time to see it */
+    memcpy(&lent, &host, sizeof lent); /* OpenSSL copies it; its macro lacks the const */
+    (void)SSL_set_tlsext_host_name(changeable, lent);
 }
 
 /* The certificate must be for host, a name or an address; host is only lent. */
