@@ -124,17 +124,19 @@ static enum status write_header(int fd, const char *path, const struct header *h
 static enum status make_file(const char *path, size_t size, const char *owner,
                              const struct ring_position *from, struct err *err)
 {
-    struct header header = {.version = VERSION,
-                            .record_format = RECORD_FORMAT,
-                            .capacity = size - HEADER_BYTES,
-                            .key = hash_key_new(),
-                            .head = from->sequence,
-                            .dropped = from->dropped,
-                            .tail = from->sequence};
+    struct header header;
     char temporary[PATH_MAX];
     enum status status;
     int fd;
 
+    memset(&header, 0, sizeof header); /* also what lies between the fields: it goes to a file */
+    header.version = VERSION;
+    header.record_format = RECORD_FORMAT;
+    header.capacity = size - HEADER_BYTES;
+    header.key = hash_key_new();
+    header.head = from->sequence;
+    header.dropped = from->dropped;
+    header.tail = from->sequence;
     memcpy(header.magic, MAGIC, sizeof header.magic);
     strncpy(header.owner, owner, RING_OWNER_SIZE - 1);
     if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
@@ -371,8 +373,8 @@ static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
     uint64_t room = room_to_end(ring, sequence);
 
     return room >= sizeof *record && head - sequence >= sizeof *record && record->sequence == sequence &&
-           record->check == check_of(record) && span_of(record->len) <= room &&
-           span_of(record->len) <= head - sequence;
+           record->check == check_of(record) && (record->kind == PAD || record->len <= RING_RECORD_MAX) &&
+           span_of(record->len) <= room && span_of(record->len) <= head - sequence;
 }
 
 /* Bytes that this process wrote were never out of its hands; older ones are checked. */
