@@ -243,7 +243,8 @@ static void add_rotated(struct follow *follow, const char *path, void *context)
     (void)context;
     if (follow->count == FOLLOW_FILES_MAX || open_link(path, link, NULL) != ST_OK)
         return;
-    if (link->mark.head_len == 0 || has_twin(follow->chain, follow->count, link))
+    /* An empty one stays: it may be the file that is remembered, rotated before anything came. */
+    if (has_twin(follow->chain, follow->count, link))
         source_close(&link->source);
     else
         follow->count++;

@@ -349,6 +349,26 @@ def test_rotations_while_nobody_followed(follow, receiver, tmp_path):
     wait_for(receiver, [1, 2, 3, 4])
 
 
+def test_an_empty_log_is_rotated_while_nobody_followed(follow, receiver, tmp_path):
+    """The place is in a log that is still empty; rotating that must not look as if the place were lost."""
+    log = tmp_path / "mainlog"
+    append(log, line(1))
+    follower = follow(log)
+    wait_for(receiver, [1])
+    follower.end()
+    log.rename(tmp_path / "mainlog.1")
+    log.touch()
+    follower.start()
+    wait_until(lambda: len(follower.events("log_followed")) == 2, "the log to be followed again")
+    follower.end()
+    (tmp_path / "mainlog.1").rename(tmp_path / "mainlog.2")
+    log.rename(tmp_path / "mainlog.1")
+    append(log, line(2))
+    follower.start()
+    wait_for(receiver, [1, 2])
+    assert not follower.events("place_lost")
+
+
 def test_copy_and_truncate_while_nobody_followed(follow, receiver, tmp_path):
     log = tmp_path / "mainlog"
     append(log, line(1))
