@@ -64,6 +64,7 @@ static void test_limit(void **state)
     assert_null(arena_alloc(&arena, SIZE_MAX));
     assert_null(arena_alloc(&arena, SIZE_MAX / 2));
     assert_null(arena_alloc_array(&arena, SIZE_MAX / 2, 3));
+    arena_reset(&arena);
     assert_null(arena_alloc_array(&arena, SIZE_MAX / 4 + 2, 4)); /* the product, cut to 64 bits, would fit */
     assert_null(arena_alloc_array(&arena, 3, SIZE_MAX / 2));
     assert_null(arena_copy_text(&arena, "", SIZE_MAX));

@@ -91,7 +91,8 @@ static void test_seconds_beyond_the_range(void **state)
 {
     (void)state;
     assert_int_equal(utc_day_of(-1), 0);
-    assert_int_equal(utc_day_of(-2 * UTC_DAY_SECONDS), 0);
+    assert_int_equal(utc_day_of(-(int64_t)UTC_DAY_SECONDS), 0);
+    assert_int_equal(utc_day_of(-2 * (int64_t)UTC_DAY_SECONDS), 0);
     assert_int_equal(utc_day_of(INT64_MIN), 0);
     assert_int_equal(utc_day_of(INT64_MAX), UTC_DAY_MAX);
 }
