@@ -302,6 +302,12 @@ fuzz: deps-lint ## libFuzzer on every target, FUZZ_SECONDS each (FUZZ_TARGETS: o
 	    SANITIZE=fuzzer-no-link,address,undefined
 	@BUILD=$(abspath $(BUILD)/fuzz) tests/fuzz/run $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
+SOAK_SECONDS ?= 600
+.PHONY: soak
+soak: deps-test ## everything at once for SOAK_SECONDS (SOAK_SEED): kills, full disk, clock jumps; totals must balance
+	@$(MAKE) --no-print-directory -s -j2 all check-programs
+	@BUILD=$(abspath $(BUILD)) tests/soak/run $(SOAK_SECONDS) $(SOAK_SEED)
+
 .PHONY: check-mutation
 check-mutation: deps-test ## put faults made by hand into the sources: do the tests that are named for them notice?
 	@BUILD=$(abspath $(BUILD)) tests/mutation/run
