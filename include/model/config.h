@@ -18,6 +18,11 @@
 
 #define CONFIG_DEFAULT_FILE TLSRPT_GEN_SYSCONFDIR "/tlsrpt-gen/tlsrpt-gen.conf"
 
+enum config_log_to {
+    CONFIG_LOG_TO_STDERR,
+    CONFIG_LOG_TO_SYSLOG,
+};
+
 enum config_smtp_mode {
     CONFIG_SMTP_RELAY,
     CONFIG_SMTP_DIRECT,
@@ -75,6 +80,8 @@ struct config {
     int64_t smtp_port;             /* smtp_mode = direct */
     struct option_list smtp_allow; /* networks allowed in spite of the guard, likewise */
     const char *archive_dir;       /* "": none */
+
+    int log_to; /* enum config_log_to */
 
     /* where the values came from */
     struct options options;

@@ -13,6 +13,8 @@
 
 #include "base/strbuf.h"
 
+#define LOCK_LOOKS 5
+
 enum status file_read_fd(int fd, const char *name, struct strbuf *out, struct err *err)
 {
     char chunk[16384];
@@ -122,23 +124,36 @@ enum status file_lock(const char *path, int *fd_out, struct err *err)
     return err_set_errno(err, ST_IO, saved_errno, "lock %s", path);
 }
 
-bool file_lock_is_held(const char *path)
+/*
+ * One look through the kernel's list of locks for that inode: "1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0
+ * EOF". Only the inode counts: the device may differ from stat's on layered file systems.
+ */
+static bool is_in_lock_list(unsigned long long inode)
 {
     FILE *list = fopen("/proc/locks", "re");
     char line[256];
-    struct stat found;
-    bool is_held = false;
+    bool is_found = false;
 
     if (list == NULL)
         return false;
-    /* "1: FLOCK  ADVISORY  WRITE 4711 fd:01:1234 0 EOF"; the device may differ from stat's on layered file
-     * systems, so only the inode counts. */
-    while (stat(path, &found) == 0 && !is_held && fgets(line, sizeof line, list) != NULL) {
+    while (!is_found && fgets(line, sizeof line, list) != NULL) {
         const char *colon = strrchr(line, ':');
 
-        is_held = strstr(line, " FLOCK ") != NULL && colon != NULL &&
-                  strtoull(colon + 1, NULL, 10) == (unsigned long long)found.st_ino;
+        is_found = strstr(line, " FLOCK ") != NULL && colon != NULL && strtoull(colon + 1, NULL, 10) == inode;
     }
     (void)fclose(list);
+    return is_found;
+}
+
+bool file_lock_is_held(const char *path)
+{
+    struct stat found;
+    bool is_held = false;
+
+    if (stat(path, &found) != 0)
+        return false;
+    /* The list may change between two reads of it, and a row be missed. */
+    for (int look = 0; look < LOCK_LOOKS && !is_held; look++)
+        is_held = is_in_lock_list((unsigned long long)found.st_ino);
     return is_held;
 }

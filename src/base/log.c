@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -19,11 +20,25 @@ static enum log_target log_target = LOG_TO_STDERR;
 static enum log_level log_level = LOG_LEVEL_INFO;
 static bool has_priority_prefix = false;
 
+/* JOURNAL_STREAM is "device:inode" of the stream to the journal; it is inherited even where stderr is not. */
+static bool is_journal(void)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char own[48];
+    struct stat found;
+
+    if (stream == NULL || fstat(STDERR_FILENO, &found) != 0)
+        return false;
+    (void)snprintf(own, sizeof own, "%llu:%llu", (unsigned long long)found.st_dev,
+                   (unsigned long long)found.st_ino);
+    return strcmp(stream, own) == 0;
+}
+
 void log_open(const char *program, enum log_target target)
 {
     program_name = program;
     log_target = target;
-    has_priority_prefix = getenv("JOURNAL_STREAM") != NULL && !isatty(STDERR_FILENO);
+    has_priority_prefix = is_journal();
     if (target == LOG_TO_SYSLOG)
         openlog(program, LOG_PID, LOG_MAIL);
 }

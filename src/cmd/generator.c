@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "cmd/host_settings.h"
 
 static enum status path_in_state_dir(const struct config *config, const char *name, char path_out[PATH_MAX],
                                      struct err *err)
@@ -125,7 +126,11 @@ enum status generator_open(struct generator *generator, const struct config *con
     enum status status;
 
     *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
-    status = load_suppressed(generator, err);
+    suppress_list_init(&generator->suppressed);
+    status =
+        host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_REHEARSE, err);
+    if (status == ST_OK)
+        status = load_suppressed(generator, err);
     if (status == ST_OK)
         status = load_keys(generator, err);
     if (status == ST_OK && mode == GENERATOR_RUN)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/terminal.h"
 
 static const int EXIT_CODES[] = {
@@ -59,7 +60,8 @@ bool program_take_option(struct program *program, int option, const char *argume
     return true;
 }
 
-enum status program_load_config(struct program *program, bool needs_identity, struct err *err)
+/* Without -c a missing default file is no error unless an identity is needed. */
+static enum status load(struct program *program, bool needs_identity, struct err *err)
 {
     const char *path = program->is_path_given ? program->config_path : CONFIG_DEFAULT_FILE;
     enum status status;
@@ -74,6 +76,15 @@ enum status program_load_config(struct program *program, bool needs_identity, st
     status =
         config_load("", program->overrides, program->override_count, needs_identity, &program->config, err);
     return status == ST_CONFIG ? err_wrap(err, "%s does not exist", CONFIG_DEFAULT_FILE) : status;
+}
+
+enum status program_load_config(struct program *program, bool needs_identity, struct err *err)
+{
+    enum status status = load(program, needs_identity, err);
+
+    if (status == ST_OK && program->config.log_to == CONFIG_LOG_TO_SYSLOG)
+        log_open(program->name, LOG_TO_SYSLOG);
+    return status;
 }
 
 enum status program_leave_root(const char *state_dir, struct err *err)

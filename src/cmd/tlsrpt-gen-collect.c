@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
+#include "cmd/host_settings.h"
 #include "cmd/log_events.h"
 #include "collect.h"
 #include "datagram/datagram.h"
@@ -68,6 +70,13 @@ static enum status parse_uid(const char *item, uid_t *uid_out, struct err *err)
                        item);
     *uid_out = user->pw_uid;
     return ST_OK;
+}
+
+static enum status check_host(struct collect *collect, struct err *err)
+{
+    return host_settings_check(&collect->program.config,
+                               getenv("LISTEN_FDS") != NULL ? HOST_SETTINGS_INHERIT : HOST_SETTINGS_COLLECT,
+                               err);
 }
 
 static enum status read_allowed(struct collect *collect, struct err *err)
@@ -212,7 +221,7 @@ static enum status open_rest(struct collect *collect, struct err *err)
 static enum status open_all(struct collect *collect, struct err *err)
 {
     static enum status (*const STEPS[])(struct collect *, struct err *) = {
-        open_rest, read_allowed, lock_state, open_store, open_ring, open_sockets, open_exim,
+        check_host, open_rest, read_allowed, lock_state, open_store, open_ring, open_sockets, open_exim,
     };
     enum status status = ST_OK;
 

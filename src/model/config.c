@@ -168,6 +168,7 @@ static const char *check_network(const char *value)
                : "not a network; use 192.0.2.0/24 (host bits zero) or 2001:db8::/32";
 }
 
+static const char *const LOG_TARGETS[] = {"stderr", "syslog", NULL};
 static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
 static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
 static const char *const VERIFY_MODES[] = {"fallback", "strict", "off", NULL};
@@ -291,6 +292,10 @@ static const struct option_row TABLE[] = {
      .min = 0, .max = 1000000000, .help = "Most deliveries of one run by mail, and by HTTPS; 0 means no limit."},
     {.name = "archive_dir", .kind = OPTION_TEXT, .offset = FIELD(archive_dir), .default_value = "",
      .check = check_path, .help = "Folder that keeps a copy of each report sent, DAY/FILENAME.json.gz."},
+
+    {.name = "log_to", .kind = OPTION_CHOICE, .offset = FIELD(log_to), .default_value = "stderr",
+     .choices = LOG_TARGETS,
+     .help = "Where the log goes: stderr, with priorities if that is the journal, or syslog (facility mail)."},
 };
 // clang-format on
 
@@ -326,6 +331,15 @@ static enum status check_alignment(const struct config *config, const char *opti
                    origin, option, domain, other_name, other);
 }
 
+static enum status refuse_third_key(const struct config *config, struct err *err)
+{
+    char origin[ERR_TEXT_MAX / 2];
+
+    options_origin_format(&config->options, "dkim_key", origin, sizeof origin);
+    return err_set(err, ST_CONFIG, "%s: dkim_key: %zu keys, at most %d can be used; remove the others",
+                   origin, config->dkim_key.count, DKIM_KEYS_MAX);
+}
+
 static enum status derive_dkim(struct config *config, const char *from_domain, struct err *err)
 {
     enum status status;
@@ -335,8 +349,7 @@ static enum status derive_dkim(struct config *config, const char *from_domain, s
     status = domain_normalise(config->dkim_domain, strlen(config->dkim_domain), &config->options.arena,
                               &config->dkim_domain, err);
     if (status == ST_OK && config->dkim_key.count > DKIM_KEYS_MAX)
-        status = err_set(err, ST_CONFIG, "dkim_key: %zu keys; at most %d can be used", config->dkim_key.count,
-                         DKIM_KEYS_MAX);
+        status = refuse_third_key(config, err);
     if (status == ST_OK)
         status =
             check_alignment(config, "dkim_domain", config->dkim_domain, "domain of from,", from_domain, err);

@@ -131,7 +131,7 @@ static const struct {
     {"a signature of the parent domain", {ORGANIZATION, CONTACT, "dkim_domain=seaport.example"}, NULL},
     {"three keys",
      {ORGANIZATION, CONTACT, "dkim_key=a:rsa-sha256:/a, b:rsa-sha256:/b, c:rsa-sha256:/c"},
-     "dkim_key: 3 keys; at most 2 can be used"},
+     "dkim_key: 3 keys, at most 2 can be used"},
     {"a bad key", {ORGANIZATION, CONTACT, "dkim_key=a:rsa-sha1:/a"}, "dkim_key"},
     {"no organisation", {CONTACT}, "organization_name is not set"},
     {"no contact", {ORGANIZATION}, "contact_info is not set"},
