@@ -372,7 +372,7 @@ def test_an_identity_that_is_not_set_is_waited_for(make_delivery, arguments):
 def test_a_state_folder_that_cannot_be_looked_into_is_not_an_empty_one(run_generator, make_config):
     path = make_config()
     done = run_generator("-c", path, "-o", f"state_dir={path}/below-a-file", "--dry-run")
-    assert done.returncode == 74 and "sessions.db" in done.stderr
+    assert done.returncode == 78 and "state_dir: " in done.stderr and "is not a folder" in done.stderr
 
 
 @pytest.mark.parametrize("override, key", [("relay=[::1]:25", "relay"), ("no_such=1", "no_such"), ("spread", "spread")])
