@@ -20,7 +20,8 @@
 
 struct table_column {
     const char *title;
-    size_t min;     /* may be cut down to this many columns where the terminal is narrow; 0: never */
+    size_t
+        min; /* may be cut where the terminal is narrow, below this only if there is no other way; 0: never */
     bool is_right;  /* numbers */
     bool is_hidden; /* left out where another column would have to be cut */
 };

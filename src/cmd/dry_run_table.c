@@ -217,9 +217,9 @@ enum status dry_run_table_skip(struct rehearsal *rehearsal, const struct candida
 /* ---- printing ---- */
 
 static const struct table_column COLUMNS[] = {
-    {.title = "domain", .min = 12},        {.title = "ok", .is_right = true},
-    {.title = "failed", .is_right = true}, {.title = "most frequent failure", .min = 10},
-    {.title = "bytes", .is_right = true},  {.title = "destinations", .min = 8},
+    {.title = "domain", .min = 22},        {.title = "ok", .is_right = true},
+    {.title = "failed", .is_right = true}, {.title = "most frequent failure", .min = 15},
+    {.title = "bytes", .is_right = true},  {.title = "destinations", .min = 14},
 };
 
 /* What failed most comes first; then what was most. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #define GAP             2             /* blanks between columns */
+#define NARROWEST       8             /* where the terminal leaves no other way */
 #define TABLE_BYTES_MAX (512UL << 20) /* of all cells */
 #define CELL_BYTES_MAX  8192
 
@@ -104,13 +105,13 @@ static void measure(const struct table *table, struct layout *layout)
                 layout->widths[i] = row->cells[i].width;
 }
 
-/* The widest column that may still be cut; count if there is none. */
-static size_t find_widest(const struct table *table, const struct layout *layout)
+/* The widest column that may still be cut, down to its own least width or to hard_min if that is less. */
+static size_t find_widest(const struct table *table, const struct layout *layout, size_t hard_min)
 {
     size_t widest = table->count;
 
     for (size_t i = 0; i < table->count; i++) {
-        size_t min = table->columns[i].min;
+        size_t min = table->columns[i].min < hard_min ? table->columns[i].min : hard_min;
 
         if (min == 0 || layout->widths[i] <= min)
             continue;
@@ -120,21 +121,26 @@ static size_t find_widest(const struct table *table, const struct layout *layout
     return widest;
 }
 
-/* First leave out what may be left out, from the right, then cut the widest again and again. */
-static void fit(const struct table *table, struct layout *layout)
+static void cut(const struct table *table, struct layout *layout, size_t hard_min)
 {
-    size_t columns = table->terminal->columns;
-
-    for (size_t i = table->count; i-- > 0 && total_of(table, layout) > columns;)
-        if (table->columns[i].is_hidden)
-            layout->widths[i] = 0;
-    while (total_of(table, layout) > columns) {
-        size_t widest = find_widest(table, layout);
+    while (total_of(table, layout) > table->terminal->columns) {
+        size_t widest = find_widest(table, layout, hard_min);
 
         if (widest == table->count)
             return;
         layout->widths[widest]--;
     }
+}
+
+/* First leave out what may be left out, from the right; then cut the widest again and again, at first not
+ * below what each column ought to have. */
+static void fit(const struct table *table, struct layout *layout)
+{
+    for (size_t i = table->count; i-- > 0 && total_of(table, layout) > table->terminal->columns;)
+        if (table->columns[i].is_hidden)
+            layout->widths[i] = 0;
+    cut(table, layout, SIZE_MAX);
+    cut(table, layout, NARROWEST);
 }
 
 /* ---- printing ---- */

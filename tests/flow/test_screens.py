@@ -81,6 +81,14 @@ def test_a_strangers_report_looks_as_it_should(day, name, columns):
     screens.compare(f"show-{name}", columns, text)
 
 
+def test_the_readme_shows_these_screens():
+    readme = (screens.DATA.parents[1] / "README.md").read_text()
+    shown = re.findall(r"<!-- screen (\S+) -->\n\n```\n\$ [^\n]*\n(.*?)```", readme, re.S)
+    assert {name for name, _ in shown} == {"dry-run.80.txt", "status.80.txt", "show-google.eml.80.txt", "check.80.txt"}
+    for name, text in shown:
+        assert screens.steady(text) == (screens.GOLDEN / name).read_text(), f"README.md's {name} is not what the program prints"
+
+
 # ---- the table's rules -------------------------------------------------------------------------------------
 
 def table_rows(text):
