@@ -35,8 +35,7 @@ struct run_options {
     bool is_linger; /* go on until no delivery is open and no domain waits */
 };
 
-/* One run; returns an exit code.  EXIT_TEMPORARY never: what could not be delivered waits for the next run.
- */
+/* One run; returns an exit code.  What could not be delivered waits for the next run and is no failure. */
 int cmd_run(const struct config *config, const struct run_options *options);
 
 /* Show what a run would send: changes nothing, sends nothing; returns an exit code. */

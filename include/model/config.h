@@ -33,6 +33,7 @@ struct config {
     /* who we are */
     const char *organization_name;
     const char *contact_info;    /* addr-spec; its domain, canonical, is the submitter (R42) */
+    const char *instance;        /* "": one host reports; see report_meta.h */
     const char *submitter;       /* derived: contact_info's domain, canonical */
     const char *from;            /* default: contact_info */
     const char *envelope_from;   /* default: from */

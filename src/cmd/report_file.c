@@ -72,9 +72,11 @@ static enum status name_report(const struct config *config, int32_t utc_day, con
         .domain = domain,
         .utc_day = utc_day,
     };
-    status = report_id_format(utc_day, 1, domain, config->submitter, arena, &file->meta.report_id, err);
+    status = report_id_format(utc_day, 1, config->instance, domain, config->submitter, arena,
+                              &file->meta.report_id, err);
     if (status == ST_OK)
-        status = report_file_name_format(utc_day, domain, config->submitter, arena, &file->file_name, err);
+        status = report_file_name_format(utc_day, config->instance, domain, config->submitter, arena,
+                                         &file->file_name, err);
     return status;
 }
 

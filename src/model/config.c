@@ -8,6 +8,7 @@
 #include "model/dkim_key.h"
 #include "model/domain.h"
 #include "model/identity.h"
+#include "model/report_meta.h"
 
 /* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------
  */
@@ -188,6 +189,9 @@ static const struct option_row TABLE[] = {
     {.name = "contact_info", .kind = OPTION_TEXT, .offset = FIELD(contact_info), .default_value = "",
      .check = check_address,
      .help = "Mail address that answers questions about the reports; its domain is the submitter; required."},
+    {.name = "instance", .kind = OPTION_TEXT, .offset = FIELD(instance), .default_value = "",
+     .check = report_instance_check,
+     .help = "Tag that tells this host's reports from those of others with the same submitter, as in mx1."},
     {.name = "from", .kind = OPTION_TEXT, .offset = FIELD(from), .default_value = "", .check = check_address,
      .help = "Mail address in the From field of the reports; contact_info if unset."},
     {.name = "envelope_from", .kind = OPTION_TEXT, .offset = FIELD(envelope_from), .default_value = "",

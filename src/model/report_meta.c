@@ -16,8 +16,20 @@ static bool is_dot_atom(const char *text)
            text[len - 1] != '.' && strstr(text, "..") == NULL;
 }
 
-static enum status check_names(const char *domain, const char *submitter, struct err *err)
+const char *report_instance_check(const char *instance)
 {
+    size_t len = strlen(instance);
+
+    if (len > REPORT_INSTANCE_MAX || strspn(instance, "abcdefghijklmnopqrstuvwxyz0123456789") != len)
+        return "use up to 16 small letters and digits, as in mx1";
+    return NULL;
+}
+
+static enum status check_names(const char *instance, const char *domain, const char *submitter,
+                               struct err *err)
+{
+    if (report_instance_check(instance) != NULL)
+        return err_set(err, ST_SYNTAX, "instance: %s", report_instance_check(instance));
     if (!is_dot_atom(domain))
         return err_set(err, ST_SYNTAX, "policy domain is not a canonical domain name");
     if (!is_dot_atom(submitter))
@@ -25,15 +37,16 @@ static enum status check_names(const char *domain, const char *submitter, struct
     return ST_OK;
 }
 
-enum status report_id_format(int32_t utc_day, unsigned sequence, const char *domain, const char *submitter,
-                             struct arena *arena, const char **id_out, struct err *err)
+enum status report_id_format(int32_t utc_day, unsigned sequence, const char *instance, const char *domain,
+                             const char *submitter, struct arena *arena, const char **id_out, struct err *err)
 {
-    enum status status = check_names(domain, submitter, err);
+    enum status status = check_names(instance, domain, submitter, err);
     const char *id;
 
     if (status != ST_OK)
         return status;
-    id = arena_format(arena, "%" PRId64 ".%u.%s@%s", utc_day_begin_s(utc_day), sequence, domain, submitter);
+    id = arena_format(arena, "%" PRId64 ".%u%s%s.%s@%s", utc_day_begin_s(utc_day), sequence,
+                      *instance != '\0' ? "-" : "", instance, domain, submitter);
     if (id == NULL)
         return err_set(err, ST_NOMEM, "report-id: out of memory");
     *id_out = id;
@@ -55,16 +68,18 @@ enum status report_message_id_format(const char *report_id, unsigned rua_number,
     return ST_OK;
 }
 
-enum status report_file_name_format(int32_t utc_day, const char *domain, const char *submitter,
-                                    struct arena *arena, const char **name_out, struct err *err)
+enum status report_file_name_format(int32_t utc_day, const char *instance, const char *domain,
+                                    const char *submitter, struct arena *arena, const char **name_out,
+                                    struct err *err)
 {
-    enum status status = check_names(domain, submitter, err);
+    enum status status = check_names(instance, domain, submitter, err);
     const char *name;
 
     if (status != ST_OK)
         return status;
-    name = arena_format(arena, "%s!%s!%" PRId64 "!%" PRId64 ".json.gz", submitter, domain,
-                        utc_day_begin_s(utc_day), utc_day_last_s(utc_day));
+    name = arena_format(arena, "%s!%s!%" PRId64 "!%" PRId64 "%s%s.json.gz", submitter, domain,
+                        utc_day_begin_s(utc_day), utc_day_last_s(utc_day), *instance != '\0' ? "!" : "",
+                        instance);
     if (name == NULL)
         return err_set(err, ST_NOMEM, "file name: out of memory");
     *name_out = name;
