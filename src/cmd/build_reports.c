@@ -159,11 +159,11 @@ static enum status build_one(struct day_build *build, struct candidate *candidat
 
     if (status == ST_OK) {
         status = freeze(build, candidate, arena, err);
-        if (status == ST_OK) {
-            build->totals.reports++;
+        if (status == ST_OK)
             log_built(build, candidate);
-        }
-        return status;
+        build->totals.reports += status == ST_OK;
+        if (status != ST_RANGE) /* larger than the ledger takes: only this one's trouble */
+            return status;
     }
     if (is_of_store(status))
         return status;

@@ -21,6 +21,9 @@
 /* Sessions at once with the hosts of one mailbox domain. */
 #define DIRECT_AT_ONCE 2
 
+/* More than that goes not over one connection; the worker takes twice as much. */
+#define BATCH_BYTES_MAX (128u << 20)
+
 /* The id of a copy is that of its mail and this. */
 #define COPY_ID (INT64_C(1) << 40)
 
@@ -141,11 +144,20 @@ static bool wants_copy(const struct mail_run *run, const struct courier_item *it
     return *run->courier->generator->config->bcc != '\0' && item->row.tries == 0;
 }
 
+/* A batch of very large messages is cut short: this one waits, untried, for the next run. */
+static void put_back(struct mail_run *run, struct courier_item *item, struct strbuf *message)
+{
+    strbuf_done(message);
+    courier_put_back(run->courier, item);
+    queue_settle(&run->queue, (size_t)(item - run->items), OUTCOME_DELIVERED); /* no fault of its host */
+}
+
 /* A message that cannot be made is a failed delivery of that one; the rest of the batch goes on. */
 static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct smtp_batch *batch_out)
 {
     const struct mail_route *route = mail_targets_of(&run->targets, batch->items[0]);
     size_t made = 0;
+    size_t bytes = 0;
 
     for (size_t i = 0; i < batch->count; i++) {
         struct courier_item *item = batch->items[i];
@@ -159,6 +171,11 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
         if (compose(run, item, &batch->messages[i], &err) != ST_OK) {
             outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "%s", err.text);
             settle_item(run, item, &outcome);
+            continue;
+        }
+        bytes += batch->messages[i].len;
+        if (made > 0 && bytes > BATCH_BYTES_MAX) {
+            put_back(run, item, &batch->messages[i]);
             continue;
         }
         batch->mails[made++] = (struct smtp_mail){
