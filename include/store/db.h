@@ -47,6 +47,9 @@ MUST_CHECK enum status db_open(struct db *db, const char *path, enum db_mode mod
                                const struct db_schema *schema, struct err *err);
 void db_close(struct db *db);
 
+/* Wait that long for somebody else's lock, instead of 10 s. */
+void db_set_busy(struct db *db, int64_t busy_ms);
+
 /* Run SQL that gives no rows.  Statuses as db_step. */
 MUST_CHECK enum status db_run(struct db *db, const char *sql, struct err *err);
 

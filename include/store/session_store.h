@@ -47,6 +47,7 @@ enum session_store_mode {
 struct session_limits {
     int64_t max_policies; /* per domain and day; 0: the default */
     int64_t max_details;
+    int64_t busy_ms; /* how long to wait for somebody else's lock; 0: 10 s */
 };
 
 /*

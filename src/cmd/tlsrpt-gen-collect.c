@@ -26,6 +26,7 @@
 
 #define QUEUE_FILE       "/proc/sys/net/unix/max_dgram_qlen"
 #define QUEUE_WANTED     512
+#define BUSY_MS          2000 /* the ring can wait longer than a thread that must show that it lives */
 #define STATUS_EVERY_MS  10000
 #define DROPPED_EVERY_MS 60000
 
@@ -166,7 +167,8 @@ static enum status lock_state(struct collect *collect, struct err *err)
 static enum status open_store(struct collect *collect, struct err *err)
 {
     const struct session_limits limits = {.max_policies = collect->program.config.max_policies,
-                                          .max_details = collect->program.config.max_details};
+                                          .max_details = collect->program.config.max_details,
+                                          .busy_ms = BUSY_MS};
     char path[PATH_MAX];
     enum status status = state_path(collect, "sessions.db", path, err);
 

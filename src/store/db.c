@@ -182,6 +182,11 @@ void db_close(struct db *db)
     db->handle = NULL;
 }
 
+void db_set_busy(struct db *db, int64_t busy_ms)
+{
+    (void)sqlite3_busy_timeout(db->handle, (int)busy_ms);
+}
+
 enum status db_prepare(struct db *db, const char *sql, struct sqlite3_stmt **statement_out, struct err *err)
 {
     int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, statement_out, NULL);

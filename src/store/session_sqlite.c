@@ -451,6 +451,8 @@ enum status session_sqlite_open(const char *path, enum session_store_mode mode,
         free(sqlite);
         return status;
     }
+    if (limits->busy_ms > 0)
+        db_set_busy(&sqlite->db, limits->busy_ms);
     status = db_run(&sqlite->db, PRAGMAS, err);
     if (status == ST_OK)
         status = read_identity(sqlite, err);
