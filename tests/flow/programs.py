@@ -135,12 +135,14 @@ class Site:
         fresh.rename(self.clock)
 
     # ---- the collector ----
-    def start_collector(self, *arguments):
+    def start_collector(self, *arguments, wrapper=(), environment=None, **keywords):
+        """wrapper: words in front of the command; environment: more variables; keywords: of subprocess.Popen."""
         self.collector_log.touch()
         seen = self.collector_log.stat().st_size
         with open(self.collector_log, "ab") as log:
-            self.collector = subprocess.Popen([self.programs.collect, "-c", self.config, *arguments],
-                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment)
+            self.collector = subprocess.Popen([*wrapper, self.programs.collect, "-c", self.config, *arguments],
+                                              stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                              env=dict(self.environment, **(environment or {})), **keywords)
         def ready():
             if self.collector.poll() is not None:
                 raise RuntimeError(f"collector ended with {self.collector.returncode}: "

@@ -3,16 +3,15 @@
 import os
 import signal
 import socket
-import sqlite3
 import stat
 import subprocess
 
 import pytest
 
 import programs as lib
+from collecting import NONE, counted_through, datagram, run_collector, stored
 from servers import wait_until
 
-NONE = '{"policy-type":9,"t":0,"f":0}'
 MALFORMED = {
     "empty": b"",
     "not JSON": b"hello",
@@ -22,39 +21,6 @@ MALFORMED = {
     "200 KB of garbage": os.urandom(200_000),
     "1,000 levels deep": b"[" * 1000 + b"]" * 1000,
 }
-
-
-def datagram(domain, policy=NONE):
-    return f'{{"dpv": "1","d": "{domain}","policies":[{policy}]}}'
-
-
-def stored(site):
-    """Every policy row as (domain, day, type, policy-domain, success, failure, [(result, reason, sessions)])."""
-    types = {0: "tlsa", 1: "sts", 2: "no-policy-found"}
-    with sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True) as db:
-        rows = []
-        for domain_id, name, day, policy_id, kind, policy_domain, success, failure in db.execute(
-                "SELECT d.id, d.name, t.utc_day, p.id, p.type, p.policy_domain, t.success, t.failure"
-                " FROM domain d JOIN tally t ON t.domain_id = d.id"
-                " JOIN policy p ON p.domain_id = d.id AND p.id = t.policy_id ORDER BY d.name, t.utc_day, p.type,"
-                " p.policy_domain, p.strings"):
-            details = db.execute(
-                "SELECT d.result_type, d.failure_reason_code, t.sessions FROM detail_tally t JOIN detail d"
-                " ON d.domain_id = t.domain_id AND d.id = t.detail_id"
-                " WHERE t.domain_id = ? AND t.utc_day = ? AND t.policy_id = ? ORDER BY 1, 2",
-                (domain_id, day, policy_id)).fetchall()
-            rows.append((name, day, types[kind], policy_domain, success, failure, details))
-        return rows
-
-
-def counters(site):
-    with sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True) as db:
-        return dict(db.execute("SELECT name, value FROM counter"))
-
-
-def counted_through(site):
-    with sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True) as db:
-        return db.execute("SELECT counted_through_s FROM mark").fetchone()[0]
 
 
 def expected_rows():
@@ -98,7 +64,7 @@ def test_a_malformed_datagram_is_counted_and_logged_and_the_next_is_stored(colle
     collector.send(MALFORMED[name], datagram("good.example"))
     collector.stop_collector()
     assert [row[0] for row in stored(collector)] == ["good.example"]
-    assert {k: counters(collector)[k] for k in ("received", "stored", "malformed")} == {
+    assert {k: collector.counters()[k] for k in ("received", "stored", "malformed")} == {
         "received": 2, "stored": 1, "malformed": 1}
     events = collector.collector_events("datagram_malformed")
     assert [int(event["bytes"]) for event in events] == [len(MALFORMED[name])]
@@ -110,15 +76,15 @@ def test_invalid_utf8_is_repaired_and_counted(collector):
     collector.send(b'{"d": "a.example","policies":[' + detail + b"]}", datagram("b.example"))
     collector.stop_collector()
     assert stored(collector)[0][6] == [("validation-failure", "caf\N{REPLACEMENT CHARACTER}", 1)]
-    assert counters(collector)["repaired"] == 1
-    assert counters(collector)["stored"] == 2
-    assert "malformed" not in counters(collector)
+    assert collector.counters()["repaired"] == 1
+    assert collector.counters()["stored"] == 2
+    assert "malformed" not in collector.counters()
 
 
 def test_a_flood_of_malformed_datagrams_is_logged_a_few_times_only(collector):
     collector.send(*[b"x%d" % i for i in range(500)])
     collector.stop_collector()
-    assert counters(collector)["malformed"] == 500
+    assert collector.counters()["malformed"] == 500
     assert 1 <= len(collector.collector_events("datagram_malformed")) <= 20
 
 
@@ -136,7 +102,7 @@ def test_a_datagram_longer_than_the_buffer_is_noticed(collector):
     collector.send(datagram("good.example"))
     collector.stop_collector()
     assert [row[0] for row in stored(collector)] == ["good.example"]
-    assert counters(collector)["malformed"] == 1
+    assert collector.counters()["malformed"] == 1
 
 
 def test_several_sockets(make_site, tmp_path):
@@ -167,11 +133,6 @@ def test_mode_and_group_of_the_socket(make_site):
                           env=site.environment, check=False)
     assert done.returncode == 78 and "no-such-group" in done.stderr
     assert not site.socket.exists()
-
-
-def run_collector(site):
-    return subprocess.run([site.programs.collect, "-c", site.config], stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=20, env=site.environment, check=False)
 
 
 def test_a_socket_somebody_listens_on_is_left_alone(make_site):
@@ -218,7 +179,7 @@ def test_no_sender_can_plant_descriptors(collector):
         sock.connect(str(collector.socket))
         for _ in range(20):
             socket.send_fds(sock, [datagram("a.example").encode()], [0, 1, 2])
-    wait_until(lambda: counters(collector).get("stored") == 20, "all to be counted")
+    wait_until(lambda: collector.counters().get("stored") == 20, "all to be counted")
     assert len(os.listdir(f"/proc/{collector.collector.pid}/fd")) == before
 
 
