@@ -90,14 +90,15 @@ MUST_CHECK enum status ring_look(const char *path, struct ring_level *level_out,
 /* ---- the writer ------------------------------------------------------------------------------------------
  */
 
-/* Append a record that the reader sees after the next ring_publish.  False: no room; nothing was written. */
+/* Append a record; the reader can see it at once.  False: no room; nothing was written. */
 MUST_CHECK bool ring_append(struct ring *ring, enum ring_kind kind, const void *bytes, size_t len,
                             int64_t arrival_ns);
 
 /* Count records that found no room. */
 void ring_drop(struct ring *ring, uint64_t count);
 
-/* Show the reader what was appended. */
+/* After appending, before looking whether the reader rests: a reader that said so before it looked at the ring
+ * for the last time has seen everything. */
 void ring_publish(struct ring *ring);
 
 /* ---- the reader ------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ struct header {
     uint64_t capacity;
     char owner[40];
     struct hash_key key;
-    _Atomic uint64_t head;    /* sequence behind the last published record; writer */
+    _Atomic uint64_t head;    /* sequence behind the last record; writer */
     _Atomic uint64_t dropped; /* writer */
     _Atomic uint64_t high_water;
     alignas(64) _Atomic uint64_t tail; /* sequence of the first record not freed; reader */
@@ -53,7 +53,7 @@ struct ring {
     size_t wanted_size; /* of the file that would be made now */
     uint64_t
         verified; /* records before this sequence were written by an earlier process: check their bytes */
-    alignas(64) uint64_t head; /* the writer's; not all of it published */
+    alignas(64) uint64_t head; /* the writer's own copy */
     alignas(64) uint64_t next; /* the reader's */
     uint64_t prepared;         /* up to where pages are writable; the reader's */
 };
@@ -348,6 +348,7 @@ bool ring_append(struct ring *ring, enum ring_kind kind, const void *bytes, size
     if (pad > 0)
         write_pad(ring, pad);
     write_record(ring, (uint32_t)kind, bytes, len, arrival_ns);
+    atomic_store_explicit(&ring->header->head, ring->head, memory_order_release);
     if (used + pad + need > atomic_load_explicit(&ring->header->high_water, memory_order_relaxed))
         atomic_store_explicit(&ring->header->high_water, used + pad + need, memory_order_relaxed);
     return true;

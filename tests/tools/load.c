@@ -56,10 +56,13 @@ struct load {
 struct shared {
     _Atomic int ready;
     _Atomic int go;
+    _Atomic int stop;                /* SIGTERM came */
     _Atomic unsigned long long next; /* which pick comes next, over all senders */
     _Atomic unsigned long long sent;
     _Atomic unsigned long long lost;
 };
+
+static struct shared *shared; /* by all processes */
 
 static void die(const char *doing)
 {
@@ -212,7 +215,7 @@ static int connect_to(const char *path)
     return fd;
 }
 
-/* 1: sent, 0: the queue was full, -1: the socket is gone. */
+/* 1: sent, 0: the queue was full, -1: the socket is gone or we are to stop. */
 static int send_one(int fd, const struct load *load, unsigned long long number, int flags)
 {
     size_t pick = load->picks != NULL ? load->picks[number % PICKS] : (size_t)(number % load->datagrams);
@@ -223,7 +226,7 @@ static int send_one(int fd, const struct load *load, unsigned long long number, 
             return 1;
         if (errno == EAGAIN || errno == ENOBUFS)
             return 0;
-        if (errno != EINTR)
+        if (errno != EINTR || atomic_load(&shared->stop))
             return -1;
     }
 }
@@ -236,8 +239,7 @@ static void sleep_until(int64_t due_ns)
         ;
 }
 
-static void send_share(const struct arguments *arguments, const struct load *load, struct shared *shared,
-                       int sender)
+static void send_share(const struct arguments *arguments, const struct load *load, int sender)
 {
     long long share = arguments->count / arguments->senders;
     int64_t gap_ns = arguments->rate > 0 ? NS_PER_S * arguments->senders / arguments->rate : 0;
@@ -250,7 +252,7 @@ static void send_share(const struct arguments *arguments, const struct load *loa
     while (!atomic_load(&shared->go))
         (void)usleep(200);
     begin_ns = now_ns() + gap_ns * sender / arguments->senders;
-    for (long long i = 0; arguments->is_until_refused || i < share; i++) {
+    for (long long i = 0; !atomic_load(&shared->stop) && (arguments->is_until_refused || i < share); i++) {
         int result;
 
         if (gap_ns > 0)
@@ -261,6 +263,29 @@ static void send_share(const struct arguments *arguments, const struct load *loa
         (void)atomic_fetch_add(result > 0 ? &shared->sent : &shared->lost, 1);
     }
     _exit(0);
+}
+
+static void stop(int signal_number)
+{
+    (void)signal_number;
+    atomic_store(&shared->stop, 1);
+}
+
+/* SIGTERM breaks a send that waits; the parent hands it on. */
+static void prepare_to_stop(void)
+{
+    struct sigaction action = {.sa_handler = stop}; /* no SA_RESTART */
+
+    shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shared == MAP_FAILED)
+        die("mmap");
+    (void)sigaction(SIGTERM, &action, NULL);
+}
+
+static void kill_all(const pid_t *children, int count)
+{
+    for (int i = 0; i < count; i++)
+        (void)kill(children[i], SIGTERM);
 }
 
 static double cpu_seconds_of_children(void)
@@ -275,19 +300,16 @@ static double cpu_seconds_of_children(void)
 static void run(const struct arguments *arguments)
 {
     struct load load = make_load(arguments);
-    struct shared *shared =
-        mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t children[SENDERS_MAX];
     int64_t begin_ns;
 
-    if (shared == MAP_FAILED)
-        die("mmap");
+    prepare_to_stop();
     for (int i = 0; i < arguments->senders; i++) {
         children[i] = fork();
         if (children[i] < 0)
             die("fork");
         if (children[i] == 0)
-            send_share(arguments, &load, shared, i);
+            send_share(arguments, &load, i);
     }
     while (atomic_load(&shared->ready) < arguments->senders)
         (void)usleep(200);
@@ -296,7 +318,8 @@ static void run(const struct arguments *arguments)
     begin_ns = now_ns();
     atomic_store(&shared->go, 1);
     for (int i = 0; i < arguments->senders; i++)
-        (void)waitpid(children[i], NULL, 0);
+        while (waitpid(children[i], NULL, 0) < 0 && errno == EINTR)
+            kill_all(children, arguments->senders);
     printf("{\"sent\":%llu,\"lost\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f}\n",
            atomic_load(&shared->sent), atomic_load(&shared->lost), (double)(now_ns() - begin_ns) / 1e9,
            cpu_seconds_of_children());
