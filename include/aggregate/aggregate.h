@@ -21,9 +21,8 @@
 #define AGGREGATE_MAX 131072
 
 enum aggregate_state {
-    AGGREGATE_NEW,       /* nothing is known: decode it */
+    AGGREGATE_NEW,       /* nothing is known, or too much for a plan: decode it */
     AGGREGATE_PLANNED,   /* plan says what it adds to */
-    AGGREGATE_UNPLANNED, /* it adds to too many rows for a plan: decode it in each batch */
     AGGREGATE_MALFORMED, /* it is no outcome */
     AGGREGATE_LATE,      /* it is for a day that is too old */
     AGGREGATE_NOTHING,   /* it tells no outcome, and need not */

@@ -8,11 +8,24 @@
 #ifndef BASE_MEMORY_H
 #define BASE_MEMORY_H
 
+#include <setjmp.h>
 #include <stdbool.h>
 #include <stddef.h>
 
-/* malloc(3), but a refusal is remembered for this thread.  Free with free(3). */
+struct arena;
+
+/* malloc(3), but a refusal is remembered for this thread. */
 void *memory_alloc(size_t size);
+void memory_free(void *memory);
+
+/*
+ * Between enter and leave, what this thread allocates here comes from arena, and memory_free does nothing: a
+ * tree that is only looked at needs no taking apart.  Nothing allocated before may be freed in between, and
+ * nothing allocated in between afterwards.  When the arena refuses, the library is left at once, with a
+ * longjmp to escape after memory_leave: it holds nothing but what the arena holds.
+ */
+void memory_enter(struct arena *arena, jmp_buf *escape);
+void memory_leave(void);
 
 /* Was memory_alloc refused in this thread since this was last asked? */
 bool memory_was_short(void);

@@ -22,9 +22,9 @@
 #include "model/event.h"
 
 #define DATAGRAM_BYTES_MAX      (256 * 1024)
-#define DATAGRAM_DEPTH_MAX      8                 /* nested arrays and objects; libtlsrpt needs 5 */
-#define DATAGRAM_CONTAINERS_MAX 10000             /* arrays and objects in all */
-#define DATAGRAM_ARENA_BYTES    (4 * 1024 * 1024) /* enough for the largest event */
+#define DATAGRAM_DEPTH_MAX      8                  /* nested arrays and objects; libtlsrpt needs 5 */
+#define DATAGRAM_CONTAINERS_MAX 10000              /* arrays and objects in all */
+#define DATAGRAM_ARENA_BYTES    (32 * 1024 * 1024) /* enough for the largest event and its JSON */
 
 /* Once per process, before the first decode: seeds the hash of object keys. */
 void datagram_init(void);

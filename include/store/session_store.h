@@ -79,7 +79,8 @@ MUST_CHECK enum status session_store_begin(struct session_store *store, struct e
 /* After a failed commit the transaction is rolled back already. */
 MUST_CHECK enum status session_store_commit(struct session_store *store, struct err *err);
 
-/* Also forgets the counters added since begin, and makes every plan from session_store_plan invalid. */
+/* Also forgets the counters added since begin, and makes every plan from session_store_add_planned invalid.
+ */
 void session_store_rollback(struct session_store *store);
 
 /*
@@ -91,13 +92,14 @@ MUST_CHECK enum status session_store_add(struct session_store *store, const stru
                                          bool *is_late_out, struct err *err);
 
 /*
- * The two halves of session_store_add, for a caller that counts the same event again and again: make the
- * rows and learn their numbers (plan, ST_RANGE if it needs more than TALLY_TARGETS_MAX); count into them.
- * session_store_count returns ST_NOT_FOUND, and has counted nothing, when a row of the plan is gone.
+ * For a caller that counts the same event again and again: count it, as session_store_add does for a day that
+ * is open, and learn the rows it adds to; then count into those.  plan_out->target_count is 0 if it adds to
+ * more than TALLY_TARGETS_MAX.  session_store_count returns ST_NOT_FOUND, and has counted nothing, when a row
+ * of the plan is gone.
  */
-MUST_CHECK enum status session_store_plan(struct session_store *store, const struct event *event,
-                                          int32_t utc_day, int64_t arrival_s, struct tally_plan *plan_out,
-                                          struct err *err);
+MUST_CHECK enum status session_store_add_planned(struct session_store *store, const struct event *event,
+                                                 int32_t utc_day, uint64_t count, int64_t arrival_s,
+                                                 struct tally_plan *plan_out, struct err *err);
 MUST_CHECK enum status session_store_count(struct session_store *store, struct tally_plan *plan,
                                            uint64_t count, int64_t arrival_s, struct err *err);
 

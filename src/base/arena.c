@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCK_BYTES 4096
+/* Each block is twice the one before, so that after a few rounds one block, kept by arena_reset, does. */
+#define BLOCK_BYTES_MIN 4096
+#define BLOCK_BYTES_MAX 65536
 
 struct arena_block {
     struct arena_block *next;
@@ -50,9 +52,14 @@ void arena_reset(struct arena *arena)
 
 static struct arena_block *block_new(struct arena *arena, size_t need)
 {
-    size_t size = need > BLOCK_BYTES ? need : BLOCK_BYTES;
-    struct arena_block *block = malloc(sizeof *block + size);
+    size_t size = arena->blocks != NULL ? 2 * arena->blocks->size : BLOCK_BYTES_MIN;
+    struct arena_block *block;
 
+    if (size > BLOCK_BYTES_MAX)
+        size = BLOCK_BYTES_MAX;
+    if (size < need)
+        size = need;
+    block = malloc(sizeof *block + size);
     if (block == NULL)
         return NULL;
     block->next = arena->blocks;

@@ -233,22 +233,6 @@ static enum status settle_planned(struct counter *counter, struct aggregate_entr
     return status;
 }
 
-/* Count an event that needs more rows than a plan has. */
-static enum status settle_unplanned(struct counter *counter, struct aggregate_entry *entry,
-                                    const struct event *event, int32_t utc_day, struct err *err)
-{
-    bool is_late = false;
-    enum status status = session_store_add(counter->collect->store, event, utc_day, entry->count,
-                                           entry->last_arrival_s, &is_late, err);
-
-    entry->state = AGGREGATE_UNPLANNED;
-    if (status == ST_OK && is_late)
-        bump_late(counter, entry);
-    else if (status == ST_OK)
-        bump_stored(counter, entry);
-    return status;
-}
-
 static enum status settle_event(struct counter *counter, struct aggregate_entry *entry,
                                 const struct event *event, struct err *err)
 {
@@ -270,14 +254,13 @@ static enum status settle_event(struct counter *counter, struct aggregate_entry 
         return ST_OK;
     }
     if (status == ST_OK)
-        status = session_store_plan(counter->collect->store, event, utc_day, entry->last_arrival_s,
-                                    &entry->plan, err);
-    if (status == ST_RANGE)
-        return settle_unplanned(counter, entry, event, utc_day, err);
+        status = session_store_add_planned(counter->collect->store, event, utc_day, entry->count,
+                                           entry->last_arrival_s, &entry->plan, err);
     if (status != ST_OK)
         return status;
-    entry->state = AGGREGATE_PLANNED;
-    return settle_planned(counter, entry, err);
+    entry->state = entry->plan.target_count > 0 ? AGGREGATE_PLANNED : AGGREGATE_NEW;
+    bump_stored(counter, entry);
+    return ST_OK;
 }
 
 static void settle_malformed(struct counter *counter, struct aggregate_entry *entry,
@@ -300,7 +283,7 @@ static enum status settle_numbered(struct counter *counter, struct aggregate_ent
     entry->count = 1;
     if (!is_counted)
         status = settle_event(counter, entry, event, err);
-    entry->state = AGGREGATE_UNPLANNED;
+    entry->state = AGGREGATE_NEW;
     return status;
 }
 

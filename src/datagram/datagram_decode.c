@@ -27,7 +27,7 @@ typedef enum status clean_fn(struct span text, struct arena *arena, const char *
 
 void datagram_init(void)
 {
-    json_set_alloc_funcs(memory_alloc, free);
+    json_set_alloc_funcs(memory_alloc, memory_free);
     json_object_seed(0);
 }
 
@@ -69,7 +69,8 @@ static enum status json_failure(enum status status, const json_error_t *error, s
     return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
 }
 
-static enum status load_repaired(const char *text, size_t len, json_t **root_out, struct err *err)
+static enum status load_repaired(struct arena *arena, const char *text, size_t len, json_t **root_out,
+                                 struct err *err)
 {
     enum status status = ST_NOMEM;
     struct strbuf repaired;
@@ -78,22 +79,23 @@ static enum status load_repaired(const char *text, size_t len, json_t **root_out
     strbuf_init(&repaired, 3 * DATAGRAM_BYTES_MAX);
     (void)utf8_repair(text, len, &repaired);
     if (!strbuf_is_failed(&repaired))
-        status = json_text_load(repaired.data, repaired.len, root_out, &error);
+        status = json_text_load_in(arena, repaired.data, repaired.len, root_out, &error);
     if (status != ST_OK)
         status = json_failure(status, &error, err);
     strbuf_done(&repaired);
     return status;
 }
 
-static enum status load(const char *text, size_t len, json_t **root_out, bool *is_repaired_out,
-                        struct err *err)
+/* Jansson's tree dies with the event, in its arena. */
+static enum status load(struct arena *arena, const char *text, size_t len, json_t **root_out,
+                        bool *is_repaired_out, struct err *err)
 {
     json_error_t error;
-    enum status status = json_text_load(text, len, root_out, &error);
+    enum status status = json_text_load_in(arena, text, len, root_out, &error);
 
     *is_repaired_out = status == ST_SYNTAX && json_error_code(&error) == json_error_invalid_utf8;
     if (*is_repaired_out)
-        return load_repaired(text, len, root_out, err);
+        return load_repaired(arena, text, len, root_out, err);
     return status == ST_OK ? ST_OK : json_failure(status, &error, err);
 }
 
@@ -359,11 +361,10 @@ enum status datagram_decode(const void *bytes, size_t len, struct arena *arena, 
         return err_set(err, ST_SYNTAX, "empty datagram");
     status = check_bounds(bytes, len, err);
     if (status == ST_OK)
-        status = load(bytes, len, &root, &event.is_repaired, err);
+        status = load(arena, bytes, len, &root, &event.is_repaired, err);
     if (status == ST_OK)
         status = decode_event(root, arena, &event, err);
     if (status == ST_OK)
         *event_out = event;
-    json_decref(root);
     return status;
 }

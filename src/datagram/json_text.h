@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
+#include "base/arena.h"
 #include "base/attr.h"
 #include "base/err.h"
 
@@ -16,5 +17,9 @@
  * ST_NOMEM
  */
 MUST_CHECK enum status json_text_load(const char *text, size_t len, json_t **root_out, json_error_t *error);
+
+/* As json_text_load, but *root_out lives in arena and with it: never json_decref it. */
+MUST_CHECK enum status json_text_load_in(struct arena *arena, const char *text, size_t len, json_t **root_out,
+                                         json_error_t *error);
 
 #endif

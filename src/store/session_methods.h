@@ -15,9 +15,7 @@ struct session_methods {
     void (*rollback)(struct session_store *store);
 
     enum status (*add)(struct session_store *store, const struct event *event, int32_t utc_day,
-                       uint64_t count, int64_t arrival_s, struct err *err);
-    enum status (*plan)(struct session_store *store, const struct event *event, int32_t utc_day,
-                        int64_t arrival_s, struct tally_plan *plan_out, struct err *err);
+                       uint64_t count, int64_t arrival_s, struct tally_plan *plan_out, struct err *err);
     enum status (*count)(struct session_store *store, struct tally_plan *plan, uint64_t count,
                          int64_t arrival_s, struct err *err);
     enum status (*is_closed)(struct session_store *store, int32_t utc_day, bool *is_closed_out,

@@ -413,7 +413,6 @@ static const struct session_methods METHODS = {
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .add = session_sqlite_add,
-    .plan = session_sqlite_plan,
     .count = session_sqlite_count,
     .is_closed = sqlite_is_closed,
     .set_mark = sqlite_set_mark,

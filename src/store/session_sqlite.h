@@ -20,10 +20,9 @@
                       " AND strings = ?4 AND mx_hosts = ?5") \
     X(ADD_POLICY,     "INSERT INTO policy (domain_id, type, policy_domain, strings, mx_hosts, id)" \
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6)") \
-    X(FIND_TALLY,     "SELECT 1 FROM tally WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3") \
     X(COUNT_TALLIES,  "SELECT count(*) FROM (SELECT 1 FROM tally WHERE domain_id = ?1 AND utc_day = ?2 LIMIT ?3)") \
     X(ADD_TALLY,      "INSERT INTO tally (domain_id, utc_day, policy_id, success, failure)" \
-                      " VALUES (?1, ?2, ?3, 0, 0)") \
+                      " VALUES (?1, ?2, ?3, ?4, ?5)") \
     X(COUNT_SUCCESS,  "UPDATE tally SET success = success + ?4" \
                       " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3") \
     X(COUNT_FAILURE,  "UPDATE tally SET failure = failure + ?4" \
@@ -34,12 +33,10 @@
     X(ADD_DETAIL,     "INSERT INTO detail (domain_id, result_type, sending_mta_ip, receiving_mx_hostname," \
                       " receiving_mx_helo, receiving_ip, additional_information, failure_reason_code, id)" \
                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)") \
-    X(FIND_DETAIL_TALLY, "SELECT 1 FROM detail_tally" \
-                      " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3 AND detail_id = ?4") \
     X(COUNT_DETAIL_TALLIES, "SELECT count(*) FROM" \
                       " (SELECT 1 FROM detail_tally WHERE domain_id = ?1 AND utc_day = ?2 LIMIT ?3)") \
     X(ADD_DETAIL_TALLY, "INSERT INTO detail_tally (domain_id, utc_day, policy_id, detail_id, sessions)" \
-                      " VALUES (?1, ?2, ?3, ?4, 0)") \
+                      " VALUES (?1, ?2, ?3, ?4, ?5)") \
     X(COUNT_DETAIL,   "UPDATE detail_tally SET sessions = sessions + ?5" \
                       " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3 AND detail_id = ?4") \
     X(LIST_RECORDS,   "SELECT id, last_seen_s, text FROM record WHERE domain_id = ?1 AND utc_day = ?2") \
@@ -133,9 +130,8 @@ MUST_CHECK enum status session_sqlite_next(struct session_sqlite *sqlite, struct
 
 /* session_sqlite_write.c */
 enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                               uint64_t count, int64_t arrival_s, struct err *err);
-enum status session_sqlite_plan(struct session_store *store, const struct event *event, int32_t utc_day,
-                                int64_t arrival_s, struct tally_plan *plan_out, struct err *err);
+                               uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
+                               struct err *err);
 enum status session_sqlite_count(struct session_store *store, struct tally_plan *plan, uint64_t count,
                                  int64_t arrival_s, struct err *err);
 

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Counting: an event's texts become rows with numbers (resolve), and counts are added to those rows (count).
+ * Counting: an event's texts become rows with numbers, and its count is added to those rows.
  *
- * resolve, for each policy of the event:
- * 1. find its row of texts; if it has a tally for this day, that is it
- * 2. a new tally beyond the domain's cap of that day: take the folded policy instead and go to 1
- * 3. make what is missing, with zero counts
+ * For each policy of the event:
+ * 1. find its row of texts, and add to its tally of this day
+ * 2. there is none, and a new one would be beyond the domain's cap of that day: take the folded policy
+ * instead and go to 1
+ * 3. make what is missing
  * 4. the same for each detail of the policy
  */
 #include <stdlib.h>
@@ -13,12 +14,13 @@
 
 #include "session_sqlite.h"
 
-/* What resolve is working on. */
+/* The event that is being counted. */
 struct resolver {
     struct session_sqlite *sqlite;
     int64_t domain_id;
     bool is_new_domain; /* nothing of it can exist yet */
     int32_t utc_day;
+    uint64_t count;
     size_t target_count;
     unsigned folded_policies;
     unsigned folded_details;
@@ -282,19 +284,28 @@ static bool is_folded_policy(const struct policy *policy, const char *domain)
     return policy->strings.count == 0 && policy->mx_hosts.count == 0 && strcmp(policy->domain, domain) == 0;
 }
 
+/* Add to a row that may be there; ST_NOT_FOUND if it is not. */
+static enum status add_to(struct session_sqlite *sqlite, enum session_statement id, const int64_t *values,
+                          int count, struct err *err)
+{
+    enum status status = run_numbers(sqlite, id, values, count, err);
+
+    return status == ST_OK && db_changes(&sqlite->db) == 0 ? ST_NOT_FOUND : status;
+}
+
 /* Steps 1 to 3; ST_RANGE when the cap allows no new tally for this policy. */
-static enum status resolve_tally(struct resolver *resolver, const struct policy *policy, bool is_free,
-                                 int64_t *policy_id_out, struct err *err)
+static enum status count_policy(struct resolver *resolver, const struct policy *policy, bool is_failed,
+                                bool is_free, int64_t *policy_id_out, struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
+    int64_t count = (int64_t)resolver->count;
     enum status status = find_policy(resolver, policy, policy_id_out, err);
     bool is_known = status == ST_OK;
 
     if (is_known) {
-        const int64_t key[] = {resolver->domain_id, resolver->utc_day, *policy_id_out};
-        int64_t unused;
+        const int64_t row[] = {resolver->domain_id, resolver->utc_day, *policy_id_out, count};
 
-        status = find_by_numbers(sqlite, SQL_FIND_TALLY, key, 3, &unused, err);
+        status = add_to(sqlite, is_failed ? SQL_COUNT_FAILURE : SQL_COUNT_SUCCESS, row, 4, err);
     }
     if (status != ST_NOT_FOUND)
         return status;
@@ -302,24 +313,26 @@ static enum status resolve_tally(struct resolver *resolver, const struct policy 
     if (status == ST_OK && !is_known)
         status = make_policy(resolver, policy, policy_id_out, err);
     if (status == ST_OK) {
-        const int64_t key[] = {resolver->domain_id, resolver->utc_day, *policy_id_out};
+        const int64_t row[] = {resolver->domain_id, resolver->utc_day, *policy_id_out, is_failed ? 0 : count,
+                               is_failed ? count : 0};
 
-        status = run_numbers(sqlite, SQL_ADD_TALLY, key, 3, err);
+        status = run_numbers(sqlite, SQL_ADD_TALLY, row, 5, err);
     }
     return status;
 }
 
-static enum status resolve_policy(struct resolver *resolver, const struct event *event,
-                                  const struct policy *policy, int64_t *policy_id_out, struct err *err)
+static enum status count_or_fold_policy(struct resolver *resolver, const struct event *event,
+                                        const struct event_policy *policy, int64_t *policy_id_out,
+                                        struct err *err)
 {
-    const struct policy folded = {.type = policy->type, .domain = event->domain};
-    enum status status =
-        resolve_tally(resolver, policy, is_folded_policy(policy, event->domain), policy_id_out, err);
+    const struct policy folded = {.type = policy->policy.type, .domain = event->domain};
+    enum status status = count_policy(resolver, &policy->policy, policy->is_failed,
+                                      is_folded_policy(&policy->policy, event->domain), policy_id_out, err);
 
     if (status != ST_RANGE)
         return status;
     resolver->folded_policies++;
-    return resolve_tally(resolver, &folded, true, policy_id_out, err);
+    return count_policy(resolver, &folded, policy->is_failed, true, policy_id_out, err);
 }
 
 /* ---- details ---------------------------------------------------------------------------------------------
@@ -369,20 +382,19 @@ static enum status make_detail(struct resolver *resolver, const struct failure_d
     return status;
 }
 
-/* As resolve_tally, for a detail. */
-static enum status resolve_detail_tally(struct resolver *resolver, int64_t policy_id,
-                                        const struct failure_detail *detail, bool is_free,
-                                        int64_t *detail_id_out, struct err *err)
+/* As count_policy, for a detail. */
+static enum status count_detail(struct resolver *resolver, int64_t policy_id,
+                                const struct failure_detail *detail, bool is_free, int64_t *detail_id_out,
+                                struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
+    int64_t row[] = {resolver->domain_id, resolver->utc_day, policy_id, 0, (int64_t)resolver->count};
     enum status status = find_detail(resolver, detail, detail_id_out, err);
     bool is_known = status == ST_OK;
 
     if (is_known) {
-        const int64_t key[] = {resolver->domain_id, resolver->utc_day, policy_id, *detail_id_out};
-        int64_t unused;
-
-        status = find_by_numbers(sqlite, SQL_FIND_DETAIL_TALLY, key, 4, &unused, err);
+        row[3] = *detail_id_out;
+        status = add_to(sqlite, SQL_COUNT_DETAIL, row, 5, err);
     }
     if (status != ST_NOT_FOUND)
         return status;
@@ -390,25 +402,23 @@ static enum status resolve_detail_tally(struct resolver *resolver, int64_t polic
         is_free ? ST_OK : check_cap(resolver, SQL_COUNT_DETAIL_TALLIES, sqlite->base.limits.max_details, err);
     if (status == ST_OK && !is_known)
         status = make_detail(resolver, detail, detail_id_out, err);
-    if (status == ST_OK) {
-        const int64_t key[] = {resolver->domain_id, resolver->utc_day, policy_id, *detail_id_out};
-
-        status = run_numbers(sqlite, SQL_ADD_DETAIL_TALLY, key, 4, err);
-    }
-    return status;
+    if (status != ST_OK)
+        return status;
+    row[3] = *detail_id_out;
+    return run_numbers(sqlite, SQL_ADD_DETAIL_TALLY, row, 5, err);
 }
 
-static enum status resolve_detail(struct resolver *resolver, int64_t policy_id,
-                                  const struct failure_detail *detail, struct err *err)
+static enum status count_or_fold_detail(struct resolver *resolver, int64_t policy_id,
+                                        const struct failure_detail *detail, struct err *err)
 {
     const struct failure_detail folded = {.result_type = detail->result_type};
     int64_t detail_id = 0;
-    enum status status = resolve_detail_tally(resolver, policy_id, detail,
-                                              failure_detail_compare(detail, &folded) == 0, &detail_id, err);
+    enum status status = count_detail(resolver, policy_id, detail,
+                                      failure_detail_compare(detail, &folded) == 0, &detail_id, err);
 
     if (status == ST_RANGE) {
         resolver->folded_details++;
-        status = resolve_detail_tally(resolver, policy_id, &folded, true, &detail_id, err);
+        status = count_detail(resolver, policy_id, &folded, true, &detail_id, err);
     }
     return status == ST_OK ? add_target(resolver, TALLY_DETAIL, policy_id, detail_id, err) : status;
 }
@@ -416,46 +426,48 @@ static enum status resolve_detail(struct resolver *resolver, int64_t policy_id,
 /* ---- events ----------------------------------------------------------------------------------------------
  */
 
-static enum status resolve_event_policy(struct resolver *resolver, const struct event *event,
-                                        const struct event_policy *policy, struct err *err)
+static enum status count_event_policy(struct resolver *resolver, const struct event *event,
+                                      const struct event_policy *policy, struct err *err)
 {
     int64_t policy_id = 0;
-    enum status status = resolve_policy(resolver, event, &policy->policy, &policy_id, err);
+    enum status status = count_or_fold_policy(resolver, event, policy, &policy_id, err);
 
     if (status == ST_OK)
         status = add_target(resolver, policy->is_failed ? TALLY_FAILURE : TALLY_SUCCESS, policy_id, 0, err);
     for (size_t i = 0; status == ST_OK && i < policy->detail_count; i++)
-        status = resolve_detail(resolver, policy_id, &policy->details[i], err);
+        status = count_or_fold_detail(resolver, policy_id, &policy->details[i], err);
     return status;
 }
 
-static enum status resolve(struct resolver *resolver, const struct event *event, int64_t arrival_s,
-                           int64_t *record_id_out, struct err *err)
+static enum status count_event(struct resolver *resolver, const struct event *event, int64_t arrival_s,
+                               int64_t *record_id_out, struct err *err)
 {
     enum status status = resolve_domain(resolver, event->domain, err);
 
     if (status == ST_OK)
         status = resolve_record(resolver, event->record, arrival_s, record_id_out, err);
     for (size_t i = 0; status == ST_OK && i < event->policy_count; i++)
-        status = resolve_event_policy(resolver, event, &event->policies[i], err);
+        status = count_event_policy(resolver, event, &event->policies[i], err);
     return status;
 }
 
 /* Add count to one row; ST_NOT_FOUND if it is gone. */
-static enum status count_target(struct session_sqlite *sqlite, int64_t domain_id, int32_t utc_day,
-                                enum tally_kind kind, const struct tally_target *row, uint64_t count,
-                                struct err *err)
+static enum status count_target(struct session_sqlite *sqlite, const struct tally_plan *plan, size_t target,
+                                uint64_t count, struct err *err)
 {
-    const int64_t detail[] = {domain_id, utc_day, row->policy_id, row->detail_id, (int64_t)count};
-    const int64_t tally[] = {domain_id, utc_day, row->policy_id, (int64_t)count};
-    enum status status;
+    const struct tally_target *row = &plan->targets[target];
+    const int64_t detail[] = {plan->domain_id, plan->utc_day, row->policy_id, row->detail_id, (int64_t)count};
+    const int64_t tally[] = {plan->domain_id, plan->utc_day, row->policy_id, (int64_t)count};
 
-    if (kind == TALLY_DETAIL)
-        status = run_numbers(sqlite, SQL_COUNT_DETAIL, detail, 5, err);
-    else
-        status =
-            run_numbers(sqlite, kind == TALLY_SUCCESS ? SQL_COUNT_SUCCESS : SQL_COUNT_FAILURE, tally, 4, err);
-    return status == ST_OK && db_changes(&sqlite->db) == 0 ? ST_NOT_FOUND : status;
+    switch ((enum tally_kind)plan->kinds[target]) {
+    case TALLY_DETAIL:
+        return add_to(sqlite, SQL_COUNT_DETAIL, detail, 5, err);
+    case TALLY_FAILURE:
+        return add_to(sqlite, SQL_COUNT_FAILURE, tally, 4, err);
+    case TALLY_SUCCESS:
+    default:
+        return add_to(sqlite, SQL_COUNT_SUCCESS, tally, 4, err);
+    }
 }
 
 static void bump_folded(struct session_store *store, unsigned policies, unsigned details, uint64_t count)
@@ -464,45 +476,37 @@ static void bump_folded(struct session_store *store, unsigned policies, unsigned
     session_store_bump(store, COUNTER_FOLDED_DETAILS, details * count);
 }
 
-enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                               uint64_t count, int64_t arrival_s, struct err *err)
+static void fill_plan(const struct resolver *resolver, int64_t record_id, int64_t arrival_s,
+                      struct tally_plan *plan_out)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct resolver resolver = {.sqlite = sqlite, .utc_day = utc_day};
-    int64_t record_id;
-    enum status status = resolve(&resolver, event, arrival_s, &record_id, err);
-
-    for (size_t i = 0; status == ST_OK && i < resolver.target_count; i++)
-        status = count_target(sqlite, resolver.domain_id, utc_day, sqlite->targets[i].kind,
-                              &sqlite->targets[i].row, count, err);
-    if (status == ST_NOT_FOUND)
-        return err_set(err, ST_INTERNAL, "%s: a row that was just made is gone", sqlite->db.name);
-    if (status == ST_OK)
-        bump_folded(store, resolver.folded_policies, resolver.folded_details, count);
-    return status;
+    *plan_out = (struct tally_plan){.domain_id = resolver->domain_id,
+                                    .record_id = record_id,
+                                    .record_seen_s = arrival_s,
+                                    .utc_day = resolver->utc_day,
+                                    .folded_policies = (uint8_t)resolver->folded_policies,
+                                    .folded_details = (uint8_t)resolver->folded_details};
+    if (resolver->target_count > TALLY_TARGETS_MAX)
+        return;
+    plan_out->target_count = (uint8_t)resolver->target_count;
+    for (size_t i = 0; i < resolver->target_count; i++) {
+        plan_out->kinds[i] = (uint8_t)resolver->sqlite->targets[i].kind;
+        plan_out->targets[i] = resolver->sqlite->targets[i].row;
+    }
 }
 
-enum status session_sqlite_plan(struct session_store *store, const struct event *event, int32_t utc_day,
-                                int64_t arrival_s, struct tally_plan *plan_out, struct err *err)
+enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
+                               uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
+                               struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct resolver resolver = {.sqlite = sqlite, .utc_day = utc_day};
-    struct tally_plan plan = {.utc_day = utc_day, .record_seen_s = arrival_s};
-    enum status status = resolve(&resolver, event, arrival_s, &plan.record_id, err);
+    struct resolver resolver = {.sqlite = session_sqlite_of(store), .utc_day = utc_day, .count = count};
+    int64_t record_id;
+    enum status status = count_event(&resolver, event, arrival_s, &record_id, err);
 
     if (status != ST_OK)
         return status;
-    if (resolver.target_count > TALLY_TARGETS_MAX)
-        return err_set(err, ST_RANGE, "the event adds to more than %d rows", TALLY_TARGETS_MAX);
-    plan.domain_id = resolver.domain_id;
-    plan.folded_policies = (uint8_t)resolver.folded_policies;
-    plan.folded_details = (uint8_t)resolver.folded_details;
-    plan.target_count = (uint8_t)resolver.target_count;
-    for (size_t i = 0; i < resolver.target_count; i++) {
-        plan.kinds[i] = (uint8_t)sqlite->targets[i].kind;
-        plan.targets[i] = sqlite->targets[i].row;
-    }
-    *plan_out = plan;
+    bump_folded(store, resolver.folded_policies, resolver.folded_details, count);
+    if (plan_out != NULL)
+        fill_plan(&resolver, record_id, arrival_s, plan_out);
     return ST_OK;
 }
 
@@ -529,8 +533,7 @@ enum status session_sqlite_count(struct session_store *store, struct tally_plan 
     enum status status = touch_record(sqlite, plan, arrival_s, err);
 
     for (size_t i = 0; status == ST_OK && i < plan->target_count; i++) {
-        status = count_target(sqlite, plan->domain_id, plan->utc_day, (enum tally_kind)plan->kinds[i],
-                              &plan->targets[i], count, err);
+        status = count_target(sqlite, plan, i, count, err);
         if (status == ST_NOT_FOUND && i > 0)
             return err_set(err, ST_INTERNAL, "%s: half of a plan is gone", sqlite->db.name);
     }
