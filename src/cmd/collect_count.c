@@ -11,83 +11,25 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
-#include "aggregate/aggregate.h"
 #include "base/clock.h"
 #include "cmd/log_events.h"
-#include "collect.h"
-#include "collect_logs.h"
-#include "datagram/datagram.h"
-#include "datagram/exim_line.h"
+#include "collect_batch.h"
 #include "model/utc_day.h"
 
-#define LINGER_MS       50
-#define MARK_EVERY_S    20  /* how often an idle collector moves the mark */
-#define BEGIN_BYTES     80  /* of a malformed datagram that the log shows */
-#define BACKOFF_MIN_MS  100 /* after a failed batch, doubling */
-#define BACKOFF_MAX_MS  5000
-#define SAY_EVERY_MS    60000 /* a store that stays away is logged that often */
-#define REFUSED_MAX     16    /* user ids told apart in one batch; others count as OTHER_UID */
-#define OTHER_UID       (-1)
-#define CLOSED_DAYS_MAX 8
-
-struct refused {
-    int64_t uid;
-    uint64_t count;
-};
-
-/* Is that day's report built?  Asked once per transaction. */
-struct closed_day {
-    int32_t utc_day;
-    bool is_closed;
-};
-
-struct counter {
-    struct collect *collect;
-    struct aggregate *aggregate;
-    struct arena arena;
-    struct log_sources logs;
-    bool has_logs; /* they were read from the store */
-
-    /* this batch */
-    uint64_t received;
-    uint64_t cut;
-    uint64_t corrupt;
-    struct refused refused[REFUSED_MAX];
-    size_t refused_count;
-    uint64_t begin_sequence;
-    int64_t counted_through_s; /* what the mark may say once the batch is stored */
-    struct closed_day closed_days[CLOSED_DAYS_MAX];
-    size_t closed_day_count;
-    const struct aggregate_entry *entry; /* being settled */
-    uint64_t stored, malformed;
-
-    /* failures */
-    int64_t backoff_ms; /* 0: the last batch was stored */
-    int64_t said_ms;
-    uint64_t retries;
-    bool has_poison; /* a datagram that the store cannot take and that is not the store's fault */
-    struct hash poison;
-
-    int64_t last_commit_ms;
-};
+#define LINGER_MS      50
+#define MARK_EVERY_S   20  /* how often an idle collector moves the mark */
+#define BACKOFF_MIN_MS 100 /* after a failed batch, doubling */
+#define BACKOFF_MAX_MS 5000
+#define SAY_EVERY_MS   60000 /* a store that stays away is logged that often */
 
 /* ---- 1. gather -------------------------------------------------------------------------------------------
  */
-
-static void log_malformed(const struct ring_record *record, const char *reason)
-{
-    char begin[BEGIN_BYTES + 1];
-    size_t len = record->len < BEGIN_BYTES ? record->len : BEGIN_BYTES;
-
-    for (size_t i = 0; i < len; i++)
-        begin[i] = (char)(record->bytes[i] != '\0' ? record->bytes[i] : ' ');
-    begin[len] = '\0';
-    LOG_FACT(EV_DATAGRAM_MALFORMED, log_number("bytes", (int64_t)record->len), log_text("reason", reason),
-             log_text("begin", begin));
-}
 
 static void gather_refused(struct counter *counter, const struct ring_record *record)
 {
@@ -118,7 +60,7 @@ static bool gather_record(struct counter *counter, const struct ring_record *rec
     if (record->kind == RING_REFUSED) {
         gather_refused(counter, record);
     } else if (record->kind == RING_CUT) {
-        log_malformed(record, "longer than a datagram may be");
+        collect_log_malformed(record, "longer than a datagram may be");
         counter->cut++;
     } else if (!aggregate_add(counter->aggregate, &record->hash, utc_day_of(arrival_s), record->sequence,
                               arrival_s)) {
@@ -167,259 +109,6 @@ static void gather(struct counter *counter)
     }
     if (read == RING_EMPTY && !is_in_hand)
         counter->counted_through_s = now_s;
-}
-
-/* ---- 2. settle -------------------------------------------------------------------------------------------
- */
-
-static enum status is_closed(struct counter *counter, int32_t utc_day, bool *is_closed_out, struct err *err)
-{
-    enum status status;
-
-    for (size_t i = 0; i < counter->closed_day_count; i++)
-        if (counter->closed_days[i].utc_day == utc_day) {
-            *is_closed_out = counter->closed_days[i].is_closed;
-            return ST_OK;
-        }
-    status = session_store_is_closed(counter->collect->store, utc_day, is_closed_out, err);
-    if (status == ST_OK && counter->closed_day_count < CLOSED_DAYS_MAX)
-        counter->closed_days[counter->closed_day_count++] =
-            (struct closed_day){.utc_day = utc_day, .is_closed = *is_closed_out};
-    return status;
-}
-
-/* The day an outcome counts for: a log reader's word, never in the future (G.1). */
-static int32_t day_of(const struct event *event, int32_t arrival_day)
-{
-    return event->has_utc_day && event->utc_day < arrival_day ? event->utc_day : arrival_day;
-}
-
-static void bump_stored(struct counter *counter, const struct aggregate_entry *entry)
-{
-    struct session_store *store = counter->collect->store;
-
-    session_store_bump(store, COUNTER_STORED, entry->count);
-    session_store_bump(store, COUNTER_REPAIRED, entry->is_repaired ? entry->count : 0);
-    session_store_bump(store, COUNTER_UNKNOWN_POLICIES, (uint64_t)entry->dropped_policies * entry->count);
-    counter->stored += entry->count;
-}
-
-static void bump_late(struct counter *counter, const struct aggregate_entry *entry)
-{
-    session_store_bump(counter->collect->store, COUNTER_LATE, entry->count);
-}
-
-static void bump_malformed(struct counter *counter, const struct aggregate_entry *entry)
-{
-    session_store_bump(counter->collect->store, COUNTER_MALFORMED, entry->count);
-    counter->malformed += entry->count;
-}
-
-/* Count by the plan.  ST_NOT_FOUND: its rows are gone (a clean-up), make a new one. */
-static enum status settle_planned(struct counter *counter, struct aggregate_entry *entry, struct err *err)
-{
-    bool is_late;
-    enum status status = is_closed(counter, entry->plan.utc_day, &is_late, err);
-
-    if (status == ST_OK && is_late) {
-        bump_late(counter, entry);
-        return ST_OK;
-    }
-    if (status == ST_OK)
-        status = session_store_count(counter->collect->store, &entry->plan, entry->count,
-                                     entry->last_arrival_s, err);
-    if (status == ST_OK)
-        bump_stored(counter, entry);
-    return status;
-}
-
-static enum status settle_event(struct counter *counter, struct aggregate_entry *entry,
-                                const struct event *event, struct err *err)
-{
-    int32_t utc_day = day_of(event, entry->arrival_day);
-    bool is_late;
-    enum status status;
-
-    entry->is_repaired = event->is_repaired;
-    entry->dropped_policies =
-        (uint8_t)(event->dropped_policies < UINT8_MAX ? event->dropped_policies : UINT8_MAX);
-    if (entry->arrival_day - utc_day > counter->collect->max_age_days) {
-        entry->state = AGGREGATE_LATE;
-        bump_late(counter, entry);
-        return ST_OK;
-    }
-    status = is_closed(counter, utc_day, &is_late, err);
-    if (status == ST_OK && is_late) {
-        bump_late(counter, entry); /* its state stays NEW: no row is made for a closed day */
-        return ST_OK;
-    }
-    if (status == ST_OK)
-        status = session_store_add_planned(counter->collect->store, event, utc_day, entry->count,
-                                           entry->last_arrival_s, &entry->plan, err);
-    if (status != ST_OK)
-        return status;
-    entry->state = entry->plan.target_count > 0 ? AGGREGATE_PLANNED : AGGREGATE_NEW;
-    bump_stored(counter, entry);
-    return ST_OK;
-}
-
-static void settle_malformed(struct counter *counter, struct aggregate_entry *entry,
-                             const struct ring_record *record, const char *reason)
-{
-    if (entry->state != AGGREGATE_MALFORMED)
-        log_malformed(record, reason);
-    entry->state = AGGREGATE_MALFORMED;
-    bump_malformed(counter, entry);
-}
-
-/* An outcome that a log reader numbered counts once, however often it came; so it is looked at each time. */
-static enum status settle_numbered(struct counter *counter, struct aggregate_entry *entry,
-                                   const struct event *event, struct err *err)
-{
-    bool is_counted = log_sources_is_counted(&counter->logs, event->log_id, event->log_number);
-    enum status status = ST_OK;
-
-    session_store_bump(counter->collect->store, COUNTER_REPEATED, entry->count - (is_counted ? 0 : 1));
-    entry->count = 1;
-    if (!is_counted)
-        status = settle_event(counter, entry, event, err);
-    entry->state = AGGREGATE_NEW;
-    return status;
-}
-
-static enum status decode(struct counter *counter, const struct ring_record *record, struct event *event_out,
-                          struct err *err)
-{
-    arena_reset(&counter->arena);
-    if (exim_line_is_one(record->bytes, record->len))
-        return exim_line_decode(record->bytes, record->len, record->arrival_ns / 1000000000, &counter->arena,
-                                event_out, err);
-    return datagram_decode(record->bytes, record->len, &counter->arena, event_out, err);
-}
-
-static void bump_nothing(struct counter *counter, const struct aggregate_entry *entry)
-{
-    session_store_bump(counter->collect->store, COUNTER_NO_OUTCOME, entry->count);
-}
-
-static bool is_poison(const struct counter *counter, const struct hash *hash)
-{
-    return counter->has_poison && counter->poison.words[0] == hash->words[0] &&
-           counter->poison.words[1] == hash->words[1];
-}
-
-static enum status settle_decoded(struct counter *counter, struct aggregate_entry *entry, struct err *err)
-{
-    struct ring_record record;
-    struct event event;
-    enum status status;
-
-    ring_get(counter->collect->ring, entry->sequence, &record);
-    if (is_poison(counter, &entry->hash)) {
-        settle_malformed(counter, entry, &record, "the store cannot take it");
-        return ST_OK;
-    }
-    status = decode(counter, &record, &event, err);
-    if (status == ST_OK && *counter->collect->program.config.sending_mta_ip != '\0')
-        event_set_sending_mta_ip(&event, counter->collect->program.config.sending_mta_ip); /* R73 */
-    if (status == ST_OK && event.log_id != 0)
-        return settle_numbered(counter, entry, &event, err);
-    if (status == ST_OK)
-        return settle_event(counter, entry, &event, err);
-    if (status == ST_NOT_FOUND) {
-        entry->state = AGGREGATE_NOTHING;
-        bump_nothing(counter, entry);
-        return ST_OK;
-    }
-    if (status == ST_NOMEM)
-        return status;
-    settle_malformed(counter, entry, &record, err != NULL ? err->text : "");
-    return ST_OK;
-}
-
-static enum status settle_entry(struct counter *counter, struct aggregate_entry *entry, struct err *err)
-{
-    enum status status = ST_NOT_FOUND;
-
-    counter->entry = entry;
-    if (entry->state == AGGREGATE_MALFORMED) {
-        bump_malformed(counter, entry);
-        return ST_OK;
-    }
-    if (entry->state == AGGREGATE_LATE) {
-        bump_late(counter, entry);
-        return ST_OK;
-    }
-    if (entry->state == AGGREGATE_NOTHING) {
-        bump_nothing(counter, entry);
-        return ST_OK;
-    }
-    if (entry->state == AGGREGATE_PLANNED)
-        status = settle_planned(counter, entry, err);
-    return status == ST_NOT_FOUND ? settle_decoded(counter, entry, err) : status;
-}
-
-static enum status settle_refused(struct counter *counter, struct err *err)
-{
-    enum status status = ST_OK;
-
-    for (size_t i = 0; status == ST_OK && i < counter->refused_count; i++) {
-        const struct refused *refused = &counter->refused[i];
-
-        session_store_bump(counter->collect->store, COUNTER_REFUSED, refused->count);
-        status = session_store_add_refused(counter->collect->store, refused->uid, refused->count, err);
-        LOG_FACT(EV_DATAGRAM_REFUSED, log_number("uid", refused->uid),
-                 log_number("count", (int64_t)refused->count),
-                 log_text("mend", "add the user to allow_uid, or find out what it sends"));
-    }
-    return status;
-}
-
-static enum status settle_mark(struct counter *counter, struct err *err)
-{
-    struct collect *collect = counter->collect;
-    struct session_mark mark = {.counted_through_s = counter->counted_through_s,
-                                .ring_sequence = ring_sequence(collect->ring),
-                                .ring_dropped = ring_dropped(collect->ring)};
-    enum status status;
-
-    session_store_bump(collect->store, COUNTER_RECEIVED, counter->received);
-    session_store_bump(collect->store, COUNTER_MALFORMED, counter->cut);
-    session_store_bump(collect->store, COUNTER_CORRUPT, counter->corrupt);
-    session_store_bump(collect->store, COUNTER_DROPPED, mark.ring_dropped - collect->mark.ring_dropped);
-    session_store_bump(collect->store, COUNTER_STORE_RETRIES, counter->retries);
-    session_store_raise(collect->store, COUNTER_RING_HIGH_WATER, ring_high_water(collect->ring));
-    status = session_store_set_mark(collect->store, &mark, err);
-    if (status == ST_OK)
-        status = session_store_commit(collect->store, err);
-    if (status == ST_OK)
-        collect->mark = mark;
-    return status;
-}
-
-static enum status settle(struct counter *counter, struct err *err)
-{
-    struct collect *collect = counter->collect;
-    enum status status;
-
-    counter->entry = NULL;
-    status = session_store_begin(collect->store, err);
-    if (status == ST_OK && !counter->has_logs)
-        status = log_sources_load(&counter->logs, collect->store, err);
-    counter->has_logs = counter->has_logs || status == ST_OK;
-    for (struct aggregate_entry *entry = aggregate_first(counter->aggregate);
-         status == ST_OK && entry != NULL; entry = aggregate_next(counter->aggregate, entry))
-        status = settle_entry(counter, entry, err);
-    if (status == ST_OK) {
-        counter->entry = NULL;
-        status = settle_refused(counter, err);
-    }
-    if (status == ST_OK)
-        status = log_sources_store(&counter->logs, collect->store, err);
-    if (status == ST_OK)
-        return settle_mark(counter, err);
-    session_store_rollback(collect->store);
-    return status;
 }
 
 /* ---- 3. committed, or failed -----------------------------------------------------------------------------
@@ -472,13 +161,14 @@ static enum status do_batch(struct counter *counter, struct err *err)
     enum status status;
 
     gather(counter);
-    status = settle(counter, err);
+    status = collect_settle(counter, err);
     log_sources_end_batch(&counter->logs, status == ST_OK);
     counter->last_commit_ms = clock_monotonic_ms();
     if (status == ST_OK)
         batch_stored(counter);
     else
         batch_failed(counter, status, err);
+    atomic_store(&counter->collect->is_store_away, status != ST_OK);
     ring_prepare(counter->collect->ring);
     return status;
 }
@@ -559,14 +249,23 @@ static bool is_done(const struct counter *counter)
 static bool counter_init(struct counter *counter, struct collect *collect)
 {
     *counter = (struct counter){.collect = collect, .aggregate = aggregate_new()};
-    arena_init(&counter->arena, DATAGRAM_ARENA_BYTES);
-    return counter->aggregate != NULL;
+    for (int i = 0; i < 2; i++) {
+        counter->chunks[i] = malloc(sizeof *counter->chunks[i]);
+        if (counter->chunks[i] != NULL)
+            decode_chunk_init(counter->chunks[i]);
+    }
+    return counter->aggregate != NULL && counter->chunks[0] != NULL && counter->chunks[1] != NULL;
 }
 
 static void counter_done(struct counter *counter)
 {
+    decoder_free(&counter->decoder);
     aggregate_free(&counter->aggregate);
-    arena_done(&counter->arena);
+    for (int i = 0; i < 2; i++) {
+        if (counter->chunks[i] != NULL)
+            decode_chunk_done(counter->chunks[i]);
+        free(counter->chunks[i]);
+    }
 }
 
 void *collect_count_run(void *argument)
@@ -577,8 +276,11 @@ void *collect_count_run(void *argument)
 
     if (!counter_init(&counter, collect)) {
         LOG_FACT(EV_FATAL, log_text("reason", "out of memory"));
+        counter_done(&counter);
+        (void)kill(getpid(), SIGTERM);
         return NULL;
     }
+    counter.decoder = decoder_new();
     while (!is_done(&counter)) {
         (void)atomic_fetch_add(&collect->count_beats, 1);
         if (atomic_exchange(&collect->wants_counters, false))
@@ -599,8 +301,10 @@ enum status collect_count_all(struct collect *collect, struct err *err)
     struct counter counter;
     enum status status = ST_OK;
 
-    if (!counter_init(&counter, collect))
+    if (!counter_init(&counter, collect)) {
+        counter_done(&counter);
         return err_set(err, ST_NOMEM, "out of memory");
+    }
     do
         status = do_batch(&counter, err);
     while (status == ST_OK && ring_used_bytes(collect->ring) > 0);

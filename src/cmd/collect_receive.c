@@ -17,9 +17,10 @@
 
 #define REALTIME_PRIORITY 10
 #define NICE_VALUE        (-10)
-#define CUT_BYTES         256  /* kept of a datagram that was too long, for the log */
-#define FULL_WAIT_MS      1000 /* how long datagrams may wait in the kernel for room in the ring */
-#define LAST_WAIT_MS      1000 /* how long an inherited socket is emptied when we end */
+#define CUT_BYTES         256 /* kept of a datagram that was too long, for the log */
+#define FULL_WAIT_MS      1000 /* how long datagrams may wait in the kernel for room, while the store is away */
+#define SLOW_WAIT_MS      30000 /* and while it is only slow */
+#define LAST_WAIT_MS      1000  /* how long an inherited socket is emptied when we end */
 
 /* More datagrams a second than this, for one window, are a rush; less than half of it, for CALM_WINDOWS, end
  * it. */
@@ -109,16 +110,24 @@ static bool append(struct collect *collect, const struct listen_datagram *datagr
     return ring_append(collect->ring, RING_DATAGRAM, datagram->bytes, datagram->len, now_ns);
 }
 
+/* Has waiting for room in the ring become vain? */
+static bool is_enough(const struct receiver *receiver, int waited_ms)
+{
+    if (receiver->is_ring_full)
+        return true;
+    return waited_ms >= (atomic_load(&receiver->collect->is_store_away) ? FULL_WAIT_MS : SLOW_WAIT_MS);
+}
+
 /*
  * Append; where the ring is full, first let senders feel it (what we do not take waits in the kernel, and
- * then they are told), and only when the store stays away drop the newest, counted.
+ * when its queue is full they are told).  Only when the store stays away drop the newest, counted.
  */
 static void append_or_drop(struct receiver *receiver, const struct listen_datagram *datagram, int64_t now_ns)
 {
     struct collect *collect = receiver->collect;
 
     for (int waited_ms = 0; !append(collect, datagram, now_ns); waited_ms++) {
-        if (receiver->is_ring_full || waited_ms >= FULL_WAIT_MS) {
+        if (is_enough(receiver, waited_ms)) {
             receiver->is_ring_full = true;
             ring_drop(collect->ring, 1);
             return;
