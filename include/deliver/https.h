@@ -55,7 +55,7 @@ struct https_hooks {
      */
     bool (*next)(void *context, struct https_post *post_out);
     void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
-    /* Some outcomes were told and nothing waits just now: a good moment to commit them.  May be NULL. */
+    /* Outcomes were told in the last few milliseconds: time to commit them.  May be NULL. */
     void (*settled)(void *context);
     void (*post_done)(void *context, const struct https_post *post);
     /* Addresses of a redirect's host; how many, at most max.  NULL: no redirects. */

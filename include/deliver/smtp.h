@@ -61,7 +61,7 @@ struct smtp_hooks {
      */
     bool (*next)(void *context, struct smtp_batch *batch_out);
     void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
-    /* Some outcomes were told and nothing waits just now: a good moment to commit them.  May be NULL. */
+    /* Outcomes were told in the last few milliseconds: time to commit them.  May be NULL. */
     void (*settled)(void *context);
     /* All of its mails have their outcome. */
     void (*batch_done)(void *context, const struct smtp_batch *batch);

@@ -13,6 +13,7 @@
 #include "base/strbuf.h"
 
 #define POLL_MS        1000
+#define SETTLE_MS      20 /* how long outcomes gather before settled is called */
 #define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
 #define CLASS_OF(code) ((code) / 100)
 
@@ -42,8 +43,9 @@ struct pool {
     struct slot *slots;
     size_t slot_count;
     size_t busy;
-    bool is_asking; /* next may have more */
-    bool has_news;
+    bool is_asking;            /* next may have more */
+    bool has_news;             /* outcomes were told since the last settled */
+    int64_t news_ms;           /* since when */
     char unverified_host[256]; /* the last whose certificate was bad: work comes sorted by host */
 };
 
@@ -116,6 +118,8 @@ static void judge_failure(struct slot *slot, CURLcode result, struct outcome *ou
 
 static void tell(struct pool *pool, const struct https_post *post, const struct outcome *outcome)
 {
+    if (!pool->has_news)
+        pool->news_ms = clock_monotonic_ms();
     pool->has_news = true;
     pool->is_asking = true;
     pool->hooks->outcome(pool->hooks->context, post->id, outcome);
@@ -401,9 +405,12 @@ static void give_up_all(struct pool *pool)
     }
 }
 
+/* Outcomes gather for a moment, so that one commit does for many. */
 static void report_news(struct pool *pool)
 {
-    if (pool->has_news && pool->hooks->settled != NULL)
+    if (!pool->has_news || (pool->busy > 0 && clock_monotonic_ms() < pool->news_ms + SETTLE_MS))
+        return;
+    if (pool->hooks->settled != NULL)
         pool->hooks->settled(pool->hooks->context);
     pool->has_news = false;
 }
@@ -420,7 +427,8 @@ static enum status run(struct pool *pool, struct err *err)
         if (pool->busy == 0)
             return ST_OK;
         if (curl_multi_perform(pool->multi, &running) != CURLM_OK ||
-            (running > 0 && curl_multi_poll(pool->multi, NULL, 0, POLL_MS, NULL) != CURLM_OK))
+            (running > 0 &&
+             curl_multi_poll(pool->multi, NULL, 0, pool->has_news ? SETTLE_MS : POLL_MS, NULL) != CURLM_OK))
             return err_set(err, ST_INTERNAL, "curl cannot go on");
         take_messages(pool);
     }

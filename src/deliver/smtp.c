@@ -23,6 +23,7 @@
 #define POLL_MAX_MS  60000
 #define FRAMES_SLACK 4096 /* of a message's frame besides its bytes */
 #define QUIT_MS      3000 /* for the goodbye after the last mail's outcome */
+#define SETTLE_MS    20   /* how long outcomes gather before settled is called */
 
 enum slot_state {
     SLOT_FREE,
@@ -61,7 +62,8 @@ struct pool {
     size_t slot_count;
     bool is_dry; /* next has no more just now */
     bool is_broken_off;
-    bool has_news;
+    bool has_news;   /* outcomes were told since the last settled */
+    int64_t news_ms; /* since when */
 };
 
 /* ---- outcomes --------------------------------------------------------------------------------------------
@@ -72,6 +74,8 @@ static void settle(struct pool *pool, struct slot *slot, size_t index, const str
     slot->is_settled[index] = true;
     if (--slot->unsettled == 0)
         slot->settled_ms = clock_monotonic_ms();
+    if (!pool->has_news)
+        pool->news_ms = clock_monotonic_ms();
     pool->has_news = true;
     pool->hooks->outcome(pool->hooks->context, slot->batch.mails[index].id, outcome);
 }
@@ -485,9 +489,11 @@ static size_t turn(struct pool *pool)
         }
         running += slot->state == SLOT_RUNNING;
     }
-    if (pool->has_news && pool->hooks->settled != NULL)
-        pool->hooks->settled(pool->hooks->context);
-    pool->has_news = false;
+    if (pool->has_news && (running == 0 || clock_monotonic_ms() >= pool->news_ms + SETTLE_MS)) {
+        if (pool->hooks->settled != NULL)
+            pool->hooks->settled(pool->hooks->context);
+        pool->has_news = false;
+    }
     return running;
 }
 
@@ -496,6 +502,8 @@ static int wait_ms(const struct pool *pool)
     int64_t next_ms = clock_monotonic_ms() + POLL_MAX_MS;
     int64_t now_ms = clock_monotonic_ms();
 
+    if (pool->has_news && pool->news_ms + SETTLE_MS < next_ms)
+        next_ms = pool->news_ms + SETTLE_MS;
     for (size_t i = 0; i < pool->slot_count; i++)
         if (pool->slots[i].state == SLOT_RUNNING && deadline_ms(pool, &pool->slots[i]) < next_ms)
             next_ms = deadline_ms(pool, &pool->slots[i]);
