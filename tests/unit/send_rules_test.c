@@ -85,7 +85,7 @@ static void test_rules(void **state)
                                    .never = list_of(RULES[i].never),
                                    .except = list_of(RULES[i].except),
                                    .min_sessions = RULES[i].min_sessions,
-                                   .what = RULES[i].send};
+                                   .what = (int)RULES[i].send};
         struct arena arena;
         const char *got;
 
