@@ -190,7 +190,7 @@ dist: $(BUILD)/$(NAME_VERSION) ## the sources as build/tlsrpt-gen-VERSION.tar.gz
 deb: deps-deb $(BUILD)/$(NAME_VERSION) ## a Debian package, build/deb/tlsrpt-gen_VERSION_ARCH.deb, checked with lintian
 	@[ "$$(dpkg-parsechangelog -l conf/debian/changelog -S Version)" = "$(VERSION)" ] || \
 	    { echo "conf/debian/changelog does not begin with version $(VERSION)" >&2; exit 1; }
-	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && mv $(BUILD)/$(NAME_VERSION) $(BUILD)/deb/
+	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && cp -r $(BUILD)/$(NAME_VERSION) $(BUILD)/deb/
 	@cp -r conf/debian $(BUILD)/deb/$(NAME_VERSION)/debian
 	cd $(BUILD)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="$$DEB_BUILD_OPTIONS noautodbgsym" $(CLEAN_ENV) dpkg-buildpackage -b -us -uc
 	$(LINTIAN) --allow-root --fail-on error,warning --show-overrides $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).changes
@@ -267,8 +267,10 @@ check-msan: deps-lint ## parsers and the model under MemorySanitizer
 
 .PHONY: check-install check-bare
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
-	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory -s deb $(BUILD)/$(NAME_VERSION) && \
-	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible; }
+	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory deb $(BUILD)/$(NAME_VERSION) >$(BUILD)/deb.log 2>&1 || \
+	    { tail -n 60 $(BUILD)/deb.log; exit 1; }; }
+	@[ "$$(id -u)" -ne 0 ] || \
+	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
 	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
 
 check-bare: deps-install-test ## root: the README's commands on a bare Debian 12 and a bare Debian 13

@@ -65,8 +65,9 @@ int cmd_setup_exim(const struct config *config, int argc, char **argv)
         return EXIT_USAGE;
     }
     (void)puts("1. The collector's socket for Exim, " EXIM_SOCKET ":\n"
-               "       systemctl enable --now tlsrpt-gen-exim.socket\n"
-               "       systemctl restart tlsrpt-gen-collect.service\n"
+               "       systemctl enable tlsrpt-gen-exim.socket\n"
+               "       systemctl restart tlsrpt-gen-collect.socket tlsrpt-gen-exim.socket "
+               "tlsrpt-gen-collect.service\n"
                "   Without systemd, in tlsrpt-gen.conf:\n"
                "       exim_socket = " EXIM_SOCKET "\n"
                "       socket_group = Debian-exim\n"

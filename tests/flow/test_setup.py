@@ -138,3 +138,11 @@ def test_wrong_words(fake_postfix, words):
     postfix = fake_postfix("3.10.7")
     assert postfix.run(*words).returncode == 64
     assert not (postfix.directory / "calls").exists()
+
+
+def test_setup_exim_names_its_socket_and_takes_no_words(run_generator):
+    done = run_generator("setup-exim")
+    assert "tlsrpt-gen-exim.socket" in done.stdout and "exim_socket = /run/tlsrpt-gen/exim.sock" in done.stdout
+    assert done.returncode in (0, 66)  # 66: it was not installed on this machine, so there is no fragment to show
+    assert done.returncode == 0 or "No such file" in done.stderr
+    assert run_generator("setup-exim", "--apply").returncode == 64
