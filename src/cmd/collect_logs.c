@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NOTE_PREFIX "log " /* then the reader's id, 16 hexadecimal digits */
@@ -27,13 +28,14 @@ static struct log_source *get_source(struct log_sources *sources, uint64_t id)
 static enum status load_note(void *context, const char *name, const char *text, struct err *err)
 {
     struct log_sources *sources = context;
-    uint64_t id, counted;
+    uint64_t id;
 
     (void)err;
-    if (strncmp(name, NOTE_PREFIX, strlen(NOTE_PREFIX)) == 0 &&
-        sscanf(name + strlen(NOTE_PREFIX), "%16" SCNx64, &id) == 1 && id != 0 &&
-        sscanf(text, "%" SCNu64, &counted) == 1)
-        get_source(sources, id)->counted = counted;
+    if (strncmp(name, NOTE_PREFIX, strlen(NOTE_PREFIX)) != 0)
+        return ST_OK;
+    id = strtoull(name + strlen(NOTE_PREFIX), NULL, 16);
+    if (id != 0)
+        get_source(sources, id)->counted = strtoull(text, NULL, 10);
     return ST_OK;
 }
 

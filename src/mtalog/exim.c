@@ -21,8 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mtalog/exim_grammar.h"
 #include "mtalog/reader.h"
 #include "mtalog/slots.h"
+#include "mtalog/text.h"
 
 #define FAILURES_MAX 4
 #define SEEN_MAX     16
@@ -72,191 +74,9 @@ struct exim {
     enum status evict_status;
 };
 
-/* A recipient's line. */
-struct delivery {
-    struct span domain;
-    struct span host;
-    struct span ip;
-    struct span interface; /* "[address]:port" of our end; len 0 if not logged */
-    bool is_first;         /* "=>" or ">>" */
-    bool has_failed;       /* "**" or "==" */
-    bool is_continued;     /* the connection served another message before */
-    bool has_tls;
-    bool is_dane;
-    struct span text;
-};
-
-/* ---- small pieces of the grammar ---- */
-
-static struct span rest_of(const struct cursor *cursor)
-{
-    return (struct span){cursor->at, cursor->is_failed ? 0 : (size_t)(cursor->end - cursor->at)};
-}
-
-/* Length of text up to the first blank that is not in double quotes. */
-static size_t quoted_token_length(struct span text)
-{
-    bool is_quoted = false;
-    size_t at = 0;
-
-    for (; at < text.len && (is_quoted || text.at[at] != ' '); at++)
-        if (text.at[at] == '\\' && is_quoted && at + 1 < text.len)
-            at++;
-        else if (text.at[at] == '"')
-            is_quoted = !is_quoted;
-    return at;
-}
-
-/* Up to the next blank that is not in double quotes, and over it. */
-static struct span take_token(struct cursor *cursor)
-{
-    struct span token = rest_of(cursor);
-    const char *blank = memchr(token.at, ' ', token.len);
-    size_t len = blank != NULL ? (size_t)(blank - token.at) : token.len;
-
-    if (memchr(token.at, '"', len) != NULL)
-        len = quoted_token_length(token);
-    cursor->at += len < token.len ? len + 1 : len;
-    token.len = len;
-    return token;
-}
-
-static bool begins(struct span span, const char *word)
-{
-    size_t len = strlen(word);
-
-    return span.len >= len && memcmp(span.at, word, len) == 0;
-}
-
-static struct span behind(struct span span, size_t len)
-{
-    return (struct span){span.at + len, span.len - len};
-}
-
-static bool is_alphanumeric(const char *text, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'A' && text[i] <= 'Z') ||
-              (text[i] >= 'a' && text[i] <= 'z')))
-            return false;
-    return true;
-}
-
-/* 6-6-2 characters up to Exim 4.96, 6-11-4 since 4.97; len 0 if there is none. */
-static struct span take_message_id(struct cursor *cursor)
-{
-    static const size_t MIDDLES[] = {6, 11}, ENDS[] = {2, 4};
-    size_t left = (size_t)(cursor->end - cursor->at);
-
-    for (size_t i = 0; i < ARRAY_COUNT(MIDDLES); i++) {
-        size_t dash = 7 + MIDDLES[i];
-        size_t len = dash + 1 + ENDS[i];
-        const char *at = cursor->at;
-
-        if (left > len && at[6] == '-' && at[dash] == '-' && at[len] == ' ' && is_alphanumeric(at, 6) &&
-            is_alphanumeric(at + 7, MIDDLES[i]) && is_alphanumeric(at + dash + 1, ENDS[i])) {
-            cursor->at += len + 1;
-            return (struct span){at, len};
-        }
-    }
-    return (struct span){cursor->at, 0};
-}
-
-/* "[IP]": an address in brackets, which the cursor steps over. */
-static struct span take_bracketed(struct cursor *cursor)
-{
-    struct span ip;
-
-    cursor_expect(cursor, "[");
-    ip = cursor_take_until(cursor, "]");
-    cursor_expect(cursor, "]");
-    return ip;
-}
-
-/* ---- a recipient's line ---- */
-
-/* "[IP][:PORT][*][:]"; the final colon (text follows) is left to the caller. */
-static void parse_peer(struct span token, struct delivery *out)
-{
-    struct cursor cursor;
-
-    cursor_init(&cursor, token.at, token.len);
-    out->ip = take_bracketed(&cursor);
-    if (cursor_skip_word(&cursor, ":"))
-        (void)cursor_take_while(&cursor, "0123456789");
-    out->is_continued = cursor_skip_word(&cursor, "*");
-    if (cursor.is_failed)
-        out->ip.len = 0;
-}
-
-/* "H=HOST", then perhaps "DS", then "[IP]..": returns the token with the address. */
-static struct span parse_host(struct span token, struct cursor *cursor, struct delivery *out)
-{
-    struct span next = take_token(cursor);
-
-    out->host = behind(token, 2);
-    if (span_is(next, "DS"))
-        next = take_token(cursor);
-    parse_peer(next, out);
-    if (out->ip.len == 0)
-        out->host.len = 0;
-    return next;
-}
-
-static struct span without_colon(struct span token)
-{
-    if (token.len > 0 && token.at[token.len - 1] == ':')
-        token.len--;
-    return token;
-}
-
-/*
- * Fields up to ": TEXT" or to the first one that a server could have written (DN=, C=).  Names of fields are
- * looked for at the begin of a token only, and a token does not end inside quotes.
- */
-static void parse_fields(struct cursor *cursor, struct delivery *out)
-{
-    while (!cursor_at_end(cursor)) {
-        struct span token = take_token(cursor);
-
-        if (begins(token, "DN=") || begins(token, "C="))
-            return;
-        if (begins(token, "H="))
-            token = parse_host(token, cursor, out);
-        else if (begins(token, "I="))
-            out->interface = without_colon(behind(token, 2));
-        else if (begins(token, "X="))
-            out->has_tls = true;
-        else if (begins(token, "CV="))
-            out->is_dane = span_is(without_colon(behind(token, 3)), "dane");
-        if (token.len > 0 && token.at[token.len - 1] == ':') {
-            out->text = rest_of(cursor);
-            return;
-        }
-    }
-}
-
-/* KIND " " ADDRESS .. */
-static void parse_delivery(struct span rest, struct delivery *out)
-{
-    struct cursor cursor;
-    struct span address;
-
-    *out = (struct delivery){.text = {rest.at, 0}};
-    out->is_first = begins(rest, "=>") || begins(rest, ">>");
-    out->has_failed = begins(rest, "**") || begins(rest, "==");
-    cursor_init(&cursor, rest.at + 3, rest.len - 3);
-    address = take_token(&cursor);
-    out->domain = address_domain(without_colon(address));
-    if (address.len > 0 && address.at[address.len - 1] == ':')
-        out->text = rest_of(&cursor);
-    else
-        parse_fields(&cursor, out);
-}
-
 /* ---- telling ---- */
 
-static enum status tell(struct exim *exim, const struct delivery *delivery, struct span domain,
+static enum status tell(struct exim *exim, const struct exim_delivery *delivery, struct span domain,
                         const struct open_failure *failure)
 {
     struct cursor cursor;
@@ -269,7 +89,7 @@ static enum status tell(struct exim *exim, const struct delivery *delivery, stru
 
     if (delivery != NULL && delivery->interface.len > 0) {
         cursor_init(&cursor, delivery->interface.at, delivery->interface.len);
-        session.sending_ip = take_bracketed(&cursor);
+        session.sending_ip = exim_take_bracketed(&cursor);
         if (cursor.is_failed)
             session.sending_ip.len = 0;
     }
@@ -351,7 +171,7 @@ static enum status sweep(struct exim *exim, int64_t utc_s)
  * Has this connection been told for this domain?  From now on it has.  I= names a connection.  Where it is
  * not logged, "=>" begins one, and the other lines belong to one that is known already or begins with them.
  */
-static bool was_told(const struct exim *exim, struct message *message, const struct delivery *delivery)
+static bool was_told(const struct exim *exim, struct message *message, const struct exim_delivery *delivery)
 {
     struct span connection = delivery->interface.len > 0 ? delivery->interface : delivery->host;
     uint64_t key = slots_key(&exim->messages, delivery->ip, connection, delivery->domain);
@@ -370,7 +190,7 @@ static bool was_told(const struct exim *exim, struct message *message, const str
     return false;
 }
 
-static bool is_failure_of(const struct open_failure *failure, const struct delivery *delivery)
+static bool is_failure_of(const struct open_failure *failure, const struct exim_delivery *delivery)
 {
     if (delivery->host.len == 0) /* "DANE error: tlsa lookup DEFER" names no host in the recipient's line */
         return failure->verdict.is_dane && delivery->text.len > 0;
@@ -389,8 +209,8 @@ static void note_domain(struct open_failure *failure, struct span domain)
 }
 
 /* Steps 1 and 2 of the head comment.  *was_open_out: the line was about an open failure. */
-static enum status close_failures(struct exim *exim, struct message *message, const struct delivery *delivery,
-                                  bool *was_open_out)
+static enum status close_failures(struct exim *exim, struct message *message,
+                                  const struct exim_delivery *delivery, bool *was_open_out)
 {
     enum status status = ST_OK;
     size_t kept = 0;
@@ -413,7 +233,7 @@ static enum status close_failures(struct exim *exim, struct message *message, co
     return status;
 }
 
-static void begin_failure(struct open_failure *failure, const struct delivery *delivery, int64_t utc_s)
+static void begin_failure(struct open_failure *failure, const struct exim_delivery *delivery, int64_t utc_s)
 {
     memset(failure, 0, offsetof(struct open_failure, domain));
     failure->domain.len = 0;
@@ -451,8 +271,9 @@ static void set_verdict(struct message *message, struct open_failure *failure,
 }
 
 /* reason NULL: the session worked. */
-static enum status on_session(struct exim *exim, struct message *message, const struct delivery *delivery,
-                              const struct tls_reason *reason, int64_t utc_s)
+static enum status on_session(struct exim *exim, struct message *message,
+                              const struct exim_delivery *delivery, const struct tls_reason *reason,
+                              int64_t utc_s)
 {
     struct open_failure session;
 
@@ -467,13 +288,13 @@ static enum status on_session(struct exim *exim, struct message *message, const 
 
 static enum status on_delivery(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
 {
-    struct delivery delivery;
+    struct exim_delivery delivery;
     struct tls_reason reason;
     struct message *message;
     bool was_open, is_failure;
     enum status status;
 
-    parse_delivery(rest, &delivery);
+    exim_parse_delivery(rest, &delivery);
     is_failure = delivery.has_failed && !delivery.has_tls && tls_reason_of_exim(delivery.text, &reason);
     if (delivery.has_tls || is_failure)
         message = get_message(exim, id, utc_s);
@@ -498,7 +319,7 @@ static enum status on_delivery(struct exim *exim, struct span id, struct span re
 static enum status open_failure(struct exim *exim, struct span id, struct span host, struct span ip,
                                 const struct tls_reason *reason, int64_t utc_s)
 {
-    struct delivery peer = {.host = host, .ip = ip};
+    struct exim_delivery peer = {.host = host, .ip = ip};
     struct message *message = get_message(exim, id, utc_s);
     struct open_failure *failure;
 
@@ -522,8 +343,8 @@ static enum status on_dane_failure(struct exim *exim, struct span id, struct spa
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    host = take_token(&cursor);
-    ip = take_bracketed(&cursor);
+    host = exim_take_token(&cursor);
+    ip = exim_take_bracketed(&cursor);
     cursor_expect(&cursor, ": ");
     if (cursor.is_failed)
         return ST_OK;
@@ -548,8 +369,8 @@ static enum status on_clear_retry(struct exim *exim, struct span id, struct span
         return ST_OK;
     found = behind(rest, text.len + sizeof WORDS - 1);
     cursor_init(&cursor, found.at, found.len);
-    host = take_token(&cursor);
-    ip = take_bracketed(&cursor);
+    host = exim_take_token(&cursor);
+    ip = exim_take_bracketed(&cursor);
     cursor_expect(&cursor, " (not in hosts_require_tls)");
     if (cursor.is_failed || !cursor_at_end(&cursor))
         return ST_OK;
@@ -565,8 +386,8 @@ static enum status on_host(struct exim *exim, struct span id, struct span rest, 
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    host = take_token(&cursor);
-    ip = take_bracketed(&cursor);
+    host = exim_take_token(&cursor);
+    ip = exim_take_bracketed(&cursor);
     if (cursor_skip_word(&cursor, ":"))
         (void)cursor_take_while(&cursor, "0123456789");
     (void)cursor_skip_word(&cursor, ":");
@@ -614,7 +435,7 @@ static enum status on_arrival(struct exim *exim, struct span id, struct span res
     if (exim->teller->settings->ignored_sender_count == 0)
         return ST_OK;
     cursor_init(&cursor, rest.at, rest.len);
-    if (teller_is_ignored_sender(exim->teller, take_token(&cursor)))
+    if (teller_is_ignored_sender(exim->teller, exim_take_token(&cursor)))
         get_message(exim, id, utc_s)->is_ignored = true;
     return ST_OK;
 }
@@ -695,7 +516,7 @@ static enum status on_line(struct exim *exim, struct span id, struct span rest, 
 static void skip_bracketed_numbers(struct cursor *cursor)
 {
     while (cursor_peek(cursor) == '[') {
-        (void)take_bracketed(cursor);
+        (void)exim_take_bracketed(cursor);
         cursor_expect(cursor, " ");
     }
 }
@@ -736,7 +557,7 @@ static enum status exim_feed(void *reader, struct span line, uint64_t offset)
     cursor_init(&cursor, line.at, line.len);
     if (!skip_to_message_id(&cursor, &stamp))
         return ST_OK;
-    id = take_message_id(&cursor);
+    id = exim_take_message_id(&cursor);
     if (id.len == 0 || !stamp_parse(&exim->teller->stamps, stamp, &utc_s))
         return ST_OK;
     exim->offset = offset;

@@ -25,8 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mtalog/postfix_grammar.h"
 #include "mtalog/reader.h"
 #include "mtalog/slots.h"
+#include "mtalog/text.h"
 
 #define SESSIONS_MAX     4
 #define SWEEP_S          60
@@ -98,156 +100,7 @@ struct line {
     int64_t utc_s;
 };
 
-/* "to=" line. */
-struct recipient {
-    struct span queue_id;
-    struct span domain;
-    struct span host; /* of relay=; len 0: none */
-    struct span ip;
-    struct span delays;
-    struct span tls; /* Postfix >= 3.11: its security level */
-    struct span text;
-};
-
 static const struct span NOTHING = {"", 0};
-
-/* ---- small pieces of the grammar ---- */
-
-static bool begins(struct span span, const char *word)
-{
-    size_t len = strlen(word);
-
-    return span.len >= len && memcmp(span.at, word, len) == 0;
-}
-
-static struct span behind(struct span span, size_t len)
-{
-    return (struct span){span.at + len, span.len - len};
-}
-
-static struct span rest_of(const struct cursor *cursor)
-{
-    return (struct span){cursor->at, cursor->is_failed ? 0 : (size_t)(cursor->end - cursor->at)};
-}
-
-static struct span take_until(struct cursor *cursor, char byte)
-{
-    struct span rest = rest_of(cursor);
-    const char *found = memchr(rest.at, byte, rest.len);
-
-    if (found != NULL)
-        rest.len = (size_t)(found - rest.at);
-    if (!cursor->is_failed)
-        cursor->at += rest.len;
-    return rest;
-}
-
-/* HOST "[" IP "]" [ ":" PORT ] */
-static bool take_peer(struct cursor *cursor, struct span *host_out, struct span *ip_out)
-{
-    *host_out = take_until(cursor, '[');
-    cursor_expect(cursor, "[");
-    *ip_out = take_until(cursor, ']');
-    cursor_expect(cursor, "]");
-    if (cursor_skip_word(cursor, ":"))
-        (void)cursor_take_while(cursor, "0123456789");
-    return !cursor->is_failed && memchr(host_out->at, ' ', host_out->len) == NULL;
-}
-
-/*
- * A queue id and ": ".  Short ones are upper-case hexadecimal; long ones have at least ten of 52 letters and
- * digits, among them no vowel ("warning" and "TLSRPT" are neither).  len 0 if there is none.
- */
-static struct span take_queue_id(struct cursor *cursor)
-{
-    const char *begin = cursor->at, *at = begin;
-    bool is_short = true, is_long = true;
-    size_t len;
-
-    for (; at < cursor->end && *at != ':'; at++) {
-        bool is_digit = *at >= '0' && *at <= '9';
-        bool is_letter = (*at >= 'A' && *at <= 'Z') || (*at >= 'a' && *at <= 'z');
-
-        is_short = is_short && (is_digit || (*at >= 'A' && *at <= 'F'));
-        is_long = is_long && (is_digit || (is_letter && strchr("AEIOUaeiou", *at) == NULL));
-        if (!is_short && !is_long)
-            return (struct span){begin, 0};
-    }
-    len = (size_t)(at - begin);
-    if (len < (is_short ? 6 : 10) || cursor->end - at < 2 || at[1] != ' ')
-        return (struct span){begin, 0};
-    cursor->at = at + 2;
-    return (struct span){begin, len};
-}
-
-/* "<" ADDRESS ">": a local part in double quotes may hold anything. */
-static struct span take_angle(struct cursor *cursor)
-{
-    struct span address;
-    bool is_quoted = false;
-
-    cursor_expect(cursor, "<");
-    address = rest_of(cursor);
-    for (size_t i = 0; i < address.len; i++) {
-        if (address.at[i] == '\\' && is_quoted)
-            i++;
-        else if (address.at[i] == '"')
-            is_quoted = !is_quoted;
-        else if (address.at[i] == '>' && !is_quoted) {
-            cursor->at += i + 1;
-            address.len = i;
-            return address;
-        }
-    }
-    cursor_fail(cursor);
-    return NOTHING;
-}
-
-/* ", NAME=VALUE" up to ", status=WORD (TEXT)". */
-static bool take_attribute(struct cursor *cursor, struct recipient *out)
-{
-    struct span name, value;
-
-    cursor_expect(cursor, ", ");
-    name = take_until(cursor, '=');
-    cursor_expect(cursor, "=");
-    if (cursor_peek(cursor) == '<') {
-        (void)take_angle(cursor); /* orig_to */
-        return !cursor->is_failed;
-    }
-    value = take_until(cursor, span_is(name, "status") ? ' ' : ',');
-    if (span_is(name, "relay")) {
-        struct cursor relay;
-
-        cursor_init(&relay, value.at, value.len);
-        if (!take_peer(&relay, &out->host, &out->ip))
-            out->host.len = out->ip.len = 0;
-    } else if (span_is(name, "delays")) {
-        out->delays = value;
-    } else if (span_is(name, "tls")) {
-        out->tls = value;
-    } else if (span_is(name, "status")) {
-        cursor_expect(cursor, " (");
-        out->text = rest_of(cursor);
-        return false;
-    }
-    return !cursor->is_failed;
-}
-
-/* What follows "QUEUEID: ". */
-static bool parse_recipient(struct span rest, struct recipient *out)
-{
-    struct cursor cursor;
-
-    cursor_init(&cursor, rest.at, rest.len);
-    cursor_expect(&cursor, "to=");
-    out->domain = address_domain(take_angle(&cursor));
-    while (!cursor.is_failed && take_attribute(&cursor, out)) {
-    }
-    if (out->text.len > 0 && out->text.at[out->text.len - 1] == ')')
-        out->text.len--;
-    return !cursor.is_failed && out->text.at != NULL;
-}
 
 /* ---- slots ---- */
 
@@ -413,15 +266,21 @@ static enum policy_type policy_of(const struct postfix *postfix, struct span dom
     return was_mandatory ? said : POLICY_NO_POLICY_FOUND;
 }
 
+static struct session make_session(const struct postfix *postfix, const struct line *line, struct span domain,
+                                   struct span tls, const struct waiting *waiting)
+{
+    return (struct session){.domain = domain,
+                            .mx = host_span(&waiting->host),
+                            .receiving_ip = ip_span(&waiting->ip),
+                            .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
+                            .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
+                            .utc_s = line->utc_s};
+}
+
 static enum status tell(struct postfix *postfix, const struct line *line, struct span domain, struct span tls,
                         const struct waiting *waiting)
 {
-    struct session session = {.domain = domain,
-                              .mx = host_span(&waiting->host),
-                              .receiving_ip = ip_span(&waiting->ip),
-                              .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
-                              .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
-                              .utc_s = line->utc_s};
+    const struct session session = make_session(postfix, line, domain, tls, waiting);
 
     return teller_tell(postfix->teller, &session);
 }
@@ -470,7 +329,7 @@ static void on_certificate(struct postfix *postfix, struct line *line, struct sp
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
+    if (!postfix_take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
     if (is_proxy) {
         struct proxied *proxied =
@@ -501,7 +360,7 @@ static void on_established(struct postfix *postfix, struct line *line, struct sp
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
+    if (!postfix_take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
     add_waiting(postfix, get_process(postfix, line), host, ip)->is_verified = is_verified;
 }
@@ -528,7 +387,7 @@ static void on_handshake_error(struct postfix *postfix, struct line *line, struc
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
-    if (!take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
+    if (!postfix_take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
     waiting = add_waiting(postfix, get_process(postfix, line), host, ip);
     keep_verdict(&waiting->verdict, &reason);
@@ -597,7 +456,7 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
  * if this process told this attempt already.
  */
 static bool was_told(const struct postfix *postfix, struct process *process,
-                     const struct recipient *recipient)
+                     const struct postfix_recipient *recipient)
 {
     struct span delays = recipient->delays;
     uint64_t attempt;
@@ -612,7 +471,7 @@ static bool was_told(const struct postfix *postfix, struct process *process,
 }
 
 static enum status tell_waiting(struct postfix *postfix, const struct line *line, struct process *process,
-                                const struct recipient *recipient)
+                                const struct postfix_recipient *recipient)
 {
     enum status status = ST_OK;
 
@@ -637,18 +496,18 @@ static bool is_ignored(const struct postfix *postfix, const struct line *line, s
 static enum status on_recipient(struct postfix *postfix, struct line *line, struct span queue_id,
                                 struct span rest)
 {
-    struct recipient recipient = {.queue_id = queue_id,
-                                  .domain = NOTHING,
-                                  .host = NOTHING,
-                                  .ip = NOTHING,
-                                  .delays = NOTHING,
-                                  .tls = NOTHING};
+    struct postfix_recipient recipient = {.queue_id = queue_id,
+                                          .domain = NOTHING,
+                                          .host = NOTHING,
+                                          .ip = NOTHING,
+                                          .delays = NOTHING,
+                                          .tls = NOTHING};
     struct process *process = find_process(postfix, line);
     struct tls_reason reason;
     bool needs_certificate;
     bool is_failure;
 
-    if (!parse_recipient(rest, &recipient))
+    if (!postfix_parse_recipient(rest, &recipient))
         return ST_OK;
     is_failure = tls_reason_of_postfix(recipient.text, &needs_certificate, &reason) && recipient.host.len > 0;
     if (process == NULL && !is_failure)
@@ -703,32 +562,6 @@ static enum status on_policy_lookup(struct postfix *postfix, struct line *line, 
 
 /* ---- Postfix's own TLSRPT lines ---- */
 
-/* "failure_type=under_scored[, failure_reason=TEXT]" */
-static bool parse_tlsrpt_failure(struct cursor *cursor, struct kept_verdict *verdict)
-{
-    char name[64];
-    struct span type;
-    struct tls_reason reason = {0};
-
-    cursor_expect(cursor, ", failure_type=");
-    type = take_until(cursor, ',');
-    if (cursor->is_failed || type.len >= sizeof name)
-        return false;
-    for (size_t i = 0; i < type.len; i++)
-        name[i] = type.at[i] == '_' ? '-' : type.at[i];
-    name[type.len] = '\0';
-    if (cursor_skip_word(cursor, ", failure_reason="))
-        reason.reason = rest_of(cursor);
-    if (!result_type_from_name(name, &reason.result_type)) {
-        reason.result_type = RESULT_VALIDATION_FAILURE;
-        reason.reason = reason.reason.len > 0 ? reason.reason : type;
-    }
-    if (reason.reason.at == NULL)
-        reason.reason = NOTHING;
-    keep_verdict(verdict, &reason);
-    return true;
-}
-
 /* The session that the line is about does not wait for a recipient any more. */
 static void forget_waiting(struct postfix *postfix, const struct line *line, struct waiting *session)
 {
@@ -754,94 +587,32 @@ static bool is_sts_only(enum result_type type)
 
 static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct span rest)
 {
-    struct waiting waiting = {0};
-    struct span word, domain, host, ip;
-    struct cursor cursor;
+    struct waiting waiting = {.verdict = {.is_failed = false}};
+    struct postfix_tlsrpt tlsrpt;
     struct session session;
 
-    cursor_init(&cursor, rest.at, rest.len);
-    word = take_until(&cursor, ',');
-    cursor_expect(&cursor, ", domain=");
-    domain = take_until(&cursor, ',');
-    cursor_expect(&cursor, ", receiving_mx=");
-    if (!take_peer(&cursor, &host, &ip) || (!span_is(word, "success") && !span_is(word, "failure")))
+    if (!postfix_parse_tlsrpt(rest, &tlsrpt))
         return ST_OK;
-    if (span_is(word, "failure") && !parse_tlsrpt_failure(&cursor, &waiting.verdict))
-        return ST_OK;
-    keep_host(&waiting.host, host);
-    keep_ip(&waiting.ip, ip);
+    if (tlsrpt.is_failed)
+        keep_verdict(&waiting.verdict, &tlsrpt.reason);
+    keep_host(&waiting.host, tlsrpt.host);
+    keep_ip(&waiting.ip, tlsrpt.ip);
     remember_tlsrpt(postfix, line->syslog.host);
     forget_waiting(postfix, line, &waiting);
-    session = (struct session){.domain = domain,
-                               .mx = host_span(&waiting.host),
-                               .receiving_ip = ip_span(&waiting.ip),
-                               .policy = policy_of(postfix, domain, &waiting, NOTHING, line->utc_s),
-                               .verdict = waiting.verdict.is_failed ? &waiting.verdict : NULL,
-                               .utc_s = line->utc_s};
-    if (waiting.verdict.is_failed && is_sts_only(waiting.verdict.result_type))
+    session = make_session(postfix, line, tlsrpt.domain, NOTHING, &waiting);
+    if (tlsrpt.is_failed && is_sts_only(tlsrpt.reason.result_type))
         session.policy = POLICY_STS;
     return teller_tell(postfix->teller, &session);
 }
 
 /* ---- policy plug-ins ---- */
 
-/* Over the first `word` in text and what stands before it; false if it is not there. */
-static bool skip_past(struct span *text, const char *word)
-{
-    const char *found = memmem(text->at, text->len, word, strlen(word));
-
-    if (found == NULL)
-        return false;
-    *text = behind(*text, (size_t)(found - text->at) + strlen(word));
-    return true;
-}
-
-static struct span word_of(struct span text)
-{
-    size_t len = 0;
-
-    while (len < text.len && strchr(" \"\\,(", text.at[len]) == NULL)
-        len++;
-    return (struct span){text.at, len};
-}
-
-/*
- * postfix-tlspol answers each look-up of Postfix with one of
- *   Evaluated policy for "DOMAIN": POLICY ..          No policy found for "DOMAIN" ..
- *   .. msg="Evaluated policy" .. domain=DOMAIN policy=POLICY ..      .. msg="No policy found" ..
- * domain=DOMAIN ..
- *   .. "msg":"Evaluated policy",.. "domain":"DOMAIN","policy":"POLICY" ..
- */
-static bool parse_plugin(struct span text, struct span *domain_out, struct span *policy_out)
-{
-    bool is_found = skip_past(&text, "Evaluated policy");
-    bool is_named;
-
-    if (!is_found && !skip_past(&text, "No policy found"))
-        return false;
-    is_named = begins(text, " for \"");
-    if (is_named)
-        text = behind(text, strlen(" for \""));
-    else if (!skip_past(&text, " domain=") && !skip_past(&text, "\"domain\":\""))
-        return false;
-    *domain_out = word_of(text);
-    *policy_out = NOTHING;
-    if (!is_found)
-        return true;
-    text = behind(text, domain_out->len);
-    if (is_named ? !skip_past(&text, "\": ")
-                 : !skip_past(&text, " policy=") && !skip_past(&text, "\"policy\":\""))
-        return false;
-    *policy_out = word_of(text);
-    return true;
-}
-
 static void on_plugin(struct postfix *postfix, struct line *line)
 {
     struct plugin_word *word;
     struct span domain, policy;
 
-    if (!parse_plugin(line->syslog.message, &domain, &policy) || !read_time(postfix, line))
+    if (!postfix_parse_plugin(line->syslog.message, &domain, &policy) || !read_time(postfix, line))
         return;
     word = (struct plugin_word *)(void *)slots_get(
         &postfix->plugin_words, slots_key(&postfix->plugin_words, domain, NOTHING, NOTHING));
@@ -863,67 +634,12 @@ static void on_qmgr(struct postfix *postfix, struct line *line)
     if (postfix->teller->settings->ignored_sender_count == 0)
         return;
     cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
-    queue_id = take_queue_id(&cursor);
+    queue_id = postfix_take_queue_id(&cursor);
     if (queue_id.len == 0 || !cursor_skip_word(&cursor, "from=") ||
-        !teller_is_ignored_sender(postfix->teller, take_angle(&cursor)) || !read_time(postfix, line))
+        !teller_is_ignored_sender(postfix->teller, postfix_take_angle(&cursor)) || !read_time(postfix, line))
         return;
     add_hint(postfix, line->utc_s);
     (void)slots_get(&postfix->ignored, slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING));
-}
-
-static const char *const CLASSES[] = {"Trusted", "Untrusted", "Verified", "Anonymous"};
-
-/* The text behind "CLASS TLS connection established to "; false: another line. */
-static bool parse_established(struct span message, struct span *rest_out, bool *is_verified_out)
-{
-    static const char WORDS[] = " TLS connection established to ";
-
-    for (size_t i = 0; i < ARRAY_COUNT(CLASSES); i++) {
-        if (!begins(message, CLASSES[i]))
-            continue;
-        *rest_out = behind(message, strlen(CLASSES[i]));
-        if (!begins(*rest_out, WORDS))
-            return false;
-        *rest_out = behind(*rest_out, sizeof WORDS - 1);
-        *is_verified_out = strcmp(CLASSES[i], "Verified") == 0;
-        return true;
-    }
-    return false;
-}
-
-enum kind {
-    KIND_TLSRPT,
-    KIND_HANDSHAKE_ERROR,
-    KIND_CERTIFICATE,
-    KIND_LIBRARY_WORDS,
-    KIND_POLICY_LOOKUP,
-    KIND_OTHER,
-};
-
-#define WORDS(text) (text), sizeof(text) - 1
-
-static const struct {
-    const char *words;
-    size_t len;
-    enum kind kind;
-} KINDS[] = {
-    {WORDS("TLSRPT: status="), KIND_TLSRPT},
-    {WORDS("SSL_connect error to "), KIND_HANDSHAKE_ERROR},
-    {WORDS("server certificate verification failed for "), KIND_CERTIFICATE},
-    {WORDS("certificate verification failed for "), KIND_CERTIFICATE},
-    {WORDS("CA certificate verification failed for "), KIND_CERTIFICATE},
-    {WORDS("warning: TLS library problem: "), KIND_LIBRARY_WORDS},
-    {WORDS("warning: TLS policy lookup for "), KIND_POLICY_LOOKUP},
-};
-
-static enum kind kind_of(struct span message, struct span *rest_out)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(KINDS); i++)
-        if (message.len >= KINDS[i].len && memcmp(message.at, KINDS[i].words, KINDS[i].len) == 0) {
-            *rest_out = behind(message, KINDS[i].len);
-            return KINDS[i].kind;
-        }
-    return KIND_OTHER;
 }
 
 /* False: the line does not begin with a queue id. */
@@ -933,7 +649,7 @@ static bool on_queue_line(struct postfix *postfix, struct line *line, enum statu
     struct span queue_id;
 
     cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
-    queue_id = take_queue_id(&cursor);
+    queue_id = postfix_take_queue_id(&cursor);
     if (queue_id.len == 0)
         return false;
     *status_out = ST_OK;
@@ -952,25 +668,25 @@ static enum status on_smtp(struct postfix *postfix, struct line *line)
 
     if (on_queue_line(postfix, line, &status))
         return status;
-    if (parse_established(line->syslog.message, &rest, &is_verified)) {
+    if (postfix_parse_established(line->syslog.message, &rest, &is_verified)) {
         on_established(postfix, line, rest, is_verified);
         return ST_OK;
     }
-    switch (kind_of(line->syslog.message, &rest)) {
-    case KIND_TLSRPT:
+    switch (postfix_kind_of(line->syslog.message, &rest)) {
+    case POSTFIX_TLSRPT:
         return on_tlsrpt(postfix, line, rest);
-    case KIND_POLICY_LOOKUP:
+    case POSTFIX_POLICY_LOOKUP:
         return on_policy_lookup(postfix, line, rest);
-    case KIND_HANDSHAKE_ERROR:
+    case POSTFIX_HANDSHAKE_ERROR:
         on_handshake_error(postfix, line, rest);
         return ST_OK;
-    case KIND_CERTIFICATE:
+    case POSTFIX_CERTIFICATE:
         on_certificate(postfix, line, rest, false);
         return ST_OK;
-    case KIND_LIBRARY_WORDS:
+    case POSTFIX_LIBRARY_WORDS:
         on_library_words(postfix, line, rest);
         return ST_OK;
-    case KIND_OTHER:
+    case POSTFIX_OTHER:
         break;
     }
     return ST_OK;
@@ -979,11 +695,11 @@ static enum status on_smtp(struct postfix *postfix, struct line *line)
 static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
 {
     struct span rest;
-    enum kind kind = kind_of(line->syslog.message, &rest);
+    enum postfix_kind kind = postfix_kind_of(line->syslog.message, &rest);
 
-    if (kind == KIND_TLSRPT)
+    if (kind == POSTFIX_TLSRPT)
         return on_tlsrpt(postfix, line, rest);
-    if (kind == KIND_CERTIFICATE)
+    if (kind == POSTFIX_CERTIFICATE)
         on_certificate(postfix, line, rest, true);
     return ST_OK;
 }

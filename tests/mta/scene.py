@@ -146,7 +146,7 @@ class Scene:
     def zone(self):
         rows = ["$ORIGIN test.", "$TTL 60", "@ SOA ns postmaster 1 3600 600 86400 60", "@ NS ns", f"ns A {AUTHORITATIVE}",
                 "lab A 127.0.0.1", "lab MX 10 lab", "mta.lab A 127.0.0.1",
-                f"reports MX 10 mx.reports", f"mx.reports A {MAIL_ADDRESS}", f'_smtp._tls.reports TXT "{RUA}"']
+                "reports MX 10 mx.reports", f"mx.reports A {MAIL_ADDRESS}", f'_smtp._tls.reports TXT "{RUA}"']
         for domain, (address, tlsa) in DOMAINS.items():
             rows += [f"{domain}. MX 10 mx1.{domain}.", f"mx1.{domain}. A {address}", f'_smtp._tls.{domain}. TXT "{RUA}"']
             if tlsa:
