@@ -30,14 +30,15 @@ struct log_follower {
 
 /* ---- one line ---- */
 
-static void log_malformed(const struct span line, const struct err *err)
+static void log_malformed(struct span line, const struct err *err)
 {
-    char begin[SHOWN_BYTES + 1];
-    size_t len = line.len < SHOWN_BYTES ? line.len : SHOWN_BYTES;
+    char begin[SHOWN_BYTES + 1] = "";
 
-    for (size_t i = 0; i < len; i++)
-        begin[i] = (char)(line.at[i] != '\0' ? line.at[i] : ' ');
-    begin[len] = '\0';
+    if (line.len > SHOWN_BYTES)
+        line.len = SHOWN_BYTES;
+    memcpy(begin, line.at, line.len);
+    for (char *nul; (nul = memchr(begin, '\0', line.len)) != NULL;)
+        *nul = ' ';
     LOG_FACT(EV_LINE_MALFORMED, log_text("reason", err->text), log_text("begin", begin));
 }
 

@@ -172,13 +172,13 @@ static bool has_twin(struct link *links, size_t count, struct link *other)
 {
     for (size_t i = 0; i < count; i++) {
         const struct link *shorter = links[i].mark.head_len < other->mark.head_len ? &links[i] : other;
-        struct link kept;
 
         if (shorter->mark.head_len < HEAD_PROOF ||
             memcmp(links[i].head, other->head, shorter->mark.head_len) != 0)
             continue;
         if (links[i].source.gzip != NULL && other->source.gzip == NULL) {
-            kept = links[i];
+            struct link kept = links[i];
+
             links[i] = *other;
             *other = kept;
         }
