@@ -330,7 +330,8 @@ static enum status take_logical_line(struct options *options, struct strbuf *log
     if (text == NULL)
         return err_set(err, ST_NOMEM, "%s: out of memory", assignment->file);
     if (!split(text, assignment)) {
-        (void)err_set(err, ST_CONFIG, "\"%.80s\": not of the form name = value; write it so, or put a # in front", text);
+        (void)err_set(err, ST_CONFIG,
+                      "\"%.80s\": not of the form name = value; write it so, or put a # in front", text);
         return err_wrap(err, "%s:%u", assignment->file, assignment->line);
     }
     status = assign(options, assignment, err);

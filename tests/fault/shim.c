@@ -117,6 +117,9 @@ static size_t shortened(size_t size)
     if (next == NULL)                                                                                        \
     *(void **)&next = dlsym(RTLD_NEXT, #name)
 
+/* The C library's own names of the parameters are not ours. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
+
 /* ---- memory ---- */
 
 void *malloc(size_t size)
@@ -308,3 +311,5 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     NEXT(recvmsg);
     return is_interrupted() ? -1 : next(fd, message, flags);
 }
+
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -196,5 +196,3 @@ def test_what_is_not_on_this_host_is_refused_at_start(tmp_path, what, lines, wor
         assert done.returncode == 78, what
         assert f"{config}:{number}: {words}" in done.stderr and "; " in done.stderr
         assert not list(tmp_path.glob("*.db"))
-
-

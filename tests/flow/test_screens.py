@@ -86,7 +86,8 @@ def test_the_readme_shows_these_screens():
     shown = re.findall(r"<!-- screen (\S+) -->\n\n```\n\$ [^\n]*\n(.*?)```", readme, re.S)
     assert {name for name, _ in shown} == {"dry-run.80.txt", "status.80.txt", "show-google.eml.80.txt", "check.80.txt"}
     for name, text in shown:
-        assert screens.steady(text) == screens.steady((screens.GOLDEN / name).read_text()), f"README.md's {name} is not what the program prints"
+        assert screens.steady(text) == screens.steady((screens.GOLDEN / name).read_text()), \
+        f"README.md's {name} is not what the program prints"
 
 
 # ---- the table's rules -------------------------------------------------------------------------------------
