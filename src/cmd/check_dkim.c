@@ -144,6 +144,12 @@ void check_dkim(struct checkup *checkup)
     const struct config *config = checkup->config;
     struct err err;
 
+    if (config->dkim_key.count == 0 && config->smtp_mode == CONFIG_SMTP_DIRECT) {
+        checkup_say(checkup, VERDICT_FAIL, "dkim",
+                    "set dkim_key = SELECTOR:rsa-sha256:/FILE, or smtp_mode = relay to one that signs",
+                    "nobody signs the mails on their way to the mail hosts; RFC 8460 demands it");
+        return;
+    }
     if (config->dkim_key.count == 0) {
         checkup_say(
             checkup, VERDICT_WARN, "dkim",

@@ -318,6 +318,15 @@ def test_a_mail_domain_without_any_host_may_get_one_later(make_direct):
         assert states(site) == {"due": 1}
 
 
+def test_check_refuses_direct_delivery_without_a_key(make_delivery):
+    site = make_delivery({"d.example": ["mailto:tls@m.example"]}, smtp_mode="direct")
+    lines = [line for line in site.run("check", check=False).stdout.splitlines() if " dkim " in line]
+    assert len(lines) == 1 and lines[0].startswith("FAIL")
+    site.set(smtp_mode="relay")
+    lines = [line for line in site.run("check", check=False).stdout.splitlines() if " dkim " in line]
+    assert len(lines) == 1 and lines[0].startswith("warn")
+
+
 # ---- the relay's TLS and password ---------------------------------------------------------------------------
 
 def test_password_goes_to_the_verified_relay(make_delivery, authority, tmp_path):
