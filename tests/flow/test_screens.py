@@ -87,7 +87,7 @@ def test_the_readme_shows_these_screens():
     assert {name for name, _ in shown} == {"dry-run.80.txt", "status.80.txt", "show-google.eml.80.txt", "check.80.txt"}
     for name, text in shown:
         assert screens.steady(text) == screens.steady((screens.GOLDEN / name).read_text()), \
-        f"README.md's {name} is not what the program prints"
+            f"README.md's {name} is not what the program prints"
 
 
 # ---- the table's rules -------------------------------------------------------------------------------------
