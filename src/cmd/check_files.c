@@ -347,11 +347,10 @@ static void judge_collector(struct checkup *checkup, const struct status_facts *
     else if (facts->collector == COLLECTOR_STUCK)
         checkup_say(checkup, VERDICT_FAIL, "collector", "look for event=store_failed in its log",
                     "it runs, but has counted nothing for %s",
-                    table_duration(facts->now_s - facts->mark.counted_through_s, age));
+                    table_duration(facts->now_s - facts->alive_s, age));
     else if (facts->collector == COLLECTOR_SILENT)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
-                    "it has counted nothing for %s",
-                    table_duration(facts->now_s - facts->mark.counted_through_s, age));
+                    "it has counted nothing for %s", table_duration(facts->now_s - facts->alive_s, age));
     else
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(), "it has never run here");
     if (facts->counters[COUNTER_DROPPED] > 0)

@@ -110,18 +110,21 @@ static int64_t number_note(const struct status_facts *facts, const char *name)
     return text != NULL ? strtoll(text, NULL, 10) : 0;
 }
 
+/* A collector that has just begun has no mark yet, but says when it began. */
 static void judge_collector(const struct config *config, struct status_facts *facts)
 {
-    int64_t age_s = facts->now_s - facts->mark.counted_through_s;
+    int64_t age_s;
     char path[PATH_MAX];
     bool is_locked;
 
     facts->started_s = number_note(facts, "started_s");
     facts->queue_len = number_note(facts, "max_dgram_qlen");
+    facts->alive_s = facts->mark.counted_through_s > 0 ? facts->mark.counted_through_s : facts->started_s;
     (void)snprintf(path, sizeof path, "%.*s/collector.lock", (int)sizeof path - 20, config->state_dir);
     is_locked = file_lock_is_held(path);
-    if (facts->mark.counted_through_s == 0)
-        facts->collector = COLLECTOR_NEVER;
+    age_s = facts->now_s - facts->alive_s;
+    if (facts->alive_s == 0)
+        facts->collector = is_locked ? COLLECTOR_UP : COLLECTOR_NEVER;
     else if (age_s <= STATUS_FRESH_S || (is_locked && age_s <= STATUS_SILENT_S))
         facts->collector = COLLECTOR_UP;
     else

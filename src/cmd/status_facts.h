@@ -77,6 +77,7 @@ struct status_facts {
 
     enum collector_state collector;
     int64_t started_s;      /* 0: not known */
+    int64_t alive_s;        /* its last sign of life: its mark, or when it began; 0: none */
     int64_t queue_len;      /* net.unix.max_dgram_qlen when its sockets were made; 0: not known */
     uint64_t ring_used;     /* bytes that wait to be counted */
     uint64_t ring_capacity; /* 0: there is no ring */

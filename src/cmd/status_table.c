@@ -63,8 +63,7 @@ static void print_collector(const struct screen *screen)
                       table_duration(facts->now_s - facts->started_s, age));
     if (facts->collector == COLLECTOR_SILENT || facts->collector == COLLECTOR_STUCK)
         (void)fprintf(screen->out, "; it has counted through %s UTC (%s ago)",
-                      format_time(facts->mark.counted_through_s, stamp),
-                      table_duration(facts->now_s - facts->mark.counted_through_s, age));
+                      format_time(facts->alive_s, stamp), table_duration(facts->now_s - facts->alive_s, age));
     (void)fputc('\n', screen->out);
 }
 
