@@ -255,9 +255,12 @@ static void add_cells(struct table *table, const struct row *row)
 
 static void add_totals(struct table *table, const struct dry_run_table *rows)
 {
+    char number[TABLE_NUMBER_SIZE];
+
     table_add_rule(table);
     table_add_row(table);
-    table_add_cellf(table, STYLE_BOLD, "%zu domain%s", rows->count, rows->count == 1 ? "" : "s");
+    table_add_cellf(table, STYLE_BOLD, "%s domain%s", table_number(rows->count, number),
+                    rows->count == 1 ? "" : "s");
     table_add_number(table, STYLE_BOLD, rows->totals.sessions.success);
     table_add_number(table, STYLE_BOLD, rows->totals.sessions.failure);
     table_add_cell(table, STYLE_BOLD, "");
@@ -290,8 +293,10 @@ static void print_row_in_words(const struct dry_run_table *rows, const struct ro
 /* "3 no TLSRPT record, 1 ..." */
 static void add_reasons(const struct totals *totals, struct strbuf *text)
 {
+    char number[TABLE_NUMBER_SIZE];
+
     for (size_t i = 0; i < totals->reason_count; i++)
-        strbuf_addf(text, "%s%llu %s", i > 0 ? ", " : "", (unsigned long long)totals->reasons[i].count,
+        strbuf_addf(text, "%s%s %s", i > 0 ? ", " : "", table_number(totals->reasons[i].count, number),
                     totals->reasons[i].text);
     if (totals->other_reasons > 0)
         strbuf_addf(text, ", %llu for other reasons", (unsigned long long)totals->other_reasons);
@@ -306,17 +311,17 @@ static void print_foot(const struct dry_run_table *rows)
 {
     const struct totals *totals = &rows->totals;
     uint64_t without = rows->count - totals->reports;
-    char number[TABLE_NUMBER_SIZE];
+    char number[TABLE_NUMBER_SIZE], mailtos[TABLE_NUMBER_SIZE], urls[TABLE_NUMBER_SIZE];
     struct strbuf text;
 
     strbuf_init(&text, 8192);
     if (totals->reports == 0)
         strbuf_add_text(&text, "Nothing to send");
     else
-        strbuf_addf(&text, "%s report%s to %llu mail address%s and %llu URL%s",
+        strbuf_addf(&text, "%s report%s to %s mail address%s and %s URL%s",
                     table_number(totals->reports, number), plural(totals->reports),
-                    (unsigned long long)totals->mailto_count, totals->mailto_count == 1 ? "" : "es",
-                    (unsigned long long)totals->https_count, plural(totals->https_count));
+                    table_number(totals->mailto_count, mailtos), totals->mailto_count == 1 ? "" : "es",
+                    table_number(totals->https_count, urls), plural(totals->https_count));
     if (without > 0) {
         strbuf_addf(&text, "; %s domain%s no report: ", table_number(without, number),
                     without == 1 ? " gets" : "s get");
