@@ -36,7 +36,7 @@ DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
-BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl
+BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl dnsperf
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
