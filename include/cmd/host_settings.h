@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host_settings.h - settings that name something on this host (folders, files, groups, users) are looked at before
- * anything is begun, so that a slip is found at start and not at midnight.
+ * host_settings.h - settings that name something on this host (folders, files, groups, users) are looked at
+ * before anything is begun, so that a slip is found at start and not at midnight.
  */
 #ifndef CMD_HOST_SETTINGS_H
 #define CMD_HOST_SETTINGS_H

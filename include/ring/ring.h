@@ -97,8 +97,8 @@ MUST_CHECK bool ring_append(struct ring *ring, enum ring_kind kind, const void *
 /* Count records that found no room. */
 void ring_drop(struct ring *ring, uint64_t count);
 
-/* After appending, before looking whether the reader rests: a reader that said so before it looked at the ring
- * for the last time has seen everything. */
+/* After appending, before looking whether the reader rests: a reader that said so before it looked at the
+ * ring for the last time has seen everything. */
 void ring_publish(struct ring *ring);
 
 /* ---- the reader ------------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ struct collect {
     _Atomic int64_t deadline_ms; /* monotonic; set with is_stopping */
     _Atomic bool is_receiver_done;
     _Atomic bool is_counter_done;
-    _Atomic bool is_store_away;   /* the last batch could not be stored */
+    _Atomic bool is_store_away;  /* the last batch could not be stored */
     _Atomic bool is_stamping;    /* datagrams have an arrival time and are not in the ring yet */
     _Atomic int rest;            /* enum rest */
     _Atomic bool wants_counters; /* SIGUSR1 */
