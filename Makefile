@@ -254,16 +254,23 @@ check-tsan: deps-test ## the unit tests and the collector's flow tests under Thr
 	@BUILD=$(abspath $(BUILD)/tsan) tests/run --unit
 	@BUILD=$(abspath $(BUILD)/tsan) tests/run test_collect
 
-check-valgrind: deps-lint ## the unit tests and the corpus under Valgrind: errors, leaks, descriptors left open
-	@$(MAKE) --no-print-directory -s -j2 check-programs BUILD=$(BUILD)/valgrind CFLAGS='-O1 -g'
+check-valgrind: deps-lint ## the unit tests, the corpus and the collector under Valgrind: errors, leaks, descriptors left open
+	@$(MAKE) --no-print-directory -s -j2 all check-programs BUILD=$(BUILD)/valgrind CFLAGS='-O1 -g'
 	@rm -f $(BUILD)/valgrind/tests/fault/alloc_test # thousands of rounds; AddressSanitizer looks at them
 	@BUILD=$(abspath $(BUILD)/valgrind) WRAPPER=tests/valgrind tests/run --unit
+	@BUILD=$(abspath $(BUILD)/valgrind) tests/valgrind_collector
 
 check-msan: deps-lint ## parsers and the model under MemorySanitizer
 	@rm -rf $(BUILD)/msan/tests
 	@$(MAKE) --no-print-directory -s -j2 $(addprefix $(BUILD)/msan/,$(MSAN_TESTS)) BUILD=$(BUILD)/msan CC=clang SANITIZE=memory \
 	    CFLAGS='-O1 -g' EXTRA_CFLAGS=-fsanitize-memory-track-origins
 	@BUILD=$(abspath $(BUILD)/msan) tests/run --unit
+
+.PHONY: check-crash
+ROUNDS ?= 200
+check-crash: deps-test ## ROUNDS kills under load: what senders were told is in the store, once
+	@$(MAKE) --no-print-directory -s -j2 all check-programs
+	@BUILD=$(abspath $(BUILD)) tests/crash/check_crash.py --rounds $(ROUNDS)
 
 .PHONY: check-install check-bare
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there

@@ -55,6 +55,7 @@ struct collect {
     size_t allowed_count; /* 0: everybody */
     int bell_fd;          /* wakes the counting thread */
     int stop_fd;          /* wakes the receiving thread */
+    int lock_fd;          /* no second collector while it is open */
     int64_t max_age_days;
 
     /* between the threads */

@@ -154,11 +154,10 @@ static enum status open_exim(struct collect *collect, struct err *err)
 static enum status lock_state(struct collect *collect, struct err *err)
 {
     char path[PATH_MAX];
-    int fd; /* stays open, and so locked, until the process ends */
     enum status status = state_path(collect, "collector.lock", path, err);
 
     if (status == ST_OK)
-        status = file_lock(path, &fd, err);
+        status = file_lock(path, &collect->lock_fd, err);
     return status == ST_BUSY ? err_set(err, ST_BUSY, "another collector works on %s; only one may",
                                        collect->program.config.state_dir)
                              : status;
@@ -234,16 +233,17 @@ static enum status open_all(struct collect *collect, struct err *err)
 
 static void close_all(struct collect *collect)
 {
+    const int descriptors[] = {collect->bell_fd, collect->stop_fd, collect->lock_fd};
+
     exim_stream_free(&collect->exim);
     for (size_t i = 0; i < collect->listener_count; i++)
         listen_close(&collect->listeners[i]);
     ring_close(&collect->ring);
     session_store_close(&collect->store);
     listen_batch_free(&collect->batch);
-    if (collect->bell_fd >= 0)
-        (void)close(collect->bell_fd);
-    if (collect->stop_fd >= 0)
-        (void)close(collect->stop_fd);
+    for (size_t i = 0; i < ARRAY_COUNT(descriptors); i++)
+        if (descriptors[i] >= 0)
+            (void)close(descriptors[i]);
 }
 
 /* ---- what the operator should know -----------------------------------------------------------------------
@@ -511,6 +511,7 @@ int main(int argc, char **argv)
     static struct collect collect = {
         .program = {.name = "tlsrpt-gen-collect", .config_path = CONFIG_DEFAULT_FILE},
         .bell_fd = -1,
+        .lock_fd = -1,
         .stop_fd = -1};
     struct err err;
     enum status status;

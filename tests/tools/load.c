@@ -323,6 +323,9 @@ static void run(const struct arguments *arguments)
     printf("{\"sent\":%llu,\"lost\":%llu,\"seconds\":%.6f,\"cpu_seconds\":%.6f}\n",
            atomic_load(&shared->sent), atomic_load(&shared->lost), (double)(now_ns() - begin_ns) / 1e9,
            cpu_seconds_of_children());
+    free(load.texts);
+    free(load.offsets);
+    free(load.picks);
 }
 
 int main(int argc, char **argv)
