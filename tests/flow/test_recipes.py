@@ -48,7 +48,7 @@ def commands():
     readme = (ROOT / "README.md").read_text()
     found = re.findall(r"^\.Ql (tlsrpt-gen [^\n]*?)(?: ,)?$", page, re.M)
     found += re.findall(r"`(tlsrpt-gen [^`\n]*)`", readme)
-    found += re.findall(r"^ *(?:sudo |\$ )?(tlsrpt-gen [^\n#]*)$", readme, re.M)
+    found += re.findall(r"^ *(?:sudo |\$ )?(tlsrpt-gen (?:-|[a-z])[^\n#]*)$", readme, re.M)
     return sorted({command.strip() for command in found if "setup-" not in command})
 
 
