@@ -288,22 +288,28 @@ enum status ring_remake(struct ring *ring, struct err *err)
 {
     struct ring_position from = {ring->head, ring_dropped(ring)};
     char owner[RING_OWNER_SIZE];
-    struct ring fresh = {.wanted_size = ring->wanted_size};
+    struct ring *fresh; /* from the heap: sanitizers' stacks do not keep its alignment */
     enum status status;
 
     if (ring_used_bytes(ring) != 0)
         return err_set(err, ST_BUSY, "ring %s is not empty", ring->path);
+    fresh = aligned_alloc(alignof(struct ring), sizeof *fresh);
+    if (fresh == NULL)
+        return err_set(err, ST_NOMEM, "ring: out of memory");
+    memset(fresh, 0, sizeof *fresh);
+    fresh->wanted_size = ring->wanted_size;
     memcpy(owner, ring->header->owner, sizeof owner);
-    memcpy(fresh.path, ring->path, sizeof fresh.path);
+    memcpy(fresh->path, ring->path, sizeof fresh->path);
     status = make_file(ring->path, ring->wanted_size, owner, &from, err);
     if (status == ST_OK)
-        status = map_file(&fresh, err);
-    if (status != ST_OK)
-        return status;
-    unmap(ring);
-    *ring = fresh;
-    set_positions(ring, &from);
-    return ST_OK;
+        status = map_file(fresh, err);
+    if (status == ST_OK) {
+        unmap(ring);
+        *ring = *fresh;
+        set_positions(ring, &from);
+    }
+    free(fresh);
+    return status;
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------------
