@@ -178,8 +178,8 @@ static void a_table_fits_its_terminal(void **state)
              "a-rather-long-name.example  1,234,567  x\\x1by, and much more to be read\n"
              "───────────────────────────────────────────────────────────────────────\n"
              "1 rows\n"},
-        {50, "name                   count  note\n"
-             "a-rather-long-na…  1,234,567  x\\x1by, and much m…\n"
+        {50, "name                    count  note\n"
+             "a-rather-long-nam…  1,234,567  x\\x1by, and much m…\n"
              "──────────────────────────────────────────────────\n"
              "1 rows\n"},
         {32, "name            count  note\n"
