@@ -50,6 +50,7 @@ def make_site(programs, tmp_path):
     yield make
     for site in sites:
         site.close()
+        (site.state / "ring").unlink(missing_ok=True)  # 16 MB each would fill a small disk
 
 
 @pytest.fixture
