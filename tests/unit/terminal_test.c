@@ -42,7 +42,7 @@ static void text_is_made_harmless(void **state)
          "31m",
          "\\x9b31m"},
         {"turned around",
-         "a\xE2\x80\xAE"
+         "a\xE2\x80\xAE" /* NOLINT(misc-misleading-bidirectional): that is the case */
          "b",
          "a\\u{202e}b", "a\\u{202e}b"},
         {"nothing to see",
