@@ -445,13 +445,14 @@ def test_linger_takes_up_the_day_whose_cron_line_it_kept_out(make_delivery, smtp
     site = make_delivery({"d.example": ["mailto:down@m.example"]}, min_delay="3h")
     run = start(site, "--linger")
     servers.wait_until(lambda: is_due_again(site, 0), "the report")
-    for attempt, hour in enumerate((3, 4, 5, 22), 1):
+    for attempt, hour in enumerate((3, 4, 5, 23), 1):
         site.set_time(f"{NEXT_DAY}T{hour:02}:20:00Z")
         servers.wait_until(lambda: is_due_again(site, attempt), "another try")
     smtp_sink.answers.clear()
     smtp_sink.answers["DATA"] = "451 4.3.0 never"
     site.collect([datagram("d.example")])
-    site.pass_day("2026-03-16T00:50:00Z")
+    site.pass_day("2026-03-16T00:20:00Z")  # before the fifth try is due: its run finds the day complete
+    site.set_time("2026-03-16T01:50:00Z")
     servers.wait_until(lambda: states(site) == {"due": 2} and 5 in tries(site), "the next day's report")
     smtp_sink.answers.clear()
     site.set_time("2026-03-16T06:00:00Z")
