@@ -214,10 +214,11 @@ static int run_subcommand(struct arguments *arguments, int argc, char **argv)
 static bool is_identity_set(const struct config *config)
 {
     const char *missing = config_missing_identity(config);
+    char mend[1024];
 
+    (void)snprintf(mend, sizeof mend, "set it in %s; nothing is sent until then", config->file);
     if (missing != NULL)
-        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing),
-                 log_text("mend", "set it in " CONFIG_DEFAULT_FILE "; nothing is sent until then"));
+        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing), log_text("mend", mend));
     return missing == NULL;
 }
 
@@ -257,6 +258,49 @@ out:
     return code;
 }
 
+/* An option that would be passed over in silence is a mistake that nobody notices, so these are refused. */
+
+/* Options of the main job in front of a command. */
+static enum status check_command(const struct arguments *arguments, const char *command, struct err *err)
+{
+    const struct {
+        bool is_given;
+        const char *name;
+    } JOBS[] = {
+        {arguments->is_dry_run, "--dry-run"},
+        {arguments->run.is_flush, "--flush"},
+        {arguments->run.is_linger, "--linger"},
+        {arguments->is_show_config, "--show-config"},
+        {arguments->is_if_configured, "--if-configured"},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(JOBS); i++)
+        if (JOBS[i].is_given)
+            return err_set(err, ST_SYNTAX, "%s does not go with a command; leave out %s or \"%.40s\"",
+                           JOBS[i].name, JOBS[i].name, command);
+    if (arguments->has_dry_run_option)
+        return err_set(err, ST_SYNTAX,
+                       "--day, --domain, --format and -v stand behind the command, if it has them; see "
+                       "tlsrpt-gen --help");
+    return ST_OK;
+}
+
+/* Options of the main job that exclude each other. */
+static enum status check_job(const struct arguments *arguments, struct err *err)
+{
+    const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
+
+    if (arguments->has_dry_run_option && !arguments->is_dry_run)
+        return err_set(err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
+    if (arguments->is_dry_run && arguments->is_show_config)
+        return err_set(err, ST_SYNTAX, "--dry-run does not go with --show-config; leave out one of them");
+    if ((arguments->is_dry_run || arguments->is_show_config) &&
+        (arguments->run.is_flush || arguments->run.is_linger))
+        return err_set(err, ST_SYNTAX, "%s does not go with %s, which sends nothing; leave out one of them",
+                       arguments->run.is_flush ? "--flush" : "--linger", shown);
+    return ST_OK;
+}
+
 /* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
 static int take_options(struct arguments *arguments, int argc, char **argv)
 {
@@ -275,10 +319,9 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
         if (take_option(arguments, option, &err) != ST_OK)
             return usage_error(&err);
     }
-    if (!arguments->has_dry_run_option || arguments->is_dry_run)
-        return -1;
-    (void)err_set(&err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
-    return usage_error(&err);
+    if ((optind < argc ? check_command(arguments, argv[optind], &err) : check_job(arguments, &err)) != ST_OK)
+        return usage_error(&err);
+    return -1;
 }
 
 int main(int argc, char **argv)
