@@ -15,8 +15,9 @@
 
 #define PROGRAM_OVERRIDES_MAX 64
 
-/* Exit codes, as sysexits.h numbers them. */
+/* Exit codes, from 64 on as sysexits.h numbers them. */
 enum {
+    EXIT_NEGATIVE = 1,       /* check found a fault; explain found no usable destination */
     EXIT_USAGE = 64,         /* wrong words on the command line */
     EXIT_DATA = 65,          /* input is not what it should be */
     EXIT_NO_INPUT = 66,      /* a named file is not there */

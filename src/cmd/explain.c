@@ -17,7 +17,6 @@
 #define ARENA_MAX      (4 * 1024 * 1024)
 #define OUTPUT_MAX     (4 * 1024 * 1024)
 #define TLSRPT_PREFIX  "_smtp._tls."
-#define EXIT_UNWANTED  1
 #define NEARBY_NAMES   5
 #define LINE_BYTES_MAX 1024 /* of a record shown */
 
@@ -341,7 +340,7 @@ static int write_answer(struct explain *explain)
     }
     if (explain->temporary != NULL)
         return EXIT_TEMPORARY;
-    return explain->record.outcome == TLSRPT_OK ? 0 : EXIT_UNWANTED;
+    return explain->record.outcome == TLSRPT_OK ? 0 : EXIT_NEGATIVE;
 }
 
 static int find_out(struct explain *explain, const struct config *config)
