@@ -141,7 +141,8 @@ static enum status parse_choice(const struct option_row *option, const char *val
         if (used >= sizeof words)
             break;
     }
-    return err_set(err, ST_CONFIG, "%s: \"%.80s\" is not one of: %s", option->name, value, words);
+    return err_set(err, ST_CONFIG, "%s: \"%.80s\" is no choice here; use one of: %s", option->name, value,
+                   words);
 }
 
 static enum status parse_text(struct options *options, const struct option_row *option, const char *value,

@@ -173,7 +173,7 @@ static void every_mistake_names_file_line_key_and_mend(void **state)
         {"a mode that is not octal", "mode = 0689\n", 1, "octal digits"},
         {"a mode out of range", "mode = 0100\n", 1, "use 0200 to 0777"},
         {"a switch that is neither yes nor no", "is_on = true\n", 1, "use yes or no"},
-        {"a choice that is not offered", "color = blue\n", 1, "is not one of: red, green"},
+        {"a choice that is not offered", "color = blue\n", 1, "is no choice here; use one of: red, green"},
         {"an empty value where one is needed", "number =\n", 1, "use digits only"},
         {"a name set twice", "number = 1\nnumber = 2\n", 2, "set twice, first in line 1"},
         {"the last line without line feed", "\n\nnumber = 0", 3, "out of range"},
