@@ -85,6 +85,7 @@ struct config {
     int log_to; /* enum config_log_to */
 
     /* where the values came from */
+    const char *file; /* the settings file, or where it would be; the caller's, or CONFIG_DEFAULT_FILE */
     struct options options;
 };
 

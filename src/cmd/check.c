@@ -15,6 +15,7 @@
 #define TOPIC_COLUMNS   10
 #define TEXT_COLUMN     (6 + TOPIC_COLUMNS + 2)
 #define TEXT_BYTES      4096
+#define SETTING         "set " /* how a mend begins that is a line of the settings file */
 
 static void (*const PARTS[])(struct checkup *checkup) = {
     check_settings,  check_folders, check_sockets, check_collector, check_postfix,  check_resolver,
@@ -37,13 +38,15 @@ static void print_finding(const struct terminal *terminal, enum verdict verdict,
 }
 
 /* What is to be copied stays on one line, however long. */
-static void print_mend(const struct terminal *terminal, const char *mend)
+static void print_mend(struct checkup *checkup, const char *mend)
 {
-    static const char *const LITERAL[] = {"run ", "set ", "publish "};
+    static const char *const LITERAL[] = {"run ", SETTING, "publish "};
+    const struct terminal *terminal = &checkup->terminal;
     bool is_literal = false;
 
     for (size_t i = 0; i < ARRAY_COUNT(LITERAL); i++)
         is_literal = is_literal || strncmp(mend, LITERAL[i], strlen(LITERAL[i])) == 0;
+    checkup->has_setting_mend = checkup->has_setting_mend || strstr(mend, SETTING) != NULL;
     (void)printf("%*smend: ", TEXT_COLUMN, "");
     if (is_literal) {
         table_print_text(terminal, STYLE_PLAIN, mend, stdout);
@@ -64,7 +67,7 @@ void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topi
     va_end(args);
     print_finding(&checkup->terminal, verdict, topic, text);
     if (mend != NULL)
-        print_mend(&checkup->terminal, mend);
+        print_mend(checkup, mend);
     (void)fflush(stdout); /* the next look may take seconds */
     checkup->counts[verdict]++;
 }
@@ -89,10 +92,16 @@ const char *checkup_domain_of(const char *mailbox)
     return at_sign != NULL ? at_sign + 1 : "";
 }
 
-static void print_sum(const struct checkup *checkup)
+static void print_sum(struct checkup *checkup)
 {
     (void)printf("\n%zu ok, %zu to look at, %zu failed\n", checkup->counts[VERDICT_OK],
                  checkup->counts[VERDICT_WARN], checkup->counts[VERDICT_FAIL]);
+    if (checkup->has_setting_mend)
+        table_print_wrapped(
+            &checkup->terminal, 0, 0,
+            checkup_format(checkup, "What is to be set goes into %s; restart tlsrpt-gen-collect afterwards.",
+                           checkup->config->file),
+            stdout);
 }
 
 /* ---- settings ---- */
@@ -100,9 +109,7 @@ static void print_sum(const struct checkup *checkup)
 void check_settings(struct checkup *checkup)
 {
     const struct config *config = checkup->config;
-    char origin[256];
 
-    options_origin_format(&config->options, "organization_name", origin, sizeof origin);
     if (*config->organization_name == '\0')
         checkup_say(checkup, VERDICT_FAIL, "settings", "set organization_name = Example Ltd (your own name)",
                     "organization_name is not set: no report can be sent");
@@ -168,7 +175,7 @@ int cmd_check(const struct config *config, int argc, char **argv)
     resolve_close(&checkup.resolver);
     dkim_keys_free(&checkup.keys);
     arena_done(&checkup.arena);
-    return checkup.counts[VERDICT_FAIL] > 0 ? 1 : 0;
+    return checkup.counts[VERDICT_FAIL] > 0 ? EXIT_NEGATIVE : 0;
 }
 
 int cmd_check_unset(const struct err *err, int argc, char **argv)
@@ -181,5 +188,5 @@ int cmd_check_unset(const struct err *err, int argc, char **argv)
     terminal_detect(STDOUT_FILENO, &checkup.terminal);
     checkup_say(&checkup, VERDICT_FAIL, "settings", NULL, "%s", err->text);
     (void)puts("\nThe rest needs settings that can be read.");
-    return 1;
+    return EXIT_NEGATIVE;
 }

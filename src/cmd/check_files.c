@@ -238,7 +238,7 @@ void check_folders(struct checkup *checkup)
 
 /* ---- sockets ---- */
 
-enum socket_state check_socket_state(const char *path)
+enum socket_state check_socket_state(const char *path, int type)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct stat found;
@@ -249,7 +249,7 @@ enum socket_state check_socket_state(const char *path)
         return SOCKET_MISSING;
     if (!S_ISSOCK(found.st_mode) || strlen(path) >= sizeof address.sun_path)
         return SOCKET_OTHER;
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return SOCKET_UNKNOWN;
     memcpy(address.sun_path, path, strlen(path) + 1);
@@ -263,6 +263,14 @@ const char *check_start_command(void)
 {
     return access(SYSTEMD_FOLDER, F_OK) == 0
                ? "run systemctl restart tlsrpt-gen-collect.socket tlsrpt-gen-collect.service"
+               : "start tlsrpt-gen-collect";
+}
+
+const char *check_exim_command(void)
+{
+    return access(SYSTEMD_FOLDER, F_OK) == 0
+               ? "run systemctl enable tlsrpt-gen-exim.socket && systemctl restart tlsrpt-gen-collect.socket "
+                 "tlsrpt-gen-exim.socket tlsrpt-gen-collect.service"
                : "start tlsrpt-gen-collect";
 }
 
@@ -281,25 +289,30 @@ static void check_mode(struct checkup *checkup, const char *path)
         checkup_say(checkup, VERDICT_OK, "socket", NULL, "somebody listens on %s, mode %04o", path, wanted);
 }
 
-static void check_socket(struct checkup *checkup, const char *path)
+static void check_socket(struct checkup *checkup, const char *path, int type)
 {
-    switch (check_socket_state(path)) {
+    const char *start = type == SOCK_STREAM ? check_exim_command() : check_start_command();
+
+    checkup->sockets_asked++;
+    switch (check_socket_state(path, type)) {
     case SOCKET_MISSING:
-        checkup_say(checkup, VERDICT_FAIL, "socket", check_start_command(), "%s does not exist", path);
+        checkup_say(checkup, VERDICT_FAIL, "socket", start, "%s does not exist", path);
         return;
     case SOCKET_OTHER:
         checkup_say(checkup, VERDICT_FAIL, "socket",
-                    checkup_format(checkup, "run rm %s, then %s", path, check_start_command()),
-                    "%s is not a datagram socket", path);
+                    checkup_format(checkup, "run rm %s, then %s", path, start), "%s is not a %s socket", path,
+                    type == SOCK_STREAM ? "stream" : "datagram");
         return;
     case SOCKET_DEAF:
-        checkup_say(checkup, VERDICT_FAIL, "socket", check_start_command(), "nobody listens on %s", path);
+        checkup_say(checkup, VERDICT_FAIL, "socket", start, "nobody listens on %s", path);
         return;
     case SOCKET_UNKNOWN:
-        checkup_say(checkup, VERDICT_WARN, "socket", "run this check as root", "%s cannot be tried: %s", path,
-                    strerror(errno));
+        checkup->sockets_heard++; /* for all we know */
+        checkup_say(checkup, VERDICT_WARN, "socket", "do this check as root, or as who may write there",
+                    "%s cannot be tried: %s", path, strerror(errno));
         return;
     case SOCKET_LISTENING:
+        checkup->sockets_heard++;
         break;
     }
     check_mode(checkup, path);
@@ -323,14 +336,15 @@ void check_sockets(struct checkup *checkup)
     long length = queue_length();
 
     for (size_t i = 0; i < checkup->config->socket.count; i++)
-        check_socket(checkup, checkup->config->socket.items[i]);
+        check_socket(checkup, checkup->config->socket.items[i], SOCK_DGRAM);
+    for (size_t i = 0; i < checkup->config->exim_socket.count; i++)
+        check_socket(checkup, checkup->config->exim_socket.items[i], SOCK_STREAM);
     if (length > 0 && length < QLEN_WANTED)
         checkup_say(checkup, VERDICT_WARN, "socket",
                     checkup_format(checkup, "run sysctl -w net.unix.max_dgram_qlen=%d && %s", QLEN_WANTED,
                                    "echo net.unix.max_dgram_qlen=512 >/etc/sysctl.d/60-tlsrpt-gen.conf"),
                     "net.unix.max_dgram_qlen is %ld: bursts of outcomes are lost (a socket keeps the length "
-                    "it was made "
-                    "with: restart the collector afterwards)",
+                    "it was made with: restart the collector afterwards)",
                     length);
     else if (length > 0)
         checkup_say(checkup, VERDICT_OK, "socket", NULL, "net.unix.max_dgram_qlen is %ld", length);
@@ -342,7 +356,10 @@ static void judge_collector(struct checkup *checkup, const struct status_facts *
 {
     char age[TABLE_NUMBER_SIZE];
 
-    if (facts->collector == COLLECTOR_UP)
+    if (facts->collector == COLLECTOR_UP && checkup->sockets_asked > 0 && checkup->sockets_heard == 0)
+        checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
+                    "it listens on none of its sockets");
+    else if (facts->collector == COLLECTOR_UP)
         checkup_say(checkup, VERDICT_OK, "collector", NULL, "it runs and counts");
     else if (facts->collector == COLLECTOR_STUCK)
         checkup_say(checkup, VERDICT_FAIL, "collector", "look for event=store_failed in its log",

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "base/cursor.h"
@@ -137,7 +138,7 @@ static void check_reporting_socket(struct checkup *checkup, const struct postfix
         (void)snprintf(path, sizeof path, "%s", postfix->socket_name);
     else
         (void)snprintf(path, sizeof path, "%s/%s", postfix->queue_directory, postfix->socket_name);
-    state = check_socket_state(path);
+    state = check_socket_state(path, SOCK_DGRAM);
     if (state == SOCKET_LISTENING) {
         check_access(checkup, postfix, path);
         return;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_socket.h - is somebody listening on a datagram socket?
+ * check_socket.h - is somebody listening on a socket?
  */
 #ifndef CMD_CHECK_SOCKET_H
 #define CMD_CHECK_SOCKET_H
@@ -13,9 +13,11 @@ enum socket_state {
     SOCKET_UNKNOWN, /* it could not be tried; errno says why */
 };
 
-enum socket_state check_socket_state(const char *path);
+/* type: SOCK_DGRAM, or SOCK_STREAM for Exim's. */
+enum socket_state check_socket_state(const char *path, int type);
 
-/* The mend for a collector that does not run. */
+/* The mend for a collector that does not run, or does not listen for Exim. */
 const char *check_start_command(void);
+const char *check_exim_command(void);
 
 #endif

@@ -36,6 +36,9 @@ struct checkup {
     struct resolver *resolver; /* NULL: it could not be opened */
     bool has_resolver;         /* and it answers */
     struct dkim_keys *keys;
+    size_t sockets_asked,
+        sockets_heard;     /* of the settings: how many there are, on how many somebody listens */
+    bool has_setting_mend; /* a mend was a line of the settings file */
     size_t counts[VERDICT_COUNT];
 };
 

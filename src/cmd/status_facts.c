@@ -110,7 +110,7 @@ static int64_t number_note(const struct status_facts *facts, const char *name)
     return text != NULL ? strtoll(text, NULL, 10) : 0;
 }
 
-/* A collector that has just begun has no mark yet, but says when it began. */
+/* A collector that has just begun has no mark yet, or an old one, but says when it began. */
 static void judge_collector(const struct config *config, struct status_facts *facts)
 {
     int64_t age_s;
@@ -119,7 +119,8 @@ static void judge_collector(const struct config *config, struct status_facts *fa
 
     facts->started_s = number_note(facts, "started_s");
     facts->queue_len = number_note(facts, "max_dgram_qlen");
-    facts->alive_s = facts->mark.counted_through_s > 0 ? facts->mark.counted_through_s : facts->started_s;
+    facts->alive_s =
+        facts->mark.counted_through_s > facts->started_s ? facts->mark.counted_through_s : facts->started_s;
     (void)snprintf(path, sizeof path, "%.*s/collector.lock", (int)sizeof path - 20, config->state_dir);
     is_locked = file_lock_is_held(path);
     age_s = facts->now_s - facts->alive_s;
@@ -309,8 +310,9 @@ enum status status_facts_gather(const struct config *config, struct status_facts
     struct gathering gathering = {.config = config, .facts = facts};
     enum status status;
 
-    *facts =
-        (struct status_facts){.now_s = clock_utc_s(), .missing_setting = config_missing_identity(config)};
+    *facts = (struct status_facts){.now_s = clock_utc_s(),
+                                   .missing_setting = config_missing_identity(config),
+                                   .settings_file = config->file};
     arena_init(&facts->arena, ARENA_BYTES_MAX);
     status = open_stores(&gathering, err);
     if (status == ST_OK && gathering.sessions != NULL)

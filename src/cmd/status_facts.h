@@ -74,6 +74,7 @@ struct status_facts {
     struct arena arena;
     int64_t now_s;
     const char *missing_setting; /* without which nothing is sent; NULL: none */
+    const char *settings_file;   /* where it is to be set */
 
     enum collector_state collector;
     int64_t started_s;      /* 0: not known */

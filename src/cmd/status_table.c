@@ -104,11 +104,11 @@ static void print_ring(const struct screen *screen)
 static void print_warnings(const struct screen *screen)
 {
     const struct status_facts *facts = screen->facts;
-    char text[300], number[TABLE_NUMBER_SIZE];
+    char text[1200], number[TABLE_NUMBER_SIZE];
 
     if (facts->missing_setting != NULL) {
-        (void)snprintf(text, sizeof text, "nothing is sent until %s is set in " CONFIG_DEFAULT_FILE,
-                       facts->missing_setting);
+        (void)snprintf(text, sizeof text, "nothing is sent until %s is set in %s", facts->missing_setting,
+                       facts->settings_file);
         print_line(screen, "warning", text);
     }
     if (facts->queue_len > 0 && facts->queue_len < QUEUE_LEN_WANTED) {

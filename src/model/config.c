@@ -417,6 +417,7 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
 {
     enum status status = options_init(&config_out->options, TABLE, ARRAY_COUNT(TABLE), config_out, err);
 
+    config_out->file = *path != '\0' ? path : CONFIG_DEFAULT_FILE;
     if (status == ST_OK && *path != '\0')
         status = options_read_file(&config_out->options, path, err);
     for (size_t i = 0; status == ST_OK && i < override_count; i++)

@@ -102,6 +102,13 @@ def no_relay_auth(world):
     world.site.set(relay_auth="/no/such/file", relay_tls="require")
 
 
+@scenario("FAIL", "settings", "relay_tls: \"sometimes\" is no choice here; use one of: opportunistic, require, off",
+          lambda world: world.site.set(relay_tls="require"))
+def a_value_that_is_none(world):
+    """The first of the values that the message names may not suit, but it is one."""
+    world.site.set(relay_tls="sometimes")
+
+
 # ---- folders -----------------------------------------------------------------------------------------------
 
 @scenario("FAIL", "state_dir", "does not exist")
@@ -217,9 +224,46 @@ def socket_of_another_mode(world):
     world.site.socket.chmod(0o600)
 
 
+def as_root(world):
+    world.wrapper = []
+
+
+@scenario("warn", "socket", "cannot be tried: Permission denied", as_root, needs_root=True)
+def a_check_by_a_stranger(world):
+    world.wrapper = ["setpriv", "--reuid=61240", "--regid=61240", "--clear-groups"]
+    world.site.config.chmod(0o644)
+
+
+@scenario("FAIL", "socket", "exim.sock does not exist")
+def no_exim_socket(world):
+    world.site.set(exim_socket=world.folder / "site" / "run" / "exim.sock")
+
+
+@scenario("FAIL", "socket", "nobody listens on /srv/site/run/exim.sock")
+def a_dead_exim_socket(world):
+    path = world.folder / "site" / "run" / "exim.sock"
+    world.site.set(exim_socket=path)
+    world.site.restart_collector()
+    world.site.stop_collector(signal.SIGKILL)
+    world.undo.callback(lambda: path.unlink(missing_ok=True))
+
+
+@scenario("FAIL", "socket", "is not a stream socket")
+def a_datagram_socket_for_exim(world):
+    world.site.set(exim_socket=world.folder / "site" / "run" / "exim.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(str(world.folder / "site" / "run" / "exim.sock"))
+        world.undo.callback(other.dup().close)  # it stays bound
+
+
 @scenario("warn", "socket", "net.unix.max_dgram_qlen is 10")
 def a_short_queue(world):
     QLEN.write_text("10")
+
+
+@scenario("FAIL", "collector", "it listens on none of its sockets")
+def a_collector_that_was_just_killed(world):
+    world.site.stop_collector(signal.SIGKILL)
 
 
 @scenario("FAIL", "collector", "it has never run here")
@@ -367,6 +411,27 @@ def a_null_mx(world):
     world.publish()
 
 
+def wait_for_dns(world):
+    """"try again later": when the zone is there again."""
+    world.broken_zones()
+
+
+@scenario("warn", "mailboxes", f"from: other.{SUBMITTER} cannot be looked up", wait_for_dns)
+def mailboxes_in_a_broken_zone(world):
+    world.site.set(**{"from": f"tls@other.{SUBMITTER}", "envelope_from": f"tls@{SUBMITTER}"})
+    world.broken_zones(f"other.{SUBMITTER}")
+    world.dns[f"other.{SUBMITTER}"] = {"MX": ["10 mx.seaport.example."]}
+    world.publish()
+
+
+@scenario("warn", "spf", f"the SPF record of {SUBMITTER} cannot be looked up now", wait_for_dns)
+def spf_in_a_broken_zone(world):
+    world.dns[SUBMITTER]["TXT"] = [f"v=spf1 include:broken.example ip4:{HOST_ADDRESS} -all"]
+    world.dns["broken.example"] = {"TXT": ["v=spf1 ip4:198.51.100.0/24 -all"]}
+    world.broken_zones("broken.example")
+    world.publish()
+
+
 @scenario("FAIL", "spf", f"{HOST_ADDRESS} may not send for {SUBMITTER}")
 def spf_leaves_us_out(world):
     world.dns[SUBMITTER]["TXT"] = ["v=spf1 mx include:inner.seaport.example -all"]
@@ -444,6 +509,17 @@ def set_the_key(world):
 @scenario("warn", "dkim", "mails are not signed here", set_the_key)
 def no_key(world):
     world.site.set(dkim_key=None)
+
+
+@scenario("FAIL", "dkim", "nobody signs the mails on their way to the mail hosts", set_the_key)
+def no_key_and_no_relay(world):
+    world.site.set(dkim_key=None, smtp_mode="direct")
+
+
+@scenario("warn", "dkim", f"{KEY} cannot be looked up", wait_for_dns)
+def a_key_in_a_broken_zone(world):
+    world.broken_zones(f"_domainkey.{SUBMITTER}")
+    world.publish()
 
 
 def close_the_key(world):
@@ -527,6 +603,18 @@ def a_second_key_without_record(world):
 @scenario("FAIL", "timer", "nothing starts tlsrpt-gen")
 def nothing_starts_it(world):
     CRON.write_text("# */15 * * * * root /usr/sbin/tlsrpt-gen\n*/15 * * * * root /usr/sbin/tlsrpt-gen-log\n")
+
+
+@scenario("FAIL", "timer", "nothing starts tlsrpt-gen")
+def the_timer_is_off(world):
+    """On a host with systemd; systemctl stands in for systemd's, and enables by making the link."""
+    CRON.unlink()
+    os.makedirs("/run/systemd/system", exist_ok=True)
+    wants = "/etc/systemd/system/timers.target.wants"
+    (world.bin / "systemctl").write_text(f"#!/bin/sh\n[ \"$*\" = 'enable --now tlsrpt-gen.timer' ] || exit 1\n"
+                                         f"mkdir -p {wants} && ln -sf /usr/lib/systemd/system/tlsrpt-gen.timer {wants}/\n")
+    (world.bin / "systemctl").chmod(0o755)
+    world.undo.callback(lambda: (shutil.rmtree(wants, ignore_errors=True), os.rmdir("/run/systemd/system")))
 
 
 # ---- SPF, word by word --------------------------------------------------------------------------------------

@@ -129,11 +129,20 @@ class World:
         self.dns = {SUBMITTER: {"MX": ["10 mx.seaport.example."], "TXT": [f"v=spf1 ip4:{HOST_ADDRESS} -all"]},
                     f"sel._domainkey.{SUBMITTER}": {"TXT": [f"v=DKIM1; k=rsa; p={self.public}"]},
                     "mx.seaport.example": {"A": ["127.0.0.1"]}}
+        self.broken_zones()
         self.publish()
         self.sink.answers = {}
         CRON.write_text("*/15 * * * * root /usr/sbin/tlsrpt-gen\n")
         QLEN.write_text("512")
         self.site.start_collector()
+
+    def broken_zones(self, *zones):
+        """These zones answer SERVFAIL."""
+        if self.nsd.broken != list(zones):
+            self.nsd.broken = list(zones)
+            self.nsd.restart()
+            self.settings["resolver"] = self.nsd.address
+            self.site.set(resolver=self.nsd.address)
 
     def set_postfix(self, **values):
         for name, value in values.items():
@@ -160,7 +169,7 @@ class World:
 
     def check(self):
         """[[verdict, topic, words, mend], ...] and the exit code."""
-        done = subprocess.run(self.site.command("check"), capture_output=True, text=True, env=self.environment,
+        done = subprocess.run([*getattr(self, "wrapper", ()), *self.site.command("check")], capture_output=True, text=True, env=self.environment,
                               stdin=subprocess.DEVNULL, timeout=programs.RUN_S, check=False)
         rows = []
         for line in done.stdout.splitlines():
@@ -225,7 +234,7 @@ def play(world, name, breaker, verdict, topic, words, mended, needs_root):
         return dict(result, skipped="needs real root")
     world.restore()
     with contextlib.ExitStack() as undo:
-        world.undo, world.extra = undo, {}
+        world.undo, world.extra, world.wrapper = undo, {}, []
         breaker(world)
         rows, code = world.check()
         found = [row for row in rows if is_finding(row, verdict, topic, words)]
@@ -250,7 +259,7 @@ def screens(world):
     """The whole screen, with nothing and with much to mend, as wide as two terminals."""
     for name in ("check", "check-bad"):
         world.restore()
-        world.extra = {}
+        world.extra, world.wrapper = {}, []
         if name == "check-bad":
             world.site.stop_collector()
             world.set_postfix(mail_version="3.10.2", smtp_tlsrpt_enable="no")

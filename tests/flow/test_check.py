@@ -11,7 +11,7 @@ import sys
 import pytest
 
 import screens
-from programs import BUILD, RUN_S
+from programs import BUILD, ROOT, RUN_S
 
 HERE = pathlib.Path(__file__).parent
 NAMES = re.findall(r"^@scenario\(.*\)\ndef (\w+)\(", (HERE / "check_scenarios.py").read_text(), re.M)
@@ -68,6 +68,45 @@ def test_with_everything_in_place_nothing_is_said(results):
 def test_every_scenario_was_played(results):
     assert len(NAMES) >= 60
     assert set(NAMES) <= {row.get("name") for row in results}
+
+
+# What only a lack of memory makes it say, or what was refused with the settings before.
+NEVER_SAID = {("resolver", "%s"), ("mailboxes", "%s: %s")}
+
+
+def calls(text, name):
+    """The arguments of each call of a function in C, as written; strings that stand together are joined."""
+    for found in re.finditer(rf"(?<!void ){name}\(", text):
+        depth, at, arguments, begin = 1, found.end(), [], found.end()
+        while depth:
+            string = re.compile(r'"(?:[^"\\]|\\.)*"').match(text, at)
+            if string:
+                at = string.end()
+                continue
+            depth += {"(": 1, ")": -1}.get(text[at], 0)
+            if (text[at] == "," and depth == 1) or depth == 0:
+                arguments.append(re.sub(r'"\s*"', "", " ".join(text[begin:at].split())))
+                begin = at + 1
+            at += 1
+        yield arguments
+
+
+def findings_in_the_code():
+    """(topic, format) of all that check can complain of."""
+    for path in sorted((ROOT / "src" / "cmd").glob("check*.c")):
+        for arguments in calls(path.read_text(), "checkup_say"):
+            if arguments[1] != "VERDICT_OK":
+                yield json.loads(arguments[2]), arguments[4].strip('"')
+
+
+def test_every_finding_of_the_code_was_provoked(results):
+    said = [tuple(row["found"][0][1:3]) for row in results if row.get("found")]
+    skipped = any(row.get("skipped") for row in results)
+    wanted = set(findings_in_the_code())
+    assert len(wanted) >= 60
+    for topic, form in sorted(wanted - NEVER_SAID):
+        pattern = re.compile(".*".join(map(re.escape, re.split(r"%[-.*\d]*l*[a-z]", form))))
+        assert any(row[0] == topic and pattern.search(row[1]) for row in said) or skipped, (topic, form)
 
 
 @pytest.mark.parametrize("name", NAMES)
