@@ -252,6 +252,29 @@ def test_status_without_any_state(site):
     assert done.returncode == 66 and "the collector has not run yet" in done.stderr
 
 
+@pytest.mark.parametrize("missing", ["organization_name", "contact_info"])
+def test_status_says_that_nothing_is_sent_until_we_are_known(site, missing):
+    site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
+    assert "nothing is sent" not in site.run("status").stdout
+    assert json.loads(site.run("status", "--format", "json").stdout)["missing_setting"] is None
+    assert read_metrics(site.run("status", "--format", "prometheus").stdout)["tlsrpt_gen_configured"] == 1
+    site.set(**{missing: None})
+    said = screens.screen(site, "status", columns=400)
+    assert f"\nwarning     nothing is sent until {missing} is set in {site.config}\n" in said
+    assert json.loads(site.run("status", "--format", "json").stdout)["missing_setting"] == missing
+    assert read_metrics(site.run("status", "--format", "prometheus").stdout)["tlsrpt_gen_configured"] == 0
+
+
+def test_a_collector_that_began_after_a_pause_is_up(site):
+    site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
+    site.set_time("2026-03-14T14:00:00Z")
+    site.start_collector()
+    try:
+        assert json.loads(site.run("status", "--format", "json").stdout)["collector"]["state"] == "up"
+    finally:
+        site.stop_collector()
+
+
 def test_status_sees_a_collector_that_stopped(site):
     site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
     assert json.loads(site.run("status", "--format", "json").stdout)["collector"]["state"] == "up"
@@ -310,3 +333,20 @@ def test_wrong_words_are_named(site, arguments):
     done = site.run(*arguments, check=False)
     assert done.returncode == 64
     assert done.stdout == "" and "tlsrpt-gen" in done.stderr
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--dry-run", "status"], '--dry-run does not go with a command; leave out --dry-run or "status"'),
+    (["--flush", "check"], '--flush does not go with a command; leave out --flush or "check"'),
+    (["--linger", "show", "a.example"], '--linger does not go with a command'),
+    (["--show-config", "status"], '--show-config does not go with a command'),
+    (["--if-configured", "explain", "a.example"], '--if-configured does not go with a command'),
+    (["--dry-run", "--day", "today", "status"], '--dry-run does not go with a command'),
+    (["--day", "today", "show", "a.example"], 'stand behind the command'),
+    (["--dry-run", "--flush"], '--flush does not go with --dry-run, which sends nothing; leave out one of them'),
+    (["--dry-run", "--show-config"], '--dry-run does not go with --show-config'),
+])
+def test_options_that_would_be_passed_over_are_refused(site, arguments, words):
+    done = site.run(*arguments, check=False)
+    assert done.returncode == 64
+    assert done.stdout == "" and words in done.stderr and done.stderr.startswith("tlsrpt-gen: ")
