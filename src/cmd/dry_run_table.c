@@ -290,16 +290,16 @@ static void print_row_in_words(const struct dry_run_table *rows, const struct ro
     (void)printf("%s\n", row->words != NULL ? row->words : "");
 }
 
-/* "3 no TLSRPT record, 1 ..." */
+/* "no TLSRPT record (3), ..." */
 static void add_reasons(const struct totals *totals, struct strbuf *text)
 {
     char number[TABLE_NUMBER_SIZE];
 
     for (size_t i = 0; i < totals->reason_count; i++)
-        strbuf_addf(text, "%s%s %s", i > 0 ? ", " : "", table_number(totals->reasons[i].count, number),
-                    totals->reasons[i].text);
+        strbuf_addf(text, "%s%s (%s)", i > 0 ? ", " : "", totals->reasons[i].text,
+                    table_number(totals->reasons[i].count, number));
     if (totals->other_reasons > 0)
-        strbuf_addf(text, ", %llu for other reasons", (unsigned long long)totals->other_reasons);
+        strbuf_addf(text, ", other reasons (%s)", table_number(totals->other_reasons, number));
 }
 
 static const char *plural(uint64_t count)
@@ -311,17 +311,20 @@ static void print_foot(const struct dry_run_table *rows)
 {
     const struct totals *totals = &rows->totals;
     uint64_t without = rows->count - totals->reports;
-    char number[TABLE_NUMBER_SIZE], mailtos[TABLE_NUMBER_SIZE], urls[TABLE_NUMBER_SIZE];
+    char number[TABLE_NUMBER_SIZE];
     struct strbuf text;
 
     strbuf_init(&text, 8192);
     if (totals->reports == 0)
         strbuf_add_text(&text, "Nothing to send");
     else
-        strbuf_addf(&text, "%s report%s to %s mail address%s and %s URL%s",
-                    table_number(totals->reports, number), plural(totals->reports),
-                    table_number(totals->mailto_count, mailtos), totals->mailto_count == 1 ? "" : "es",
-                    table_number(totals->https_count, urls), plural(totals->https_count));
+        strbuf_addf(&text, "%s report%s to ", table_number(totals->reports, number), plural(totals->reports));
+    if (totals->mailto_count > 0)
+        strbuf_addf(&text, "%s mail address%s", table_number(totals->mailto_count, number),
+                    totals->mailto_count == 1 ? "" : "es");
+    if (totals->https_count > 0)
+        strbuf_addf(&text, "%s%s URL%s", totals->mailto_count > 0 ? " and " : "",
+                    table_number(totals->https_count, number), plural(totals->https_count));
     if (without > 0) {
         strbuf_addf(&text, "; %s domain%s no report: ", table_number(without, number),
                     without == 1 ? " gets" : "s get");

@@ -51,20 +51,23 @@ static void print_collector(const struct screen *screen)
                                                  [COLLECTOR_SILENT] = STYLE_BAD};
     static const char *const WORDS[] = {[COLLECTOR_NEVER] = "never ran",
                                         [COLLECTOR_UP] = "up",
-                                        [COLLECTOR_STUCK] = "runs, but counts nothing",
-                                        [COLLECTOR_SILENT] = "not running"};
+                                        [COLLECTOR_STUCK] = "runs, but counts nothing;",
+                                        [COLLECTOR_SILENT] = "not running;"};
     const struct status_facts *facts = screen->facts;
-    char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE];
+    char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE], text[200] = "";
 
+    if (facts->collector == COLLECTOR_UP && facts->started_s > 0)
+        (void)snprintf(text, sizeof text, "since %s UTC (%s)", format_time(facts->started_s, stamp),
+                       table_duration(facts->now_s - facts->started_s, age));
+    if (facts->collector == COLLECTOR_SILENT || facts->collector == COLLECTOR_STUCK)
+        (void)snprintf(text, sizeof text, "it has counted through %s UTC (%s ago)",
+                       format_time(facts->alive_s, stamp),
+                       table_duration(facts->now_s - facts->alive_s, age));
     print_label(screen, "collector");
     table_print_text(screen->terminal, STYLES[facts->collector], WORDS[facts->collector], screen->out);
-    if (facts->collector == COLLECTOR_UP && facts->started_s > 0)
-        (void)fprintf(screen->out, " since %s UTC (%s)", format_time(facts->started_s, stamp),
-                      table_duration(facts->now_s - facts->started_s, age));
-    if (facts->collector == COLLECTOR_SILENT || facts->collector == COLLECTOR_STUCK)
-        (void)fprintf(screen->out, "; it has counted through %s UTC (%s ago)",
-                      format_time(facts->alive_s, stamp), table_duration(facts->now_s - facts->alive_s, age));
-    (void)fputc('\n', screen->out);
+    (void)fputc(' ', screen->out);
+    table_print_wrapped(screen->terminal, LABEL_COLUMNS + strlen(WORDS[facts->collector]) + 1, LABEL_COLUMNS,
+                        text, screen->out);
 }
 
 /* "received 1,234, stored 1,230", those that are 0 left out but for the first two. */

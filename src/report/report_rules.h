@@ -19,7 +19,7 @@
 #define SECTION_4_3   "RFC 8460 section 4.3"
 #define SECTION_4_4   "RFC 8460 section 4.4"
 #define SECTION_6_6   "RFC 8460 section 6.6"
-#define PRACTICE      "RFC 8460 section 4.4 (what receivers take)"
+#define PRACTICE      "RFC 8460 section 4.4 and what receivers take"
 #define REPORT_COUNTS 2147483647ULL /* some receivers read counts into 32 signed bits (R34) */
 
 /* Where a value stands, as a list from the inside out. */

@@ -2,7 +2,9 @@
 """--dry-run, status and show DOMAIN on a day of thirty domains, as golden files; colours, widths, reasons."""
 import json
 import re
+import shutil
 import signal
+import subprocess
 
 import pytest
 
@@ -182,7 +184,7 @@ def test_nobody_wants_a_report(tmp_path):
     with servers.Nsd(tmp_path / "nsd") as nsd, Site(tmp_path / "site", Programs(), resolver=nsd.address) as site:
         site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
         said = site.run("--dry-run", "--day", "today").stdout
-        assert "Nothing to send; 1 domain gets no report: 1 no TLSRPT record" in said
+        assert "Nothing to send; 1 domain gets no report: no TLSRPT record (1)" in said
 
 
 # ---- status ------------------------------------------------------------------------------------------------
@@ -240,6 +242,13 @@ def test_status_for_prometheus_is_a_textfile(reported, tmp_path):
     assert values['tlsrpt_gen_yesterday_sessions{outcome="failed"}'] == 159
     assert values['tlsrpt_gen_deliveries{state="delivered"}'] > 0
     assert "example" not in output.read_text()
+
+
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not here")
+def test_promtool_has_nothing_to_say(reported):
+    text = reported.run("status", "--format", "prometheus").stdout
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_status_cannot_write_there(reported, tmp_path):
