@@ -198,7 +198,8 @@ static void make_route(struct search *search, const struct smtp_target *base)
     }
     if (route->target_count == 0 && is_refused)
         outcome_set(&route->fault, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
-                    "%s: its mail hosts have no address to send to", route->domain);
+                    "%s: the addresses of its mail hosts are neither public nor in smtp_allow",
+                    route->domain);
 }
 
 /* Ask one question for each search; a name that cannot be asked for has no answer. */

@@ -104,8 +104,8 @@ static void judge_failure(struct slot *slot, CURLcode result, struct outcome *ou
     curl_off_t sent = 0;
 
     if (slot->is_refused) {
-        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0, "%s port %u is not an address to send to",
-                    slot->host, (unsigned)slot->port);
+        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
+                    "%s port %u is neither public nor in https_allow", slot->host, (unsigned)slot->port);
         return;
     }
     (void)curl_easy_getinfo(slot->easy, CURLINFO_APPCONNECT_TIME_T, &connect_us);
@@ -254,8 +254,8 @@ static const char *prepare(struct pool *pool, struct slot *slot, struct outcome 
         return outcome->text;
     }
     if (take_addresses(slot, pool->settings->guard, post->addresses, post->address_count) == 0) {
-        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0, "%s port %u is not an address to send to",
-                    slot->host, (unsigned)slot->port);
+        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
+                    "%s port %u is neither public nor in https_allow", slot->host, (unsigned)slot->port);
         return outcome->text;
     }
     if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && strcmp(slot->host, pool->unverified_host) == 0) {
