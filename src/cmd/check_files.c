@@ -259,16 +259,20 @@ enum socket_state check_socket_state(const char *path, int type)
     return state;
 }
 
+bool check_has_systemd(void)
+{
+    return access(SYSTEMD_FOLDER, F_OK) == 0;
+}
+
 const char *check_start_command(void)
 {
-    return access(SYSTEMD_FOLDER, F_OK) == 0
-               ? "run systemctl restart tlsrpt-gen-collect.socket tlsrpt-gen-collect.service"
-               : "start tlsrpt-gen-collect";
+    return check_has_systemd() ? "run systemctl restart tlsrpt-gen-collect.socket tlsrpt-gen-collect.service"
+                               : "start tlsrpt-gen-collect";
 }
 
 const char *check_exim_command(void)
 {
-    return access(SYSTEMD_FOLDER, F_OK) == 0
+    return check_has_systemd()
                ? "run systemctl enable tlsrpt-gen-exim.socket && systemctl restart tlsrpt-gen-collect.socket "
                  "tlsrpt-gen-exim.socket tlsrpt-gen-collect.service"
                : "start tlsrpt-gen-collect";

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Postfix on this host, as postconf(1) tells it. */
+#include <dirent.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -10,6 +11,7 @@
 #include <sys/stat.h>
 
 #include "base/cursor.h"
+#include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
 #include "cmd/postconf.h"
@@ -64,21 +66,77 @@ static uint64_t parse_version(const char *text)
     return cursor.is_failed ? 0 : VERSION(major, minor, patch);
 }
 
+/* ---- the way over its log ---- */
+
+enum log_reader {
+    LOG_READER_NONE,  /* nobody ever followed Postfix's log */
+    LOG_READER_GONE,  /* somebody did */
+    LOG_READER_FOUND, /* somebody does */
+};
+
+/* tlsrpt-gen-log holds STATE_DIR/log-postfix-HASH.place.lock while it follows a log. */
+static enum log_reader find_log_reader(const char *state_dir)
+{
+    static const char BEGIN[] = "log-postfix-", END[] = ".place.lock";
+    enum log_reader found = LOG_READER_NONE;
+    DIR *folder = opendir(state_dir);
+    const struct dirent *entry;
+
+    while (folder != NULL && found != LOG_READER_FOUND && (entry = readdir(folder)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        char path[PATH_MAX];
+
+        if (len < strlen(END) || strncmp(entry->d_name, BEGIN, strlen(BEGIN)) != 0 ||
+            strcmp(entry->d_name + len - strlen(END), END) != 0)
+            continue;
+        (void)snprintf(path, sizeof path, "%s/%s", state_dir, entry->d_name);
+        found = file_lock_is_held(path) ? LOG_READER_FOUND : LOG_READER_GONE;
+    }
+    if (folder != NULL)
+        (void)closedir(folder);
+    return found;
+}
+
+/* A Postfix that cannot report tells most of it in its log. */
+static void check_log_reader(struct checkup *checkup, const struct postfix *postfix, const char *why)
+{
+    bool has_systemd = check_has_systemd();
+
+    switch (find_log_reader(checkup->config->state_dir)) {
+    case LOG_READER_FOUND:
+        checkup_say(checkup, VERDICT_OK, "postfix", NULL, "version %s %s; tlsrpt-gen-log follows its log",
+                    postfix->version, why);
+        return;
+    case LOG_READER_GONE:
+        checkup_say(checkup, VERDICT_WARN, "postfix",
+                    has_systemd ? "run systemctl restart tlsrpt-gen-log@postfix.service"
+                                : "start tlsrpt-gen-log again, if cron does not start it with --once",
+                    "version %s %s, and tlsrpt-gen-log does not follow its log any more", postfix->version,
+                    why);
+        return;
+    case LOG_READER_NONE:
+        break;
+    }
+    checkup_say(checkup, VERDICT_FAIL, "postfix",
+                has_systemd
+                    ? "run postconf -e 'smtp_tls_loglevel = 1' && postfix reload && systemctl enable --now "
+                      "tlsrpt-gen-log@postfix.service"
+                    : "run postconf -e 'smtp_tls_loglevel = 1' && postfix reload, then start tlsrpt-gen-log "
+                      "--mta postfix --follow /var/log/mail.log",
+                "version %s %s, and nobody follows its log", postfix->version, why);
+}
+
+/* ---- the direct way ---- */
+
 /* True if this Postfix can report at all. */
 static bool check_version(struct checkup *checkup, const struct postfix *postfix)
 {
     static const char UPGRADE[] = "upgrade Postfix to 3.10.6, 3.11.0 or newer";
 
-    if (postfix->number < VERSION(3, 10, 0)) {
-        checkup_say(checkup, VERDICT_WARN, "postfix",
-                    "read its log with tlsrpt-gen-log(8), or upgrade to 3.10.6 or newer",
-                    "version %s cannot report TLS sessions by itself", postfix->version);
-        return false;
-    }
-    if (*postfix->enable == '\0') {
-        checkup_say(checkup, VERDICT_FAIL, "postfix",
-                    "read its log with tlsrpt-gen-log(8), or install a Postfix built with libtlsrpt",
-                    "version %s was built without libtlsrpt", postfix->version);
+    if (postfix->number < VERSION(3, 10, 0) || *postfix->enable == '\0') {
+        check_log_reader(checkup, postfix,
+                         postfix->number < VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
+                                                             : "was built without libtlsrpt");
         return false;
     }
     if (postfix->number < VERSION(3, 10, 4))

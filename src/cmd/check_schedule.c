@@ -8,11 +8,11 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "check_socket.h"
 #include "checkup.h"
 
 #define TABLE_BYTES_MAX (256UL << 10)
 #define TIMER           "tlsrpt-gen.timer"
-#define SYSTEMD_FOLDER  "/run/systemd/system"
 
 static const char *const TIMER_LINKS[] = {
     "/etc/systemd/system/timers.target.wants/" TIMER,
@@ -110,7 +110,7 @@ static const char *own_path(char path_out[PATH_MAX])
 
 void check_schedule(struct checkup *checkup)
 {
-    bool has_systemd = access(SYSTEMD_FOLDER, F_OK) == 0;
+    bool has_systemd = check_has_systemd();
     char path[PATH_MAX];
 
     if (has_systemd && find_timer())

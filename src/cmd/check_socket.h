@@ -5,6 +5,8 @@
 #ifndef CMD_CHECK_SOCKET_H
 #define CMD_CHECK_SOCKET_H
 
+#include <stdbool.h>
+
 enum socket_state {
     SOCKET_LISTENING,
     SOCKET_MISSING,
@@ -15,6 +17,9 @@ enum socket_state {
 
 /* type: SOCK_DGRAM, or SOCK_STREAM for Exim's. */
 enum socket_state check_socket_state(const char *path, int type);
+
+/* Does systemd run this host? */
+bool check_has_systemd(void);
 
 /* The mend for a collector that does not run, or does not listen for Exim. */
 const char *check_start_command(void);

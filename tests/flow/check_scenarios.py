@@ -320,14 +320,21 @@ def upgrade(world):
     world.set_postfix(mail_version="3.11.0", smtp_tlsrpt_enable="yes")
 
 
-@scenario("warn", "postfix", "version 3.7.11 cannot report TLS sessions by itself", upgrade)
+@scenario("FAIL", "postfix", "version 3.7.11 cannot report TLS sessions by itself, and nobody follows its log")
 def an_old_postfix(world):
     world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="")
 
 
-@scenario("FAIL", "postfix", "version 3.10.6 was built without libtlsrpt", upgrade)
+@scenario("FAIL", "postfix", "version 3.10.6 was built without libtlsrpt, and nobody follows its log", upgrade)
 def a_postfix_without_the_library(world):
     world.set_postfix(smtp_tlsrpt_enable="")
+
+
+@scenario("warn", "postfix", "and tlsrpt-gen-log does not follow its log any more", lambda world: world.follow_log())
+def a_log_that_is_not_followed_any_more(world):
+    world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="")
+    world.follow_log().kill()
+    world.readers.pop().wait()
 
 
 @scenario("FAIL", "postfix", "version 3.10.2 reports about the delivery of reports", upgrade)

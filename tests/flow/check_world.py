@@ -47,6 +47,7 @@ class World:
         self.bin = self.folder / "bin"
         self.postfix = self.folder / "main.cf.d"
         self.queue = self.folder / "queue"
+        self.readers = []
         for path in (self.bin, self.postfix, self.queue / "run" / "tlsrpt"):
             path.mkdir(parents=True)
         self.make_host()
@@ -111,6 +112,7 @@ class World:
 
     # ---- as it should be ----
     def restore(self):
+        self.stop_readers()
         self.site.stop_collector()
         for path in (self.site.state, self.site.directory / "state.away"):
             shutil.rmtree(path, ignore_errors=True)
@@ -191,11 +193,26 @@ class World:
                 self.site.set(**{key: value})
             elif step.startswith("publish "):
                 self.follow_dns(step[8:])
+            elif step.startswith("start tlsrpt-gen-log "):
+                self.follow_log(step[len("start tlsrpt-gen-log "):])
             elif step == "start tlsrpt-gen-collect":
                 self.site.stop_collector(signal.SIGKILL)
                 self.site.start_collector()
             else:
                 raise RuntimeError(f"cannot be followed: {step}")
+
+    def follow_log(self, words="--mta postfix --follow /var/log/mail.log"):
+        """Start tlsrpt-gen-log, on a log of our own."""
+        log = self.folder / "mail.log"
+        log.touch()
+        reader = subprocess.Popen([self.site.programs.log, "-c", self.site.config,
+                                   *words.replace("/var/log/mail.log", str(log)).split()], env=self.environment,
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        self.readers.append(reader)
+        while "event=log_followed" not in reader.stderr.readline():
+            if reader.poll() is not None:
+                raise RuntimeError("tlsrpt-gen-log ended")
+        return reader
 
     def follow_dns(self, record):
         """NAME. TYPE DATA takes the place of what has that name and type."""
@@ -207,7 +224,14 @@ class World:
         self.dns.setdefault(name, {})[kind] = [data]
         self.publish()
 
+    def stop_readers(self):
+        while self.readers:
+            reader = self.readers.pop()
+            reader.kill()
+            reader.wait()
+
     def close(self):
+        self.stop_readers()
         self.site.close()
         self.sink.stop()
         self.nsd.stop()
