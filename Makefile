@@ -280,7 +280,7 @@ check-install: deps-install-test ## root: install the Debian package into a Debi
 	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
 	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
 
-check-bare: deps-install-test ## root: the README's commands on a bare Debian 12 and a bare Debian 13
+check-bare: deps-install-test ## root: the README's commands on a clean Debian 12 and a clean Debian 13
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
 	@BUILD=$(abspath $(BUILD)) tests/install/check_bare $(BUILD)/$(NAME_VERSION) $(SUITES)
 

@@ -117,7 +117,7 @@ static void check_log_reader(struct checkup *checkup, const struct postfix *post
     case LOG_READER_NONE:
         break;
     }
-    checkup_say(checkup, VERDICT_FAIL, "postfix",
+    checkup_say(checkup, VERDICT_WARN, "postfix",
                 has_systemd
                     ? "run postconf -e 'smtp_tls_loglevel = 1' && postfix reload && systemctl enable --now "
                       "tlsrpt-gen-log@postfix.service"

@@ -171,7 +171,8 @@ class World:
 
     def check(self):
         """[[verdict, topic, words, mend], ...] and the exit code."""
-        done = subprocess.run([*getattr(self, "wrapper", ()), *self.site.command("check")], capture_output=True, text=True, env=self.environment,
+        command = [*getattr(self, "wrapper", ()), *self.site.command("check")]
+        done = subprocess.run(command, capture_output=True, text=True, env=self.environment,
                               stdin=subprocess.DEVNULL, timeout=programs.RUN_S, check=False)
         rows = []
         for line in done.stdout.splitlines():
@@ -205,8 +206,8 @@ class World:
         """Start tlsrpt-gen-log, on a log of our own."""
         log = self.folder / "mail.log"
         log.touch()
-        reader = subprocess.Popen([self.site.programs.log, "-c", self.site.config,
-                                   *words.replace("/var/log/mail.log", str(log)).split()], env=self.environment,
+        words = words.replace("/var/log/mail.log", str(log)).split()
+        reader = subprocess.Popen([self.site.programs.log, "-c", self.site.config, *words], env=self.environment,
                                   stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         self.readers.append(reader)
         while "event=log_followed" not in reader.stderr.readline():

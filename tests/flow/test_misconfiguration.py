@@ -5,6 +5,7 @@ Each row: what is wrong, the lines, the line that the message must name (None: t
 not there), words of the message.  Every program refuses to start with it, exit code 78.
 """
 import os
+import re
 import subprocess
 
 import pytest
@@ -88,6 +89,7 @@ ROWS = [
     ("a relative Exim socket", ["exim_socket = exim.sock"], 3, "exim_socket: "),
     ("a log that is none", ["log_to = file"], 3, "log_to: "),
 ]
+MEND = re.compile(r"\b(use|remove|did you mean|write|keep|begin|set|correct|name|make)\b")  # what to do about it
 WRONG = [row for row in ROWS if row[3] is not None]
 PROGRAMS = {"tlsrpt-gen": [], "tlsrpt-gen-collect": [], "tlsrpt-gen --dry-run": ["--dry-run"]}
 
@@ -139,6 +141,9 @@ def test_it_is_refused_at_start(tmp_path, name, what, lines, line, words):
     assert str(config) in message or line is None, message
     if line is not None:
         assert f"{config}:{line}: " in message, message
+        key = lines[-1].split(" ")[0]
+        assert key == "=" or key in message, message
+    assert MEND.search(message), message
     assert len(message.splitlines()) == 1
     assert not list(tmp_path.glob("*.db"))  # nothing was begun
     assert "\x07" not in message
