@@ -49,6 +49,7 @@
     X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \
     X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \
     X(LOG_FOLLOWED,        "log_followed",        INFO,    "path") \
+    X(LOG_ABSENT,          "log_absent",          WARNING, "path reason mend") \
     X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
     X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
     X(PLACE_LOST,          "place_lost",          WARNING, "path") \

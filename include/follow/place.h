@@ -42,7 +42,7 @@ struct place {
 };
 
 struct place_keeper {
-    int lock_fd;
+    int lock_fd; /* of PATH.lock; what stands in it is the caller's */
     int fd;
     void *mapped;
     uint64_t sequence;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cursor.h"
 #include "base/file.h"
@@ -71,11 +72,26 @@ static uint64_t parse_version(const char *text)
 enum log_reader {
     LOG_READER_NONE,  /* nobody ever followed Postfix's log */
     LOG_READER_GONE,  /* somebody did */
+    LOG_READER_BLIND, /* somebody does, but there is no such file */
     LOG_READER_FOUND, /* somebody does */
 };
 
+/* The log that is followed stands in the lock file. */
+static enum log_reader judge_lock(const char *path, char log_out[PATH_MAX])
+{
+    struct strbuf text;
+
+    if (!file_lock_is_held(path))
+        return LOG_READER_GONE;
+    strbuf_init(&text, PATH_MAX);
+    if (file_read(path, &text, NULL) == ST_OK)
+        (void)snprintf(log_out, PATH_MAX, "%.*s", (int)strcspn(text.data, "\n"), text.data);
+    strbuf_done(&text);
+    return *log_out != '\0' && access(log_out, F_OK) != 0 ? LOG_READER_BLIND : LOG_READER_FOUND;
+}
+
 /* tlsrpt-gen-log holds STATE_DIR/log-postfix-HASH.place.lock while it follows a log. */
-static enum log_reader find_log_reader(const char *state_dir)
+static enum log_reader find_log_reader(const char *state_dir, char log_out[PATH_MAX])
 {
     static const char BEGIN[] = "log-postfix-", END[] = ".place.lock";
     enum log_reader found = LOG_READER_NONE;
@@ -85,12 +101,14 @@ static enum log_reader find_log_reader(const char *state_dir)
     while (folder != NULL && found != LOG_READER_FOUND && (entry = readdir(folder)) != NULL) {
         size_t len = strlen(entry->d_name);
         char path[PATH_MAX];
+        enum log_reader state;
 
         if (len < strlen(END) || strncmp(entry->d_name, BEGIN, strlen(BEGIN)) != 0 ||
             strcmp(entry->d_name + len - strlen(END), END) != 0)
             continue;
         (void)snprintf(path, sizeof path, "%s/%s", state_dir, entry->d_name);
-        found = file_lock_is_held(path) ? LOG_READER_FOUND : LOG_READER_GONE;
+        state = judge_lock(path, log_out);
+        found = state > found ? state : found;
     }
     if (folder != NULL)
         (void)closedir(folder);
@@ -101,11 +119,18 @@ static enum log_reader find_log_reader(const char *state_dir)
 static void check_log_reader(struct checkup *checkup, const struct postfix *postfix, const char *why)
 {
     bool has_systemd = check_has_systemd();
+    char log[PATH_MAX] = "";
 
-    switch (find_log_reader(checkup->config->state_dir)) {
+    switch (find_log_reader(checkup->config->state_dir, log)) {
     case LOG_READER_FOUND:
         checkup_say(checkup, VERDICT_OK, "postfix", NULL, "version %s %s; tlsrpt-gen-log follows its log",
                     postfix->version, why);
+        return;
+    case LOG_READER_BLIND:
+        checkup_say(checkup, VERDICT_FAIL, "postfix",
+                    "let syslog write it (Debian: run apt install rsyslog), or let tlsrpt-gen-log follow "
+                    "another file",
+                    "tlsrpt-gen-log waits for %s, which is not there", log);
         return;
     case LOG_READER_GONE:
         checkup_say(checkup, VERDICT_WARN, "postfix",

@@ -2,8 +2,11 @@
 #include "cmd/log_read.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "cmd/log_events.h"
@@ -318,6 +321,26 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
     return name_log(reader, !has_place || is_lost, err);
 }
 
+/* A host that logs to the journal only has no such file: reading would wait for ever, and nobody would know.
+ */
+static void look_for_log(const char *path)
+{
+    if (access(path, R_OK) != 0)
+        LOG_FACT(EV_LOG_ABSENT, log_text("path", path), log_text("reason", strerror(errno)),
+                 log_text("mend", "let syslog write it, or name another file; reading waits for it"));
+}
+
+/* The lock file says which log is followed, for tlsrpt-gen check.  Not vital: a failure changes nothing. */
+static void note_log(const struct place_keeper *keeper, const char *path)
+{
+    char folder[PATH_MAX] = "";
+
+    if (*path != '/' && getcwd(folder, sizeof folder) == NULL)
+        return;
+    if (ftruncate(keeper->lock_fd, 0) == 0)
+        (void)dprintf(keeper->lock_fd, "%s%s%s\n", folder, *path != '/' ? "/" : "", path);
+}
+
 enum status log_follow(struct log_reader *reader, const char *path, const char *place_path, bool is_once,
                        struct err *err)
 {
@@ -332,6 +355,8 @@ enum status log_follow(struct log_reader *reader, const char *path, const char *
     status = open_follow(reader, path, is_once, has_place, err);
     if (status == ST_OK) {
         LOG_FACT(EV_LOG_FOLLOWED, log_text("path", path));
+        look_for_log(path);
+        note_log(&follower.keeper, path);
         status = follow_lines(reader, is_once, err);
     }
     reader->follower = NULL;

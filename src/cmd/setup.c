@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cursor.h"
 #include "base/file.h"
@@ -18,6 +19,7 @@
 #define DROP_IN_MAX  8192         /* bytes of a drop-in */
 #define FRAGMENT_MAX (256 * 1024) /* bytes of the Exim fragment */
 #define UNIT_DIR     TLSRPT_GEN_SYSCONFDIR "/systemd/system"
+#define MAIL_LOG     "/var/log/mail.log" /* what tlsrpt-gen-log@postfix.service follows */
 #define SOCKET_UNIT  "tlsrpt-gen-collect.socket"
 #define SOCKET_NAME  "run/tlsrpt/tlsrpt.sock" /* below the queue directory: smtp(8) may be chrooted there */
 
@@ -111,6 +113,10 @@ static int refuse(const struct postfix *postfix)
         "    systemctl enable --now tlsrpt-gen-log@postfix.service\n"
         "See tlsrpt-gen-log(8).\n",
         postfix->version);
+    if (access(MAIL_LOG, F_OK) != 0)
+        (void)fputs("There is no " MAIL_LOG
+                    " here: let syslog write it first (Debian: apt install rsyslog).\n",
+                    stderr);
     return EXIT_UNAVAILABLE;
 }
 

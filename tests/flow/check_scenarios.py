@@ -330,6 +330,18 @@ def a_postfix_without_the_library(world):
     world.set_postfix(smtp_tlsrpt_enable="")
 
 
+def let_syslog_write(world):
+    (world.folder / "mail.log").touch()
+
+
+@scenario("FAIL", "postfix", "tlsrpt-gen-log waits for /srv/mail.log, which is not there", let_syslog_write)
+def a_log_that_is_not_there(world):
+    """A host that logs to the journal only, as Debian 12 does without rsyslog."""
+    world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="")
+    world.follow_log()
+    (world.folder / "mail.log").unlink()
+
+
 @scenario("warn", "postfix", "and tlsrpt-gen-log does not follow its log any more", lambda world: world.follow_log())
 def a_log_that_is_not_followed_any_more(world):
     world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="")

@@ -273,9 +273,15 @@ def test_lines_are_told_as_they_come_and_a_partial_line_waits(follow, receiver, 
 
 
 def test_a_log_that_comes_later(follow, receiver, tmp_path):
-    follow(tmp_path / "mainlog")
+    follower = follow(tmp_path / "mainlog")
+    wait_until(lambda: follower.events("log_absent"), "the follower to say that there is no log")
+    assert follower.events("log_absent")[0]["path"] == str(tmp_path / "mainlog")
     append(tmp_path / "mainlog", line(1))
     wait_for(receiver, [1])
+    follower.end()
+    follower.start()
+    wait_until(lambda: len(follower.events("log_followed")) == 2, "the log to be followed again")
+    assert len(follower.events("log_absent")) == 1
 
 
 def test_rename_and_create(follow, receiver, tmp_path):

@@ -141,12 +141,12 @@ def test_progress_is_a_line_on_stderr_that_goes_away(tmp_path):
     with servers.Nsd(tmp_path / "nsd", lines=['*.example. TXT "v=TLSRPTv1; rua=mailto:a@b.example"']) as nsd, \
             Site(tmp_path / "site", Programs(), resolver=nsd.address) as site:
         site.collect({"dpv": "1", "d": f"d{i}.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}
-                     for i in range(600))
+                     for i in range(10_000))
         _, shown = screens.on_terminal(site, "--dry-run", "--day", "today")
-        assert "200 of 600 domains" in shown and "600 of 600 domains" in shown
+        assert "\r200 of 10,000 domains" in shown and "\r10,000 of 10,000 domains" in shown
         assert shown.endswith("\r\033[K")
         done = site.run("--dry-run", "--day", "today")
-        assert done.stderr == "" and "600 domains" in done.stdout
+        assert done.stderr == "" and "\n10,000 domains" in done.stdout
         few = screens.on_terminal(site, "--dry-run", "--domain", "d1.example", "--day", "today")[1]
         assert few == ""
 
