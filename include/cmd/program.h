@@ -55,6 +55,9 @@ int program_exit_code(enum status status);
 /* Say err on stderr as "name: text" and return its exit code. */
 int program_fail(const struct program *program, const struct err *err);
 
+/* Say on stderr that getopt did not take the word it stopped behind (argv[optind - 1]); EXIT_USAGE. */
+int program_refuse_option(const char *name, char *const *argv);
+
 /* Take -c or -o; false if it is neither, or one -o too many. */
 bool program_take_option(struct program *program, int option, const char *argument);
 

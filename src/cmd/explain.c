@@ -67,7 +67,7 @@ static int usage_error(const char *why)
     return EXIT_USAGE;
 }
 
-static int take_option(struct explain *explain, int option)
+static int take_option(struct explain *explain, int option, char *const *argv)
 {
     switch (option) {
     case 'r':
@@ -82,7 +82,7 @@ static int take_option(struct explain *explain, int option)
         explain->is_nearby_wanted = true;
         return 0;
     default:
-        return usage_error("an option it does not know, or without its value");
+        return program_refuse_option("tlsrpt-gen explain", argv);
     }
 }
 
@@ -101,7 +101,7 @@ static int read_command_line(struct explain *explain, int argc, char **argv, boo
     optind = 0; /* the program's own options were read by the same getopt */
     opterr = 0;
     while ((option = getopt_long(argc, argv, "r:f:nh", OPTIONS, NULL)) != -1) {
-        int code = option == 'h' ? 0 : take_option(explain, option);
+        int code = option == 'h' ? 0 : take_option(explain, option, argv);
 
         *is_done_out = option == 'h' || code != 0;
         if (option == 'h')
@@ -137,7 +137,7 @@ static enum status look_up(struct explain *explain, struct resolver *resolver, s
     status =
         resolve_one(resolver, RESOLVE_TLSRPT, without_prefix(explain->domain), &explain->arena, &answer, err);
     if (status != ST_OK)
-        return status;
+        return err_wrap(err, "%.80s", explain->domain);
     explain->name = answer.name;
     if (answer.outcome == RESOLVE_TEMPORARY)
         explain->temporary = answer.reason;

@@ -47,6 +47,13 @@ int program_fail(const struct program *program, const struct err *err)
     return program_exit_code(err->code);
 }
 
+int program_refuse_option(const char *name, char *const *argv)
+{
+    (void)fprintf(stderr, "%s: \"%.80s\": no such option, or its value is missing; see %s --help\n", name,
+                  argv[optind - 1], name);
+    return EXIT_USAGE;
+}
+
 bool program_take_option(struct program *program, int option, const char *argument)
 {
     if (option == 'c') {

@@ -16,12 +16,14 @@
 #include "cmd/postconf.h"
 #include "cmd/program.h"
 
-#define DROP_IN_MAX  8192         /* bytes of a drop-in */
-#define FRAGMENT_MAX (256 * 1024) /* bytes of the Exim fragment */
-#define UNIT_DIR     TLSRPT_GEN_SYSCONFDIR "/systemd/system"
-#define MAIL_LOG     "/var/log/mail.log" /* what tlsrpt-gen-log@postfix.service follows */
-#define SOCKET_UNIT  "tlsrpt-gen-collect.socket"
-#define SOCKET_NAME  "run/tlsrpt/tlsrpt.sock" /* below the queue directory: smtp(8) may be chrooted there */
+#define DROP_IN_MAX   8192         /* bytes of a drop-in */
+#define FRAGMENT_MAX  (256 * 1024) /* bytes of the Exim fragment */
+#define UNIT_DIR      TLSRPT_GEN_SYSCONFDIR "/systemd/system"
+#define MAIL_LOG      "/var/log/mail.log" /* what tlsrpt-gen-log@postfix.service follows */
+#define SOCKET_UNIT   "tlsrpt-gen-collect.socket"
+#define SOCKET_FOLDER "run/tlsrpt"
+#define SOCKET_NAME                                                                                          \
+    SOCKET_FOLDER "/tlsrpt.sock" /* below the queue directory: smtp(8) may be chrooted there */
 
 struct setting {
     const char *name;
@@ -213,8 +215,10 @@ static void show_postfix(const struct postfix *postfix, const struct drop_in *dr
         drop_in_show(drop_in);
     else
         (void)printf("\nNo systemd here; let the collector make the socket, in tlsrpt-gen.conf:\n"
-                     "    socket = %s/" SOCKET_NAME "\n    socket_group = %s\n",
-                     postfix->queue_directory, postfix->group);
+                     "    socket = %s/" SOCKET_NAME "\n    socket_group = %s\n"
+                     "Make its folder first, and start the collector again afterwards:\n"
+                     "    install -d -o tlsrpt-gen %s/" SOCKET_FOLDER "\n",
+                     postfix->queue_directory, postfix->group, postfix->queue_directory);
     if (postfix->major == 3 && postfix->minor == 10 && postfix->patch < 6)
         (void)puts(
             "\nNote: Postfix before 3.10.6 does not always keep silent about the delivery of reports;\n"

@@ -34,7 +34,7 @@ struct show {
 
 static int usage_error(const char *text)
 {
-    (void)fprintf(stderr, "tlsrpt-gen show: %s; see tlsrpt-gen(8)\n", text);
+    (void)fprintf(stderr, "tlsrpt-gen show: %s; see tlsrpt-gen show --help\n", text);
     return EXIT_USAGE;
 }
 
@@ -90,6 +90,8 @@ static enum status load(struct show *show, const char *path, struct err *err)
 
     if (status != ST_OK)
         return status;
+    if (show->raw.len == 0)
+        return err_set(err, ST_SYNTAX, "nothing is in it; a report is JSON, gzip, or a mail with one inside");
     show->envelope = (struct report_envelope){.file_name = is_stdin ? "" : name};
     if (mail_read_is_mail(show->raw.data, show->raw.len))
         status = take_out_of_mail(show, err);
@@ -142,7 +144,8 @@ static int show_file(struct show *show, const char *path)
     if (status == ST_OK)
         status = show->is_json ? print_json(show->json, &err) : print_report(show, &is_sound, &err);
     if (status != ST_OK) {
-        (void)err_wrap(&err, "%.150s", strcmp(path, "-") == 0 ? "stdin" : path);
+        if (status != ST_NOT_FOUND || show->raw.len > 0) /* else it names the file itself */
+            (void)err_wrap(&err, "%.150s", strcmp(path, "-") == 0 ? "stdin" : path);
         return program_fail(&program, &err);
     }
     return is_sound ? 0 : EXIT_DATA;
@@ -251,7 +254,7 @@ static int take_options(struct show *show, int argc, char **argv)
         else if (option == OPTION_FORMAT && strcmp(optarg, "table") != 0)
             return usage_error("--format is table or json");
         else if (option != OPTION_FORMAT)
-            return usage_error("an option it does not know, or without its value");
+            return program_refuse_option("tlsrpt-gen show", argv);
     }
     if (argc - optind > 1)
         return usage_error("one file or one domain, please");
@@ -275,6 +278,11 @@ static int run(const struct config *config, const struct err *settings_err, int 
     if (code >= 0)
         goto out;
     what = optind < argc ? argv[optind] : "-";
+    if (optind == argc &&
+        isatty(STDIN_FILENO) == 1) { /* it would wait in silence for somebody to type JSON */
+        code = usage_error("give a file, a domain, or - for standard input");
+        goto out;
+    }
     if (show.day_text == NULL &&
         (strcmp(what, "-") == 0 || strchr(what, '/') != NULL || access(what, F_OK) == 0))
         code = show_file(&show, what);

@@ -71,7 +71,7 @@ static enum status print_to_file(const struct arguments *arguments, const struct
 
 static int usage_error(const char *text)
 {
-    (void)fprintf(stderr, "tlsrpt-gen status: %s; see tlsrpt-gen(8)\n", text);
+    (void)fprintf(stderr, "tlsrpt-gen status: %s; see tlsrpt-gen status --help\n", text);
     return EXIT_USAGE;
 }
 
@@ -125,7 +125,7 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
         if (option == OPTION_OUTPUT)
             arguments->output = optarg;
         else if (option != OPTION_FORMAT)
-            return usage_error("an option it does not know, or without its value");
+            return program_refuse_option("tlsrpt-gen status", argv);
         else if (!parse_format(optarg, &arguments->format))
             return usage_error("--format is table, json or prometheus");
     }

@@ -429,8 +429,8 @@ enum status mail_read_report(const char *bytes, size_t len, struct arena *arena,
     if (search.rank == RANK_NONE)
         return err_set(
             err, ST_NOT_FOUND,
-            "a mail without a TLSRPT report: no part is application/tlsrpt+gzip or +json, and none "
-            "is called .json or .json.gz");
+            "no TLSRPT report in it: it is neither JSON nor gzip, and as a mail it has no part that is "
+            "application/tlsrpt+gzip or +json, or is called .json or .json.gz");
     mail_decode_body(find_field(&search, search.best.header, "Content-Transfer-Encoding"),
                      search.best.body.at, search.best.body.len, report_out);
     if (search.is_failed || strbuf_lacks_memory(report_out))

@@ -126,15 +126,25 @@ def test_lines_keep_to_the_width(columns):
 @pytest.mark.parametrize("what, stdin, code, words", [
     ("not JSON", b"hello", 65, "not JSON"),
     ("another JSON", b'{"a": 1}', 65, "not a TLSRPT report"),
-    ("nothing", b"", 65, "not JSON"),
+    ("nothing", b"", 65, "nothing is in it"),
     ("broken gzip", b"\x1f\x8b\x08\x00\x00", 65, "gzip"),
-    ("a mail without a report", b"Subject: hi\n\nhello\n", 66, "a mail without a TLSRPT report"),
+    ("a mail without a report", b"Subject: hi\n\nhello\n", 66, "no TLSRPT report in it"),
 ])
 def test_what_is_no_report_gets_a_reason(what, stdin, code, words):
     done = show(stdin=stdin)
     assert done.returncode == code, what
     assert words in done.stderr.decode() and b"stdin" in done.stderr
     assert done.stdout == b""
+
+
+def test_at_a_terminal_it_does_not_wait_for_words():
+    master, slave = os.openpty()
+    try:
+        done = subprocess.run([str(BUILD / "tlsrpt-gen"), "show"], stdin=slave, capture_output=True, timeout=RUN_S, check=False)
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert done.returncode == 64 and b"give a file, a domain, or - for standard input" in done.stderr
 
 
 def test_a_gzip_bomb_is_refused(tmp_path):
@@ -147,7 +157,7 @@ def test_a_gzip_bomb_is_refused(tmp_path):
 
 def test_no_such_file_or_domain(tmp_path):
     done = show(tmp_path / "none.json")
-    assert done.returncode == 66 and b"No such file" in done.stderr
+    assert done.returncode == 66 and done.stderr.decode() == f"tlsrpt-gen show: open {tmp_path}/none.json: No such file or directory\n"
 
 
 def test_a_file_is_shown_although_the_settings_are_wrong(tmp_path):
