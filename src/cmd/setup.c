@@ -214,11 +214,14 @@ static void show_postfix(const struct postfix *postfix, const struct drop_in *dr
     if (drop_in->has_systemd)
         drop_in_show(drop_in);
     else
-        (void)printf("\nNo systemd here; let the collector make the socket, in tlsrpt-gen.conf:\n"
-                     "    socket = %s/" SOCKET_NAME "\n    socket_group = %s\n"
-                     "Make its folder first, and start the collector again afterwards:\n"
-                     "    install -d -o tlsrpt-gen %s/" SOCKET_FOLDER "\n",
-                     postfix->queue_directory, postfix->group, postfix->queue_directory);
+        (void)printf(
+            "\nNo systemd here; let the collector make the socket, in tlsrpt-gen.conf:\n"
+            "    socket = %s/" SOCKET_NAME "\n    socket_group = %s\n"
+            "Make its folder first, let the collector give its socket to that group, and start it again:\n"
+            "    install -d -o tlsrpt-gen -g %s -m 0750 %s/" SOCKET_FOLDER "\n"
+            "    usermod -a -G %s tlsrpt-gen\n",
+            postfix->queue_directory, postfix->group, postfix->group, postfix->queue_directory,
+            postfix->group);
     if (postfix->major == 3 && postfix->minor == 10 && postfix->patch < 6)
         (void)puts(
             "\nNote: Postfix before 3.10.6 does not always keep silent about the delivery of reports;\n"
