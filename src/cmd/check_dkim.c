@@ -146,16 +146,17 @@ void check_dkim(struct checkup *checkup)
 
     if (config->dkim_key.count == 0 && config->smtp_mode == CONFIG_SMTP_DIRECT) {
         checkup_say(checkup, VERDICT_FAIL, "dkim",
-                    "set dkim_key = SELECTOR:rsa-sha256:/FILE, or smtp_mode = relay to one that signs",
+                    "set dkim_key = SELECTOR:rsa-sha256:/FILE (how: tlsrpt-gen.conf(5), DKIM), or smtp_mode "
+                    "= relay to one that signs",
                     "nobody signs the mails on their way to the mail hosts; RFC 8460 demands it");
         return;
     }
     if (config->dkim_key.count == 0) {
-        checkup_say(
-            checkup, VERDICT_WARN, "dkim",
-            checkup_format(checkup, "let the relay sign them, or set dkim_key = SELECTOR:rsa-sha256:/FILE"),
-            "mails are not signed here; RFC 8460 wants them signed for %s",
-            *config->submitter != '\0' ? config->submitter : "the submitter");
+        checkup_say(checkup, VERDICT_WARN, "dkim",
+                    "let the relay sign them, or set dkim_key = SELECTOR:rsa-sha256:/FILE (how: "
+                    "tlsrpt-gen.conf(5), DKIM)",
+                    "mails are not signed here; RFC 8460 wants them signed for %s",
+                    *config->submitter != '\0' ? config->submitter : "the submitter");
         return;
     }
     if (load_keys(checkup, &err) != ST_OK) {

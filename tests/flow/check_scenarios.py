@@ -281,7 +281,7 @@ def wake_the_collector(world):
 
 @scenario("FAIL", "collector", "it runs, but has counted nothing for 1 h", wake_the_collector)
 def a_collector_that_hangs(world):
-    world.site.collector.send_signal(signal.SIGSTOP)
+    world.site.freeze_collector()
     world.undo.callback(lambda: world.site.collector.send_signal(signal.SIGCONT))
     world.site.set_time("2026-03-14T13:00:00Z")
 

@@ -294,7 +294,7 @@ def test_status_sees_a_collector_that_stopped(site):
 
 
 def test_status_sees_a_collector_that_hangs(collector):
-    collector.collector.send_signal(signal.SIGSTOP)
+    collector.freeze_collector()
     collector.set_time("2026-03-14T13:00:00Z")
     try:
         assert "runs, but counts nothing; it has counted through 2026-03-14" in collector.run("status").stdout
