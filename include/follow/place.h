@@ -31,7 +31,8 @@ struct place {
     /* everything before this was read and told */
     struct file_mark done_file;
     uint64_t done_offset;
-    uint64_t done_events; /* of the line at done_offset, so many events were told already */
+    uint64_t done_events; /* of the line at done_offset, so many events were told already; the highest bit is
+                             the program's own */
     /* reading again from here, without telling, brings back what was open at done_offset */
     struct file_mark replay_file;
     uint64_t replay_offset;

@@ -20,15 +20,20 @@
 #define SAVE_LINES     8192 /* look at the clock so often */
 #define SHOWN_BYTES    80
 
+/* In place.done_events: closing what is open was under way, and so many events of that were told. */
+#define FLUSH_UNDER_WAY (UINT64_C(1) << 63)
+
 struct log_follower {
     struct follow *follow;
     struct place_keeper keeper;
     struct place place;
     uint64_t line_offset; /* of the line in hand */
-    uint64_t told_events; /* of it */
+    uint64_t told_events; /* of it, or of the flush */
+    uint64_t flush_told;  /* of a flush that an earlier life did not finish */
     int64_t saved_ms, flushed_ms, idle_since_ms;
     unsigned lines_since_save, rotations;
     bool is_flushing;
+    bool is_flush_due; /* an earlier life did not finish one: it comes before the first new line */
 };
 
 /* ---- one line ---- */
@@ -153,6 +158,13 @@ static void save_place(struct log_reader *reader, uint64_t done, uint64_t events
     place_save(&follower->keeper, &follower->place);
 }
 
+/* The log's name, and where its reading began, are known before anything is told under that name. */
+static void begin_place(struct log_reader *reader, uint64_t offset)
+{
+    save_place(reader, offset, 0);
+    place_flush(&reader->follower->keeper);
+}
+
 /* The place moves with each event, so that a kill -9 right behind it tells nothing twice; what is open stays
  * as saved. */
 static void save_event(struct log_reader *reader)
@@ -163,7 +175,8 @@ static void save_event(struct log_reader *reader)
 
     follower->told_events++;
     place->log_number = reader->sink->log_number;
-    if (follower->is_flushing) { /* of no line: only the number moves */
+    if (follower->is_flushing) { /* of no line: what is open stays so until all of it is told */
+        place->done_events = FLUSH_UNDER_WAY | follower->told_events;
         place_save(&follower->keeper, place);
         return;
     }
@@ -213,13 +226,51 @@ static void save_regularly(struct log_reader *reader, bool is_forced)
     place_flush(&follower->keeper);
 }
 
-static enum status follow_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
+/*
+ * Close what is open; told: so many events of that were told before a kill -9.  That it began is remembered
+ * first: a new life then goes on with it before anything else, and each event keeps its number.
+ */
+static enum status flush(struct log_reader *reader, uint64_t told, struct err *err)
 {
     struct log_follower *follower = reader->follower;
     enum status status;
 
-    if (!follower->place.replay_file.is_known)
-        follow_get_place(follower->follow, line->offset, line->offset, &follower->place);
+    follower->is_flush_due = false;
+    follower->is_flushing = true;
+    follower->told_events = 0;
+    reader->is_replaying = false;
+    reader->told_before = told;
+    follower->place.done_events = FLUSH_UNDER_WAY | told;
+    place_save(&follower->keeper, &follower->place);
+    status = log_read_end(reader, err);
+    reader->told_before = 0;
+    follower->is_flushing = false;
+    return status;
+}
+
+/* Before a line is fed.  ST_OK, or what flush says. */
+static enum status prepare_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    enum status status = ST_OK;
+
+    if (follower->is_flush_due && !line->is_replayed) {
+        status = flush(reader, follower->flush_told, err);
+        if (status == ST_OK)
+            save_place(reader, line->offset, 0);
+    }
+    if (!follower->place.done_file.is_known)
+        begin_place(reader, line->offset);
+    return status;
+}
+
+static enum status follow_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    enum status status = prepare_line(reader, line, err);
+
+    if (status != ST_OK)
+        return status;
     follower->line_offset = line->offset;
     follower->told_events = 0;
     follower->idle_since_ms = 0;
@@ -243,16 +294,16 @@ static enum status wait_for_lines(struct log_reader *reader, struct err *err)
     int64_t now_ms = clock_monotonic_ms();
     enum status status = ST_OK;
 
+    if (follower->is_flush_due)
+        status = flush(reader, follower->flush_told, err);
     if (follower->idle_since_ms == 0) {
         follower->idle_since_ms = now_ms;
         reader->is_replaying = false;
-        if (follow_offset(follower->follow) > 0)
+        if (status == ST_OK && follow_offset(follower->follow) > 0)
             save_regularly(reader, true);
     }
-    if (now_ms - follower->idle_since_ms >= IDLE_MS) {
-        follower->is_flushing = true;
-        status = log_read_end(reader, err);
-        follower->is_flushing = false;
+    if (status == ST_OK && now_ms - follower->idle_since_ms >= IDLE_MS) {
+        status = flush(reader, 0, err);
         follower->idle_since_ms = now_ms;
         if (status == ST_OK)
             save_regularly(reader, true);
@@ -262,11 +313,26 @@ static enum status wait_for_lines(struct log_reader *reader, struct err *err)
     return status;
 }
 
-/* An event that nobody took because the program is to end was not told: the place stays before it. */
+/*
+ * The program ends, or the log did (--once).  An event that nobody took because the program is to end was not
+ * told: the place stays before it.
+ */
+static enum status end_following(struct log_reader *reader, enum status status, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+
+    if (status == ST_NOT_FOUND)
+        status = follower->is_flush_due ? flush(reader, follower->flush_told, err) : ST_OK;
+    if (status == ST_TEMPORARY && log_sink_is_stopping)
+        return ST_OK;
+    if (status == ST_OK && !reader->is_replaying)
+        save_place(reader, follow_offset(follower->follow), 0);
+    return status;
+}
+
 static enum status follow_lines(struct log_reader *reader, bool is_once, struct err *err)
 {
     enum status status = ST_OK;
-    bool is_at_line = true;
 
     while (status == ST_OK && !log_sink_is_stopping) {
         struct follow_line line;
@@ -277,13 +343,7 @@ static enum status follow_lines(struct log_reader *reader, bool is_once, struct 
         else if (status == ST_NOT_FOUND && !is_once)
             status = wait_for_lines(reader, err);
     }
-    if (status == ST_NOT_FOUND || (status == ST_TEMPORARY && log_sink_is_stopping))
-        is_at_line = status == ST_NOT_FOUND;
-    else if (status != ST_OK)
-        return status;
-    if (is_at_line && !reader->is_replaying)
-        save_place(reader, follow_offset(reader->follower->follow), 0);
-    return ST_OK;
+    return end_following(reader, status, err);
 }
 
 /* A log has a name of its own as long as its place is known. */
@@ -308,6 +368,11 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
     bool is_lost = false;
     enum status status;
 
+    follower->is_flush_due = has_place && (follower->place.done_events & FLUSH_UNDER_WAY) != 0;
+    if (follower->is_flush_due) {
+        follower->flush_told = follower->place.done_events & ~FLUSH_UNDER_WAY;
+        follower->place.done_events = 0;
+    }
     status = follow_open(path, is_once ? FOLLOW_TO_END : FOLLOW_FOREVER, has_place ? &follower->place : NULL,
                          &follower->follow, &is_lost, err);
     if (status != ST_OK)
@@ -318,7 +383,13 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
         mtalog_set_memory(reader->mtalog, follower->place.memory);
         mtalog_set_now(reader->mtalog, clock_utc_s());
     }
-    return name_log(reader, !has_place || is_lost, err);
+    status = name_log(reader, !has_place || is_lost, err);
+    reader->is_replaying = has_place && !is_lost; /* to end before the first line moves no place back */
+    if (status == ST_OK && !reader->is_replaying) {
+        follower->is_flush_due = false;
+        begin_place(reader, follow_offset(follower->follow));
+    }
+    return status;
 }
 
 /* A host that logs to the journal only has no such file: reading would wait for ever, and nobody would know.

@@ -7,13 +7,16 @@
  *
  * Kinds: malloc, write, fsync, mmap, rename, open (files, sockets, pipes), short (each read and write moves
  * half of what was asked), eintr (every third call that may wait is interrupted).  The last two take no
- * number.
+ * number.  die: the process is killed right behind its send number NTH.
+ *
+ *   TLSRPT_GEN_HURRY=TIMES   the monotonic clock runs so many times as fast
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -24,6 +27,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind {
@@ -36,11 +40,12 @@ enum kind {
     KIND_OPEN,
     KIND_SHORT,
     KIND_EINTR,
+    KIND_DIE,
     KIND_COUNT,
 };
 
 static const char *const NAMES[KIND_COUNT] = {"",       "malloc", "write", "fsync", "mmap",
-                                              "rename", "open",   "short", "eintr"};
+                                              "rename", "open",   "short", "eintr", "die"};
 
 static enum kind kind;
 static bool is_forever, is_ready;
@@ -310,6 +315,29 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 {
     NEXT(recvmsg);
     return is_interrupted() ? -1 : next(fd, message, flags);
+}
+
+ssize_t send(int fd, const void *bytes, size_t size, int flags)
+{
+    NEXT(send);
+    ssize_t sent = next(fd, bytes, size, flags);
+
+    if (sent >= 0 && fails(KIND_DIE, 0))
+        (void)raise(SIGKILL);
+    return sent;
+}
+
+/* ---- time ---- */
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    NEXT(clock_gettime);
+    const char *hurry = clock == CLOCK_MONOTONIC ? getenv("TLSRPT_GEN_HURRY") : NULL;
+    int result = next(clock, now);
+
+    if (hurry != NULL && result == 0)
+        now->tv_sec = (now->tv_sec * 1000 + now->tv_nsec / 1000000) * strtol(hurry, NULL, 10) / 1000;
+    return result;
 }
 
 // NOLINTEND(readability-inconsistent-declaration-parameter-name)

@@ -18,6 +18,9 @@ import programs as lib
 from servers import wait_until
 
 MTA = lib.DATA / "mta"
+SHIM = lib.BUILD / "tests" / "fault" / "shim.so"
+needs_shim = pytest.mark.skipif(not SHIM.exists() or "asan" in lib.BUILD.name or "tsan" in lib.BUILD.name,
+                                reason="needs a build without sanitizers and its shim")
 NOW = "2026-11-21T23:00:00Z"
 
 
@@ -95,9 +98,9 @@ class Follower:
         self.output = tmp_path / "follower.log"
         self.process = None
 
-    def start(self):
+    def start(self, **environment):
         with open(self.output, "ab") as output:
-            self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen(self.command, env={**self.environment, **environment}, stdin=subprocess.DEVNULL,
                                             stdout=output, stderr=output)
         return self
 
@@ -108,6 +111,11 @@ class Follower:
             assert how == signal.SIGKILL or code == 0, self.output.read_text()
             self.process = None
 
+    def wait_dead(self):
+        """Until it was killed by what TLSRPT_GEN_FAULT=die ordered."""
+        assert self.process.wait(20) == -signal.SIGKILL, self.output.read_text()
+        self.process = None
+
     def events(self, name):
         return [event for event in lib.parse_log(self.output.read_text()) if event["event"] == name]
 
@@ -115,8 +123,8 @@ class Follower:
 @pytest.fixture
 def follow(programs, environment, tmp_path):
     followers = []
-    def start(log, *extra, mta="exim"):
-        followers.append(Follower(programs, environment, tmp_path, log, mta, extra).start())
+    def start(log, *extra, mta="exim", **more):
+        followers.append(Follower(programs, environment, tmp_path, log, mta, extra).start(**more))
         return followers[-1]
     yield start
     for follower in followers:
@@ -404,6 +412,104 @@ def test_an_open_session_lives_through_a_restart_and_a_rotation(follow, receiver
     wait_until(lambda: len(receiver.datagrams) == 2, "the open session")
     assert receiver.domains() == ["good.test", "dane-bad.test"]
     assert receiver.datagrams[1]["policies"][0]["failure-details"][0]["c"] == 203
+
+
+# ---- killed at the worst moment: right behind an outcome, before its number is remembered ----
+
+def dies_behind(number, **more):
+    """Environment of a follower that is killed right behind datagram `number` (from 0)."""
+    return {"LD_PRELOAD": str(SHIM), "TLSRPT_GEN_FAULT": f"die:{number}", **more}
+
+
+def wait_for_repeated(receiver, numbers):
+    """Each once, and one that was told again under the number that it had."""
+    wait_until(lambda: receiver.repeated == 1, "the one that is told again")
+    wait_for(receiver, numbers)
+    assert receiver.repeated == 1
+
+
+@needs_shim
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_killed_right_behind_an_outcome(follow, receiver, tmp_path, number):
+    log = tmp_path / "mainlog"
+    append(log, *(line(n) for n in range(3)))
+    follower = follow(log, **dies_behind(number))
+    follower.wait_dead()
+    wait_for(receiver, range(number + 1))
+    append(log, line(3))
+    follower.start()
+    wait_for_repeated(receiver, range(4))
+
+
+@needs_shim
+def test_killed_right_behind_the_first_outcome_and_rotated(follow, receiver, tmp_path):
+    """An open session, whose first line is in the old file, and all else that is still in there."""
+    lines = (MTA / "postfix-3.7" / "dane-bad.log").read_text().splitlines(keepends=True)
+    log = tmp_path / "mail.log"
+    append(log, *lines[:5])
+    append(log, (MTA / "postfix-3.7" / "good.log").read_text().replace("smtp[15514]", "smtp[15515]"))
+    follower = follow(log, mta="postfix", **dies_behind(0))
+    follower.wait_dead()
+    log.rename(tmp_path / "mail.log.1")
+    append(log, lines[5])
+    follower.start()
+    wait_until(lambda: len(receiver.datagrams) == 2, "the open session")
+    assert receiver.domains() == ["good.test", "dane-bad.test"]
+    assert receiver.datagrams[1]["policies"][0]["failure-details"][0]["c"] == 203
+    assert receiver.repeated == 1
+
+
+@needs_shim
+def test_killed_right_behind_the_first_outcome_after_the_place_was_lost(follow, receiver, tmp_path):
+    log = tmp_path / "mainlog"
+    append(log, line(1))
+    follower = follow(log)
+    wait_for(receiver, [1])
+    follower.end()
+    log.unlink()
+    append(log, line(2), line(3))
+    follower.start(**dies_behind(0))
+    follower.wait_dead()
+    assert follower.events("place_lost")
+    follower.start()
+    wait_for_repeated(receiver, [1, 2, 3])
+
+
+@needs_shim
+@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize("is_once", [False, True])
+@pytest.mark.parametrize("has_more", [False, True])
+def test_killed_while_it_closes_what_is_long_open(follow, run, receiver, tmp_path, number, is_once, has_more):  # noqa: PLR0913
+    """Three messages of Exim's that came to no end: after a minute without a line what is certain is told."""
+    open_lines = ("2026-11-21 18:21:09 1x{0:04d}-0007fm-0J DANE attempt failed; TLS connection to mx.d{0}.test [192.0.2.{0}]: "
+                  "(certificate verification failed): Verification failed. The certificate differs. \n"
+                  "2026-11-21 18:21:09 1x{0:04d}-0007fm-0J => u@d{0}.test R=dns T=smtp H=mx2.d{0}.test [192.0.2.9]:25\n")
+    log = tmp_path / "mainlog"
+    append(log, *(open_lines.format(n) for n in range(1, 4)))
+    follower = follow(log, **dies_behind(number, TLSRPT_GEN_HURRY="100"))
+    follower.wait_dead()
+    wait_for(receiver, range(1, number + 2))
+    if has_more:
+        append(log, line(4))
+    if is_once:
+        run("--mta", "exim", "--follow", log, "--once", "--socket", receiver.path)
+    else:
+        follower.start(LD_PRELOAD=str(SHIM), TLSRPT_GEN_HURRY="100")
+    wait_for_repeated(receiver, range(1, 5 if has_more else 4))
+
+
+def test_rotated_while_nobody_followed_a_log_that_was_empty(follow, receiver, tmp_path):
+    """Nothing was ever read of it; what came while nobody followed counts all the same."""
+    log = tmp_path / "mainlog"
+    log.touch()
+    follower = follow(log)
+    wait_until(lambda: follower.events("log_followed"), "the log to be followed")
+    follower.end(signal.SIGKILL)
+    append(log, line(1))
+    log.rename(tmp_path / "mainlog.1")
+    append(log, line(2))
+    follower.start()
+    wait_for(receiver, [1, 2])
 
 
 def test_a_collector_that_is_away_is_waited_for(follow, receiver, tmp_path):
