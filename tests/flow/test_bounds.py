@@ -13,10 +13,13 @@ import pytest
 
 import programs as lib
 import reports
+from collecting import Inherited, total
+from servers import wait_until
 
 DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
 DOMAIN = "quay.example"
 FILL = "filler"
+HAND = 16  # LISTEN_BATCH: what the collector takes at once
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 
 
@@ -226,8 +229,12 @@ class ControlGroup:
         self.path.mkdir()
         (self.path / self.FILES[controller][0 if is_v2 else 1]).write_text(str(limit))
 
-    def join(self):
-        (self.path / "cgroup.procs").write_text(str(os.getpid()))
+    def join(self, pid=None):
+        (self.path / "cgroup.procs").write_text(str(pid or os.getpid()))
+
+    def words(self):
+        """In front of a command that is to run in here."""
+        return ["sh", "-c", 'echo $$ >"$0" && exec "$@"', str(self.path / "cgroup.procs")]
 
     def close(self):
         self.path.rmdir()
@@ -279,3 +286,48 @@ def test_at_memory_max_a_killed_run_is_made_up_for(make_host, smtp_sink, limited
     host.set_time(f"{NEXT_DAY}T00:30:00Z")
     host.run()
     assert totals(smtp_sink) == {DAY: 10}
+
+
+def send_until_killed(host):
+    """Outcomes of ever new domains, without waiting for the collector, until it is dead; how many it was sent."""
+    sent = 0
+    with lib.socket.socket(lib.socket.AF_UNIX, lib.socket.SOCK_DGRAM) as sock:
+        sock.settimeout(0.1)
+        sock.connect(str(host.socket))
+        while host.collector.poll() is None:
+            assert sent < 1000000, "the bound was never reached"
+            with contextlib.suppress(TimeoutError):
+                sock.send(lib.as_bytes(datagram(f"{'x' * 60}.d{sent}.{DOMAIN}")))
+                sent += 1
+    return sent
+
+
+@AS_ROOT
+def test_at_memory_max_the_collector_starts_again_and_goes_on(make_host, limited):
+    """The kernel kills it; the socket is the service manager's, and what it had taken is in the ring."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    with Inherited(host.socket) as held:
+        held.start(host)
+        limited("memory", 1024 * 1024).join(host.collector.pid)
+        sent = send_until_killed(host)
+        assert host.collector.returncode == -signal.SIGKILL
+        held.start(host)
+        host.send(datagram())
+        host.stop_collector()
+    assert sent - HAND <= total(host) - 1 <= sent
+    assert host.counters()["received"] == total(host)
+
+
+@AS_ROOT
+def test_at_tasks_max_the_collector_says_so_and_the_socket_keeps_what_comes(make_host, limited):
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    with Inherited(host.socket) as held:
+        with pytest.raises(RuntimeError, match=r"ended with 71:(.|\n)*thread"):
+            held.start(host, within=limited("pids", 1).words())
+        with lib.socket.socket(lib.socket.AF_UNIX, lib.socket.SOCK_DGRAM) as sock:
+            sock.connect(str(host.socket))
+            for _ in range(5):
+                sock.send(lib.as_bytes(datagram()))
+        held.start(host)
+        wait_until(lambda: total(host) == 5, "what waited to be counted")
+        host.stop_collector()
