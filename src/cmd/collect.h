@@ -22,6 +22,7 @@
 #include "ring/ring.h"
 #include "store/session_store.h"
 
+#define COLLECT_RUSH_SHARE  3 /* a ring that is filled by a third waits for no linger */
 #define COLLECT_UIDS_MAX    64
 #define COLLECT_TICK_MS     1000  /* every thread shows that it lives at least that often */
 #define COLLECT_DEADLINE_MS 20000 /* for counting what is left when we are told to end */

@@ -83,9 +83,9 @@ static void begin_batch(struct counter *counter)
 }
 
 /*
- * Take records until none is left or the batch fills half the ring.  The mark may then be moved to the last
- * arrival taken; or to now, if the ring was seen empty at a time when the receiving thread had nothing in
- * hand.
+ * Take records until none is left or the batch fills most of the ring.  The mark may then be moved to the
+ * last arrival taken; or to now, if the ring was seen empty at a time when the receiving thread had nothing
+ * in hand.
  */
 static void gather(struct counter *counter)
 {
@@ -96,7 +96,7 @@ static void gather(struct counter *counter)
     enum ring_read read = RING_READ;
 
     begin_batch(counter);
-    while (ring_sequence(ring) - counter->begin_sequence < ring_capacity_bytes(ring) / 2) {
+    while (ring_sequence(ring) - counter->begin_sequence < ring_capacity_bytes(ring) * 3 / 4) {
         read = ring_next(ring, &record);
         if (read == RING_EMPTY)
             break;
@@ -191,8 +191,8 @@ static int64_t wait_ms(const struct counter *counter)
     size_t used = ring_used_bytes(collect->ring);
     int64_t pause_ms = counter->backoff_ms > 0 ? counter->backoff_ms : LINGER_MS;
 
-    if (counter->backoff_ms == 0 &&
-        (used >= ring_capacity_bytes(collect->ring) / 4 || (used > 0 && atomic_load(&collect->is_stopping))))
+    if (counter->backoff_ms == 0 && (used >= ring_capacity_bytes(collect->ring) / COLLECT_RUSH_SHARE ||
+                                     (used > 0 && atomic_load(&collect->is_stopping))))
         return 0;
     if (used == 0 && counter->backoff_ms == 0)
         return is_mark_old(collect) ? 0 : COLLECT_TICK_MS;

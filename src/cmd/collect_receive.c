@@ -288,7 +288,8 @@ void collect_ring_bell(struct collect *collect)
 
     if (rest == REST_AWAKE)
         return;
-    if (rest == REST_LINGERING && ring_used_bytes(collect->ring) < ring_capacity_bytes(collect->ring) / 4)
+    if (rest == REST_LINGERING &&
+        ring_used_bytes(collect->ring) < ring_capacity_bytes(collect->ring) / COLLECT_RUSH_SHARE)
         return;
     if (atomic_compare_exchange_strong(&collect->rest, &rest, REST_AWAKE))
         (void)eventfd_write(collect->bell_fd, 1);

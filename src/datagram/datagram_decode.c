@@ -34,22 +34,45 @@ void datagram_init(void)
 /* ---- 1. bounds ------------------------------------------------------------------------------------------
  */
 
+/* The next quote in [at, end); NULL if there is none. */
+static const char *find_quote(const char *at, const char *end)
+{
+    return at < end ? memchr(at, '"', (size_t)(end - at)) : NULL;
+}
+
+/* Behind the string whose first byte, after its quote, is at; end if it does not end. */
+static const char *skip_string(const char *at, const char *end)
+{
+    const char *quote = find_quote(at, end);
+
+    while (quote != NULL) {
+        const char *backslash = memchr(at, '\\', (size_t)(quote - at));
+
+        if (backslash == NULL)
+            return quote + 1;
+        at = backslash + 2; /* what it escapes ends nothing */
+        if (at > quote)
+            quote = find_quote(at, end);
+    }
+    return end;
+}
+
 static enum status check_bounds(const char *text, size_t len, struct err *err)
 {
     size_t depth = 0, containers = 0;
-    bool is_in_string = false;
 
     if (len > DATAGRAM_BYTES_MAX)
         return err_set(err, ST_RANGE, "%zu bytes; the limit is %d", len, DATAGRAM_BYTES_MAX);
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '"')
-            is_in_string = !is_in_string;
-        else if (is_in_string && text[i] == '\\')
-            i++;
-        else if (!is_in_string && (text[i] == '{' || text[i] == '[')) {
+    for (const char *at = text, *end = text + len; at < end;) {
+        char byte = *at++;
+
+        if (byte == '"')
+            at = skip_string(at, end);
+        if (byte == '{' || byte == '[') {
             depth++;
             containers++;
-        } else if (!is_in_string && (text[i] == '}' || text[i] == ']') && depth > 0)
+        }
+        if ((byte == '}' || byte == ']') && depth > 0)
             depth--;
         if (depth > DATAGRAM_DEPTH_MAX)
             return err_set(err, ST_RANGE, "nested more than %d deep", DATAGRAM_DEPTH_MAX);

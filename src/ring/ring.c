@@ -55,6 +55,7 @@ struct ring {
         verified; /* records before this sequence were written by an earlier process: check their bytes */
     alignas(64) uint64_t head; /* the writer's own copy */
     alignas(64) uint64_t next; /* the reader's */
+    uint64_t seen_head;        /* the writer's head when the reader last looked: looking costs a cache miss */
     uint64_t prepared;         /* up to where pages are writable; the reader's */
 };
 
@@ -234,7 +235,7 @@ static void set_positions(struct ring *ring, const struct ring_position *from)
     atomic_store(&header->head, head);
     atomic_store(&header->tail, begin);
     ring->head = ring->verified = head;
-    ring->next = begin;
+    ring->next = ring->seen_head = begin;
     ring->prepared = head;
 }
 
@@ -417,9 +418,9 @@ void ring_get(const struct ring *ring, uint64_t sequence, struct ring_record *re
 
 enum ring_read ring_next(struct ring *ring, struct ring_record *record_out)
 {
-    uint64_t head = atomic_load_explicit(&ring->header->head, memory_order_acquire);
-
-    while (ring->next < head) {
+    if (ring->next >= ring->seen_head)
+        ring->seen_head = atomic_load_explicit(&ring->header->head, memory_order_acquire);
+    while (ring->next < ring->seen_head) {
         const struct record *record = record_at(ring, ring->next);
         uint64_t room = room_to_end(ring, ring->next);
         uint64_t sequence = ring->next;
@@ -428,8 +429,8 @@ enum ring_read ring_next(struct ring *ring, struct ring_record *record_out)
             ring->next += room;
             continue;
         }
-        if (!fits(ring, sequence, head)) {
-            skip_damage(ring, head);
+        if (!fits(ring, sequence, ring->seen_head)) {
+            skip_damage(ring, ring->seen_head);
             return RING_SKIPPED;
         }
         ring->next += span_of(record->len);

@@ -89,6 +89,9 @@ static void test_refused(void **state)
         {"no policy of a known type", EVENT("{\"policy-type\":3,\"t\":0,\"f\":0}"), ST_SYNTAX},
         {"a policy that is no object", EVENT("7"), ST_SYNTAX},
         {"9 levels deep", "[[[[[[[[[]]]]]]]]]", ST_RANGE},
+        {"9 levels deep behind escaped quotes", "[\"\\\"[[[\\\\\",[[[[[[[[]]]]]]]]]", ST_RANGE},
+        {"brackets in a text are no levels", "{\"d\": \"[[[[[[[[[[\\\"[[\"}", ST_SYNTAX},
+        {"a text that does not end", "[\"[[[[[[[[[[[[\\", ST_SYNTAX},
     };
     struct fixture *fixture = *state;
     int failed = 0;
