@@ -49,13 +49,12 @@ static inline void compress(struct state *s, uint64_t word)
 {
     s->v3 ^= word;
     sip_round(s);
-    sip_round(s);
     s->v0 ^= word;
 }
 
 static uint64_t finish(struct state *s)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         sip_round(s);
     return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
 }
