@@ -158,6 +158,7 @@ enum status db_open(struct db *db, const char *path, enum db_mode mode, const st
 
     if (mode == DB_READ && access(path, F_OK) != 0)
         return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open %s", path);
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* statistics would cost a lock at every allocation */
     code = sqlite3_open_v2(path, &opened.handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         status = fail(&opened, code, "open", err);
