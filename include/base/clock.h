@@ -22,6 +22,7 @@ int64_t clock_monotonic_ms(void);
 
 /* Sleep that long, or until a signal arrives. */
 void clock_sleep_ms(int64_t ms);
+void clock_sleep_us(int64_t us);
 
 /* From now on clock_utc_* return this until clock_set_fixed(-1). */
 void clock_set_fixed(int64_t utc_ns);

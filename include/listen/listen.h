@@ -18,7 +18,7 @@
 #include "base/err.h"
 
 #define LISTEN_BYTES_MAX   (256 * 1024)
-#define LISTEN_BATCH       16 /* what a kill can cost: datagrams out of the kernel and not yet in the ring */
+#define LISTEN_BATCH       32
 #define LISTEN_SOCKETS_MAX 16
 
 struct listener {

@@ -58,11 +58,16 @@ int64_t clock_monotonic_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-void clock_sleep_ms(int64_t ms)
+void clock_sleep_us(int64_t us)
 {
-    struct timespec span = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    struct timespec span = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 
     (void)nanosleep(&span, NULL);
+}
+
+void clock_sleep_ms(int64_t ms)
+{
+    clock_sleep_us(1000 * ms);
 }
 
 void clock_set_fixed(int64_t utc_ns)

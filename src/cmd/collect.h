@@ -58,6 +58,7 @@ struct collect {
     int stop_fd;          /* wakes the receiving thread */
     int lock_fd;          /* no second collector while it is open */
     int64_t max_age_days;
+    int64_t queue_len; /* datagrams that wait for us in a socket at most; 0: not known */
 
     /* between the threads */
     _Atomic bool is_stopping;

@@ -27,11 +27,14 @@
 #define RUSH_PER_S   100000
 #define WINDOW_NS    5000000
 #define CALM_WINDOWS 20
+#define NAP_US       100
+#define NAP_QUEUE    256 /* twice what the fastest sender that was measured sends in a nap */
 
 /*
- * Real-time priority means that every single datagram interrupts whoever runs: that keeps a short queue from
- * overflowing while they come one by one, but in a rush it costs more than half of the throughput.  Then they
- * come faster than we could run for each, and taking many at once is what keeps up.
+ * In a rush outcomes come faster than a thread can be woken for each: that costs more than half of the
+ * throughput, and a thread with real-time priority interrupts whoever runs for every single one.  So in a
+ * rush it naps between its turns, as long as the queue surely takes what comes meanwhile; where the queue is
+ * too short for that, it gives up its priority instead, and takes what has gathered when its turn comes.
  */
 struct pace {
     int64_t window_begin_ns;
@@ -64,11 +67,17 @@ static enum receiver_class take_priority(void)
     return RECEIVER_NORMAL;
 }
 
+static bool can_nap(const struct receiver *receiver)
+{
+    return receiver->collect->queue_len >= NAP_QUEUE;
+}
+
 static void set_rush(struct receiver *receiver, bool is_rush)
 {
     receiver->pace.is_rush = is_rush;
     receiver->pace.calm_windows = 0;
-    (void)set_realtime(!is_rush);
+    if (receiver->class == RECEIVER_REALTIME && !can_nap(receiver))
+        (void)set_realtime(!is_rush);
 }
 
 static void watch_pace(struct receiver *receiver, uint64_t count, int64_t now_ns)
@@ -78,7 +87,7 @@ static void watch_pace(struct receiver *receiver, uint64_t count, int64_t now_ns
     uint64_t per_s;
 
     pace->in_window += count;
-    if (receiver->class != RECEIVER_REALTIME || (window_ns >= 0 && window_ns < WINDOW_NS))
+    if (window_ns >= 0 && window_ns < WINDOW_NS)
         return;
     per_s = window_ns > 0 ? pace->in_window * 1000000000 / (uint64_t)window_ns : 0;
     pace->window_begin_ns = now_ns;
@@ -227,6 +236,28 @@ static int wait_ms(const struct collect *collect)
     return exim_ms >= 0 && exim_ms < COLLECT_TICK_MS ? exim_ms : COLLECT_TICK_MS;
 }
 
+static bool take_from_all(struct receiver *receiver)
+{
+    struct collect *collect = receiver->collect;
+    bool is_any = false;
+
+    for (size_t i = 0; i < collect->listener_count; i++)
+        is_any = take(receiver, &collect->listeners[i]) || is_any;
+    serve_exim(receiver);
+    return is_any;
+}
+
+/* Until something is there to be taken. */
+static void wait_for_more(struct receiver *receiver, bool was_any, struct pollfd *polls, nfds_t count)
+{
+    if (!receiver->pace.is_rush || !can_nap(receiver)) {
+        (void)poll(polls, count, wait_ms(receiver->collect));
+    } else if (!was_any) {
+        clock_sleep_us(NAP_US);
+        watch_pace(receiver, 0, clock_utc_ns()); /* it ends even if nothing comes any more */
+    }
+}
+
 static void receive_until_stopped(struct receiver *receiver)
 {
     struct collect *collect = receiver->collect;
@@ -240,10 +271,7 @@ static void receive_until_stopped(struct receiver *receiver)
         polls[count++] = (struct pollfd){.fd = exim_stream_fd(collect->exim), .events = POLLIN};
     polls[count++] = (struct pollfd){.fd = collect->stop_fd, .events = POLLIN};
     while (!atomic_load(&collect->is_stopping)) {
-        for (size_t i = 0; i < collect->listener_count; i++)
-            (void)take(receiver, &collect->listeners[i]);
-        serve_exim(receiver);
-        (void)poll(polls, count, wait_ms(collect));
+        wait_for_more(receiver, take_from_all(receiver), polls, count);
         (void)atomic_fetch_add_explicit(&collect->receive_beats, 1, memory_order_relaxed);
     }
 }

@@ -271,7 +271,7 @@ static int64_t read_queue_length(const struct collect *collect)
 /* Kept in the store for `tlsrpt-gen status`: since when, and with how long a queue. */
 static enum status note_start(struct collect *collect, struct err *err)
 {
-    int64_t length = read_queue_length(collect);
+    int64_t length = collect->queue_len;
     char text[24] = "", started[24];
     enum status status = session_store_begin(collect->store, err);
 
@@ -457,6 +457,7 @@ static enum status run(struct collect *collect, struct err *err)
 
     block_signals(&signals);
     status = open_all(collect, err);
+    collect->queue_len = status == ST_OK ? read_queue_length(collect) : 0;
     if (status == ST_OK)
         status = note_start(collect, err);
     if (status == ST_OK)

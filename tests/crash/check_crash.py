@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests" / "flow"))
 import programs  # noqa: E402  (found through the line above)
 from collecting import Inherited, total  # noqa: E402
 
-HAND = 16  # LISTEN_BATCH: datagrams of one recvmmsg
+HAND = 32  # LISTEN_BATCH: datagrams of one recvmmsg
 LOAD = programs.BUILD / "tests" / "tools" / "load"
 
 
