@@ -29,10 +29,7 @@ struct closed_day {
 struct counter {
     struct collect *collect;
     struct aggregate *aggregate;
-    struct decoder *decoder; /* NULL: everything is decoded here */
-    struct decode_chunk *chunks[2];
-    int filling;       /* the chunk that takes new datagrams */
-    bool is_in_flight; /* the other one is the decoder's */
+    struct decode_line *decoding;
     struct log_sources logs;
     bool has_logs; /* they were read from the store */
 

@@ -248,24 +248,15 @@ static bool is_done(const struct counter *counter)
 
 static bool counter_init(struct counter *counter, struct collect *collect)
 {
-    *counter = (struct counter){.collect = collect, .aggregate = aggregate_new()};
-    for (int i = 0; i < 2; i++) {
-        counter->chunks[i] = malloc(sizeof *counter->chunks[i]);
-        if (counter->chunks[i] != NULL)
-            decode_chunk_init(counter->chunks[i]);
-    }
-    return counter->aggregate != NULL && counter->chunks[0] != NULL && counter->chunks[1] != NULL;
+    *counter =
+        (struct counter){.collect = collect, .aggregate = aggregate_new(), .decoding = decode_line_new()};
+    return counter->aggregate != NULL && counter->decoding != NULL;
 }
 
 static void counter_done(struct counter *counter)
 {
-    decoder_free(&counter->decoder);
+    decode_line_free(&counter->decoding);
     aggregate_free(&counter->aggregate);
-    for (int i = 0; i < 2; i++) {
-        if (counter->chunks[i] != NULL)
-            decode_chunk_done(counter->chunks[i]);
-        free(counter->chunks[i]);
-    }
 }
 
 void *collect_count_run(void *argument)
@@ -280,7 +271,6 @@ void *collect_count_run(void *argument)
         (void)kill(getpid(), SIGTERM);
         return NULL;
     }
-    counter.decoder = decoder_new();
     while (!is_done(&counter)) {
         (void)atomic_fetch_add(&collect->count_beats, 1);
         if (atomic_exchange(&collect->wants_counters, false))

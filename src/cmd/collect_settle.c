@@ -172,73 +172,25 @@ static enum status settle_decoded(struct counter *counter, struct decode_job *jo
     return settle_event(counter, entry, &job->event, err);
 }
 
-static enum status settle_chunk(struct counter *counter, struct decode_chunk *chunk, struct err *err)
-{
-    enum status status = ST_OK;
-
-    for (size_t i = 0; status == ST_OK && i < chunk->count; i++)
-        status = settle_decoded(counter, &chunk->jobs[i], err);
-    decode_chunk_reset(chunk);
-    return status;
-}
-
-/* ---- decoding, one chunk ahead ---------------------------------------------------------------------------
+/* ---- decoding, some chunks ahead -------------------------------------------------------------------------
  */
 
-/* The chunk that is being filled goes to the decoder; the one it has decoded meanwhile is stored. */
-static enum status push_chunk(struct counter *counter, struct err *err)
+/* Store the oldest chunk.  ST_NOT_FOUND: there is none. */
+static enum status settle_oldest(struct counter *counter, struct err *err)
 {
-    struct decode_chunk *full = counter->chunks[counter->filling];
-    struct decode_chunk *decoded = counter->chunks[!counter->filling];
-    bool was_in_flight = counter->is_in_flight;
-
-    if (counter->decoder == NULL) {
-        decode_chunk_run(full);
-        return settle_chunk(counter, full, err);
-    }
-    if (was_in_flight)
-        decoder_wait(counter->decoder);
-    decoder_start(counter->decoder, full);
-    counter->is_in_flight = true;
-    counter->filling = !counter->filling;
-    return was_in_flight ? settle_chunk(counter, decoded, err) : ST_OK;
-}
-
-/* Take back the chunk that is the decoder's. */
-static struct decode_chunk *take_chunk(struct counter *counter)
-{
-    if (!counter->is_in_flight)
-        return NULL;
-    decoder_wait(counter->decoder);
-    counter->is_in_flight = false;
-    return counter->chunks[!counter->filling];
-}
-
-/* What is left at the end of the batch; a short batch is decoded here, without waking another thread. */
-static enum status settle_last_chunks(struct counter *counter, struct err *err)
-{
-    struct decode_chunk *filling = counter->chunks[counter->filling];
-    struct decode_chunk *decoded = take_chunk(counter);
+    struct decode_chunk *chunk = decode_line_take(counter->decoding);
     enum status status = ST_OK;
 
-    if (decoded != NULL)
-        status = settle_chunk(counter, decoded, err);
-    if (status != ST_OK)
-        return status;
-    decode_chunk_run(filling);
-    return settle_chunk(counter, filling, err);
-}
-
-static void forget_chunks(struct counter *counter)
-{
-    (void)take_chunk(counter);
-    decode_chunk_reset(counter->chunks[0]);
-    decode_chunk_reset(counter->chunks[1]);
+    if (chunk == NULL)
+        return ST_NOT_FOUND;
+    for (size_t i = 0; status == ST_OK && i < chunk->count; i++)
+        status = settle_decoded(counter, &chunk->jobs[i], err);
+    return status;
 }
 
 static enum status decode_later(struct counter *counter, struct aggregate_entry *entry, struct err *err)
 {
-    struct decode_chunk *chunk = counter->chunks[counter->filling];
+    struct decode_line *decoding = counter->decoding;
     struct ring_record record;
 
     ring_get(counter->collect->ring, entry->sequence, &record);
@@ -246,8 +198,11 @@ static enum status decode_later(struct counter *counter, struct aggregate_entry 
         settle_malformed(counter, entry, &record, "the store cannot take it");
         return ST_OK;
     }
-    decode_chunk_add(chunk, entry, &record);
-    return decode_chunk_is_full(chunk) ? push_chunk(counter, err) : ST_OK;
+    decode_line_add(decoding, entry, &record);
+    if (!decode_line_is_full(decoding))
+        return ST_OK;
+    decode_line_push(decoding);
+    return decode_line_has_room(decoding) ? ST_OK : settle_oldest(counter, err);
 }
 
 /* ---- the batch -------------------------------------------------------------------------------------------
@@ -285,7 +240,9 @@ static enum status settle_entries(struct counter *counter, struct err *err)
     for (struct aggregate_entry *entry = aggregate_first(counter->aggregate);
          status == ST_OK && entry != NULL; entry = aggregate_next(counter->aggregate, entry))
         status = settle_entry(counter, entry, err);
-    return status == ST_OK ? settle_last_chunks(counter, err) : status;
+    while (status == ST_OK)
+        status = settle_oldest(counter, err);
+    return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
 static enum status settle_refused(struct counter *counter, struct err *err)
@@ -357,7 +314,7 @@ enum status collect_settle(struct counter *counter, struct err *err)
         status = settle_mark(counter, err);
     if (status == ST_OK)
         return ST_OK;
-    forget_chunks(counter);
+    decode_line_forget(counter->decoding);
     session_store_rollback(store);
     return status;
 }
