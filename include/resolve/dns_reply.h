@@ -44,7 +44,11 @@ MUST_CHECK enum status dns_reply_addresses(const unsigned char *reply, size_t le
                                            struct arena *arena, struct address **addresses_out,
                                            size_t *count_out);
 
-/* In the order in which to try them; seed decides among equal preferences (RFC 5321 section 5.1). */
+/*
+ * In the order in which to try them; seed decides among equal preferences (RFC 5321 section 5.1).  A host
+ * that is no name is left out; where all are, that is ST_SYNTAX: the section forbids to take the domain
+ * itself then.
+ */
 MUST_CHECK enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed,
                                     struct arena *arena, struct mx_host **hosts_out, size_t *count_out);
 

@@ -151,11 +151,12 @@ static uint32_t draw(uint32_t *state)
     return *state;
 }
 
-/* Usable hosts of the list into ranked; a name that is none is left out. */
+/* Usable hosts of the list into ranked; a name that is none is left out.  ST_SYNTAX: all of them are. */
 static enum status collect_mx(const struct ares_mx_reply *list, uint32_t seed, struct arena *arena,
                               struct ranked_mx *ranked, size_t *count_out)
 {
     uint32_t state = seed != 0 ? seed : 1;
+    const bool is_any = list != NULL;
     size_t count = 0;
 
     for (; list != NULL && count < DNS_REPLY_MX_MAX; list = list->next) {
@@ -170,7 +171,7 @@ static enum status collect_mx(const struct ares_mx_reply *list, uint32_t seed, s
             ranked[count++] = (struct ranked_mx){{list->priority, host}, draw(&state)};
     }
     *count_out = count;
-    return ST_OK;
+    return is_any && count == 0 ? ST_SYNTAX : ST_OK;
 }
 
 enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed, struct arena *arena,

@@ -83,17 +83,20 @@ def test_addresses(nsd):
 def test_mail_hosts(nsd):
     nsd.lines += ["several.example. MX 20 b.several.example.", "several.example. MX 10 A.several.example.",
                   "several.example. MX 30 c.several.example.", "null.example. MX 0 .",
-                  "implicit.example. A 192.0.2.7", "odd.example. MX 0 .", "odd.example. MX 10 mx.odd.example."]
+                  "implicit.example. A 192.0.2.7", "odd.example. MX 0 .", "odd.example. MX 10 mx.odd.example.",
+                  "numbers.example. MX 10 192.0.2.9.", "numbers.example. A 192.0.2.8"]
     nsd.reload()
     got = {answer["name"]: answer for answer in
-           lookup("mx", ["several.example", "null.example", "implicit.example", "odd.example", "absent.example"],
-                  nsd.address)}
+           lookup("mx", ["several.example", "null.example", "implicit.example", "odd.example", "absent.example",
+                         "numbers.example"], nsd.address)}
     assert got["several.example"]["mx"] == [[10, "a.several.example"], [20, "b.several.example"],
                                             [30, "c.several.example"]]
     assert (got["null.example"]["outcome"], got["null.example"]["null_mx"]) == ("none", True)
     assert (got["implicit.example"]["mx"], got["implicit.example"]["implicit_mx"]) == ([[0, "implicit.example"]], True)
     assert got["odd.example"]["mx"] == [[10, "mx.odd.example"]]
     assert (got["absent.example"]["outcome"], got["absent.example"]["null_mx"]) == ("none", False)
+    # RFC 5321 section 5.1: where there are MX records, unusable ones are an error, and the name itself is no mail host.
+    assert (got["numbers.example"]["outcome"], got["numbers.example"]["mx"]) == ("temporary", [])
 
 
 def test_broken_zone_is_temporary(tmp_path):
