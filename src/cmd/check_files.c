@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
+#include "cmd/named_file.h"
 #include "cmd/table.h"
 #include "status_facts.h"
 
@@ -215,25 +216,33 @@ static void check_archive(struct checkup *checkup)
 }
 
 /* A file that a setting names. */
-static void check_named_file(struct checkup *checkup, const char *setting, const char *path)
+static void check_named_file(struct checkup *checkup, const char *setting, enum named_file_kind kind,
+                             const char *path)
 {
+    struct named_file_fault fault;
+
     if (*path == '\0')
         return;
-    if (access(path, R_OK) != 0)
+    if (named_file_is_good(kind, path, &fault))
+        checkup_say(checkup, VERDICT_OK, "settings", NULL, "%s = %s can be read", setting, path);
+    else if (fault.what == NULL)
         checkup_say(checkup, VERDICT_FAIL, "settings",
                     checkup_format(checkup, "set %s = a file that is there, or remove the line", setting),
                     "%s = %s: %s", setting, path, strerror(errno));
     else
-        checkup_say(checkup, VERDICT_OK, "settings", NULL, "%s = %s can be read", setting, path);
+        checkup_say(checkup, VERDICT_FAIL, "settings",
+                    checkup_format(checkup, "%s%s%s", fault.mend, fault.is_mode ? " " : "",
+                                   fault.is_mode ? path : ""),
+                    "%s: %s %s", setting, path, fault.what);
 }
 
 void check_folders(struct checkup *checkup)
 {
     check_state_dir(checkup);
     check_archive(checkup);
-    check_named_file(checkup, "https_ca_file", checkup->config->https_ca_file);
-    check_named_file(checkup, "relay_ca_file", checkup->config->relay_ca_file);
-    check_named_file(checkup, "relay_auth", checkup->config->relay_auth);
+    check_named_file(checkup, "https_ca_file", NAMED_FILE_CERTIFICATES, checkup->config->https_ca_file);
+    check_named_file(checkup, "relay_ca_file", NAMED_FILE_CERTIFICATES, checkup->config->relay_ca_file);
+    check_named_file(checkup, "relay_auth", NAMED_FILE_SECRET, checkup->config->relay_auth);
 }
 
 /* ---- sockets ---- */

@@ -99,6 +99,15 @@ static enum status load_keys(struct generator *generator, struct err *err)
     return status;
 }
 
+/* An error of what a setting names gets the setting's place in front: "FILE:LINE: NAME: ...". */
+static enum status name_setting(const struct generator *generator, const char *setting, struct err *err)
+{
+    char origin[256];
+
+    options_origin_format(&generator->config->options, setting, origin, sizeof origin);
+    return err_wrap(err, "%s: %s", origin, setting);
+}
+
 static enum status load_suppressed(struct generator *generator, struct err *err)
 {
     const char *path = generator->config->suppress;
@@ -112,10 +121,8 @@ static enum status load_suppressed(struct generator *generator, struct err *err)
     status = file_read(path, &text, err);
     if (status == ST_OK)
         status = suppress_list_read(&generator->suppressed, path, text.data, text.len, err);
-    else if (status != ST_NOMEM) {
-        (void)err_wrap(err, "suppress");
+    else if (status != ST_NOMEM)
         err->code = status = ST_CONFIG;
-    }
     strbuf_done(&text);
     return status;
 }
@@ -129,10 +136,14 @@ enum status generator_open(struct generator *generator, const struct config *con
     suppress_list_init(&generator->suppressed);
     status =
         host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_REHEARSE, err);
-    if (status == ST_OK)
+    if (status == ST_OK) {
         status = load_suppressed(generator, err);
-    if (status == ST_OK)
+        status = status == ST_CONFIG ? name_setting(generator, "suppress", err) : status;
+    }
+    if (status == ST_OK) {
         status = load_keys(generator, err);
+        status = status == ST_CONFIG ? name_setting(generator, "dkim_key", err) : status;
+    }
     if (status == ST_OK && mode == GENERATOR_RUN)
         status = take_lock(generator, err);
     if (status == ST_OK)

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cmd/named_file.h"
 #include "model/dkim_key.h"
 
 #define ORIGIN_SIZE     256
@@ -19,7 +20,9 @@
 enum place {
     PLACE_FOLDER,
     PLACE_FILE,
-    PLACE_PARENT, /* of a file that will be made: its folder must be there */
+    PLACE_SECRET,       /* a file with USER:PASSWORD */
+    PLACE_CERTIFICATES, /* a file in PEM form */
+    PLACE_PARENT,       /* of a file that will be made: its folder must be there */
     PLACE_GROUP,
     PLACE_USER,
     PLACE_KEY, /* a dkim_key's file */
@@ -31,6 +34,8 @@ static const struct {
 } PLACES[] = {
     [PLACE_FOLDER] = {"is not a folder", "make it, or name another one"},
     [PLACE_FILE] = {"cannot be read", "name a file that can, or remove the line"},
+    [PLACE_SECRET] = {"cannot be read", "name a file that can, or remove the line"},
+    [PLACE_CERTIFICATES] = {"cannot be read", "name a file that can, or remove the line"},
     [PLACE_PARENT] = {"lies in no folder that is there", "make the folder, or name another one"},
     [PLACE_GROUP] = {"is no group here", "correct the name, or make the group"},
     [PLACE_USER] = {"is no user here", "correct the name, or use a number"},
@@ -103,6 +108,8 @@ static bool is_there(const struct look *look, enum place place, const char *valu
     case PLACE_FOLDER:
         return is_folder(value);
     case PLACE_FILE:
+    case PLACE_SECRET:
+    case PLACE_CERTIFICATES:
         return is_readable(look, value);
     case PLACE_PARENT:
         return has_folder(value);
@@ -117,12 +124,30 @@ static bool is_there(const struct look *look, enum place place, const char *valu
     return is_key_readable(look, value);
 }
 
+/* A file that can be read must be of its kind too. */
+static enum status look_into(const struct look *look, const char *setting, enum place place, const char *path)
+{
+    enum named_file_kind kind = place == PLACE_SECRET         ? NAMED_FILE_SECRET
+                                : place == PLACE_CERTIFICATES ? NAMED_FILE_CERTIFICATES
+                                                              : NAMED_FILE_ANY;
+    struct named_file_fault fault;
+    char origin[ORIGIN_SIZE];
+
+    if (kind == NAMED_FILE_ANY || named_file_is_good(kind, path, &fault) || fault.what == NULL)
+        return ST_OK;
+    options_origin_format(&look->config->options, setting, origin, sizeof origin);
+    return err_set(look->err, ST_CONFIG, "%s: %s: \"%.200s\" %s; %s%s%.200s", origin, setting, path,
+                   fault.what, fault.mend, fault.is_mode ? " " : "", fault.is_mode ? path : "");
+}
+
 static enum status look_at(const struct look *look, const char *setting, enum place place, const char *value)
 {
     bool names_account = place == PLACE_GROUP || place == PLACE_USER;
 
-    if (*value == '\0' || is_there(look, place, value))
+    if (*value == '\0')
         return ST_OK;
+    if (is_there(look, place, value))
+        return look_into(look, setting, place, value);
     return refuse(look, setting, place, value, names_account ? 0 : errno);
 }
 
@@ -156,9 +181,9 @@ static enum status check_generator(const struct look *look)
         const char *value;
     } ROWS[] = {
         {"suppress", PLACE_FILE, config->suppress},
-        {"relay_auth", PLACE_FILE, config->relay_auth},
-        {"relay_ca_file", PLACE_FILE, config->relay_ca_file},
-        {"https_ca_file", PLACE_FILE, config->https_ca_file},
+        {"relay_auth", PLACE_SECRET, config->relay_auth},
+        {"relay_ca_file", PLACE_CERTIFICATES, config->relay_ca_file},
+        {"https_ca_file", PLACE_CERTIFICATES, config->https_ca_file},
         {"archive_dir", PLACE_FOLDER, config->archive_dir},
     };
     enum status status = look_at_list(look, "dkim_key", PLACE_KEY, &config->dkim_key);

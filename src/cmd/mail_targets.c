@@ -4,18 +4,16 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cursor.h"
-#include "base/file.h"
 #include "base/strbuf.h"
+#include "cmd/named_file.h"
 
-#define RELAY_PORT      25
-#define SECRET_FILE_MAX 1024
-#define TARGETS_ARENA   (256u << 20)
-#define MX_HOSTS_MAX    5 /* mail hosts of a domain whose addresses are asked for */
-#define HOST_ADDRESSES  4 /* addresses of one of them */
+#define RELAY_PORT     25
+#define TARGETS_ARENA  (256u << 20)
+#define MX_HOSTS_MAX   5 /* mail hosts of a domain whose addresses are asked for */
+#define HOST_ADDRESSES 4 /* addresses of one of them */
 
 /* ---- what both modes share --------------------------------------------------------------------------------
  */
@@ -40,36 +38,6 @@ static enum status allocate(struct mail_targets *targets, size_t count, struct e
 
 /* ---- relay ------------------------------------------------------------------------------------------------
  */
-
-/* "user:password" of the first line.  Only its owner and group may read such a file. */
-static enum status read_secret(struct mail_targets *targets, const char *path, struct smtp_target *target,
-                               struct err *err)
-{
-    struct strbuf text;
-    struct cursor cursor;
-    struct span user, password;
-    struct stat info;
-    enum status status;
-
-    strbuf_init(&text, SECRET_FILE_MAX);
-    status = file_read(path, &text, err);
-    if (status == ST_OK && stat(path, &info) == 0 && (info.st_mode & S_IRWXO) != 0)
-        status = err_set(err, ST_CONFIG, "relay_auth: %s is open to everybody; chmod 0640 it", path);
-    cursor_init(&cursor, text.data, text.len);
-    user = cursor_take_until(&cursor, ":\r\n");
-    cursor_expect(&cursor, ":");
-    password = cursor_take_until(&cursor, "\r\n");
-    if (status == ST_OK && (cursor.is_failed || user.len == 0 || password.len == 0))
-        status = err_set(err, ST_CONFIG, "relay_auth: %s: its first line must be USER:PASSWORD", path);
-    else if (status != ST_OK && status != ST_CONFIG)
-        status = err_set(err, ST_CONFIG, "relay_auth: %s cannot be read", path);
-    if (status == ST_OK) {
-        target->user = arena_copy_text(&targets->arena, user.at, user.len);
-        target->password = arena_copy_text(&targets->arena, password.at, password.len);
-    }
-    strbuf_done(&text);
-    return status;
-}
 
 /* "host" or "host:port", as the options table has checked. */
 static enum status open_relay(struct mail_targets *targets, const struct config *config, struct err *err)
@@ -99,9 +67,9 @@ static enum status open_relay(struct mail_targets *targets, const struct config 
     if (cursor_skip_word(&cursor, ":"))
         target->port = (uint16_t)cursor_take_number(&cursor, UINT16_MAX);
     if (*config->relay_auth != '\0')
-        status = read_secret(targets, config->relay_auth, target, err);
-    if (status == ST_OK && (target->host == NULL || target->ehlo_name == NULL || target->user == NULL ||
-                            target->password == NULL))
+        status = named_file_read_secret(config->relay_auth, &targets->arena, &target->user, &target->password,
+                                        err);
+    if (status == ST_OK && (target->host == NULL || target->ehlo_name == NULL))
         status = err_set(err, ST_NOMEM, "relay: out of memory");
     return status;
 }

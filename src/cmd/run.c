@@ -79,7 +79,8 @@ static void tell_about_signing(const struct generator *generator)
 {
     if (generator->is_first_run && generator->keys == NULL)
         LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
-                 log_text("domain", generator->config->dkim_domain), log_text("mend", "or set dkim_key"));
+                 log_text("domain", generator->config->dkim_domain),
+                 log_text("mend", "let it sign mail of that domain, or set dkim_key"));
 }
 
 static void log_summary(const struct build_totals *built, const struct delivery_totals *sent)

@@ -101,14 +101,15 @@ static enum status read_key_file(const char *file, struct strbuf *out, struct er
     if (fstat(fd, &found) != 0)
         status = err_set_errno(err, ST_CONFIG, errno, "DKIM key %s", file);
     else if (!S_ISREG(found.st_mode))
-        status = err_set(err, ST_CONFIG, "DKIM key %s: not a file", file);
+        status = err_set(err, ST_CONFIG, "DKIM key %s: not a file; name one", file);
     else if ((found.st_mode & S_IRWXO) != 0)
         status = err_set(err, ST_CONFIG, "DKIM key %s: others may read it; run: chmod o= %s", file, file);
     else
         status = file_read_fd(fd, file, out, err);
     if (status == ST_IO || status == ST_RANGE)
-        status = err_set(err, ST_CONFIG, "DKIM key %s: cannot be read, or larger than %d bytes", file,
-                         DKIM_KEY_FILE_MAX);
+        status =
+            err_set(err, ST_CONFIG, "DKIM key %s: cannot be read, or larger than %d bytes; name another file",
+                    file, DKIM_KEY_FILE_MAX);
     (void)close(fd);
     return status;
 }
@@ -128,8 +129,10 @@ static enum status check_key(const struct dkim_key_setting *setting, EVP_PKEY *k
     if (key == NULL && errno == ENOMEM)
         return out_of_memory(err);
     if (key == NULL)
-        return err_set(err, ST_CONFIG, "DKIM key %s: no private key in PEM form without passphrase",
-                       setting->file);
+        return err_set(
+            err, ST_CONFIG,
+            "DKIM key %s: no private key in PEM form without passphrase; make one with openssl genpkey",
+            setting->file);
     if (EVP_PKEY_get_base_id(key) != ALGORITHMS[setting->algorithm].key_type)
         return err_set(err, ST_CONFIG, "DKIM key %s: not an %s key; name its own algorithm, or another file",
                        setting->file, ALGORITHMS[setting->algorithm].kind);

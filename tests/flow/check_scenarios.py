@@ -102,6 +102,31 @@ def no_relay_auth(world):
     world.site.set(relay_auth="/no/such/file", relay_tls="require")
 
 
+def write_the_secret(world):
+    """"write it so": USER:PASSWORD."""
+    (world.folder / "secret").write_text("user:password\n")
+
+
+@scenario("FAIL", "settings", "relay_auth: /srv/secret does not begin with a line USER:PASSWORD", write_the_secret)
+def a_password_without_a_user(world):
+    (world.folder / "secret").write_text("password\n")
+    (world.folder / "secret").chmod(0o600)
+    world.site.set(relay_auth=world.folder / "secret", relay_tls="require")
+
+
+@scenario("FAIL", "settings", "relay_auth: /srv/secret may be read by everybody")
+def a_password_for_everybody(world):
+    write_the_secret(world)
+    (world.folder / "secret").chmod(0o644)
+    world.site.set(relay_auth=world.folder / "secret", relay_tls="require")
+
+
+@scenario("FAIL", "settings", "https_ca_file: /srv/ca.pem holds no certificate in PEM form", remove_lines)
+def authorities_that_are_none(world):
+    (world.folder / "ca.pem").write_text("nothing\n")
+    world.site.set(https_ca_file=world.folder / "ca.pem")
+
+
 @scenario("FAIL", "settings", "relay_tls: \"sometimes\" is no choice here; use one of: opportunistic, require, off",
           lambda world: world.site.set(relay_tls="require"))
 def a_value_that_is_none(world):

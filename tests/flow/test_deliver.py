@@ -342,7 +342,7 @@ def test_password_goes_to_the_verified_relay(make_delivery, authority, tmp_path)
 
 @pytest.mark.parametrize("settings, text, mode, words", [
     ({"relay_tls": "opportunistic"}, "me:secret", 0o640, "set relay_tls = require"),
-    ({"relay_tls": "require"}, "me:secret", 0o644, "open to everybody"),
+    ({"relay_tls": "require"}, "me:secret", 0o644, "may be read by everybody"),
     ({"relay_tls": "require"}, "secret", 0o640, "USER:PASSWORD"),
     ({"relay_tls": "require"}, None, 0o640, "cannot be read"),
 ])

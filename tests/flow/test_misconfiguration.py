@@ -125,6 +125,36 @@ def start(tmp_path, name, lines):
     return config, done
 
 
+# Files that are there and are not what they must be: (what, lines with FILE, contents, mode, words, mend).
+FILE_ROWS = [
+    ("a password without a user", ["relay_auth = FILE", "relay_tls = require"], "secret\n", 0o600,
+     "does not begin with a line USER:PASSWORD", "write it so"),
+    ("a password file with nothing in it", ["relay_auth = FILE", "relay_tls = require"], "", 0o600,
+     "does not begin with a line USER:PASSWORD", "write it so"),
+    ("a password for everybody", ["relay_auth = FILE", "relay_tls = require"], "u:p\n", 0o644,
+     "may be read by everybody", "run chmod o= FILE"),
+    ("authorities that are no PEM", ["https_ca_file = FILE"], "garbage\n", 0o644, "holds no certificate in PEM form", "name a file"),
+    ("the relay's authorities, empty", ["relay_ca_file = FILE"], "", 0o644, "holds no certificate in PEM form", "name a file"),
+    ("a key that is none", ["dkim_key = sel:rsa-sha256:FILE"], "garbage\n", 0o600, "no private key in PEM form",
+     "make one with openssl genpkey"),
+    ("a key for everybody", ["dkim_key = sel:rsa-sha256:FILE"], "garbage\n", 0o644, "others may read it", "run: chmod o= FILE"),
+    ("a list with nonsense", ["suppress = FILE"], "tls@example.com\n@@@\n", 0o644, "FILE:2: \"@@@\" is no address",
+     "mend or remove the line"),
+]
+
+
+@pytest.mark.parametrize("what, lines, contents, mode, words, mend", FILE_ROWS, ids=[row[0] for row in FILE_ROWS])
+def test_a_file_of_the_wrong_kind_is_refused_at_start(tmp_path, what, lines, contents, mode, words, mend):
+    file = tmp_path / "named"
+    file.write_text(contents)
+    file.chmod(mode)
+    config, done = start(tmp_path, "tlsrpt-gen", [line.replace("FILE", str(file)) for line in lines])
+    assert done.returncode == 78, (what, done.stderr)
+    assert f"{config}:3: {lines[0].split()[0]}: " in done.stderr, done.stderr
+    assert words.replace("FILE", str(file)) in done.stderr and mend.replace("FILE", str(file)) in done.stderr
+    assert not list(tmp_path.glob("*.db"))
+
+
 def test_there_are_at_least_forty():
     assert len(WRONG) >= 40
     assert len({row[0] for row in ROWS}) == len(ROWS)
