@@ -234,9 +234,10 @@ check-unit: ## only the unit tests and the corpus replay
 check-programs: $(UNIT) $(FAULT) $(SHIM) $(REPLAY) $(TOOLS)
 
 .PHONY: check-differential
-check-differential: deps-test ## our parsers against independent models in Python, on 100,000 generated cases
+check-differential: deps-test ## our parsers against independent models in Python, on COUNT generated cases (SEED: the run to repeat)
 	@$(MAKE) --no-print-directory -s -j2 check-programs
-	@for script in tests/differential/compare_*.py; do BUILD=$(abspath $(BUILD)) /usr/bin/python3 "$$script" || exit 1; done
+	@for script in tests/differential/compare_*.py; do \
+	    BUILD=$(abspath $(BUILD)) /usr/bin/python3 "$$script" $(or $(COUNT),100000) $(SEED) || exit 1; done
 
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'

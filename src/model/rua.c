@@ -419,7 +419,8 @@ static enum rua_fault read_reg_name(struct cursor *cursor, struct arena *arena, 
     decoded = percent_decode(text, arena, &len);
     if (decoded == NULL)
         return RUA_FAULT_NOMEM;
-    if (address_parse(decoded, len, &address))
+    if (memchr(decoded, ':', len) == NULL &&
+        address_parse(decoded, len, &address)) /* IPv6: only in brackets */
         return set_address_host(&address, arena, rua);
     status = domain_normalise(decoded, len, arena, &rua->host, NULL);
     if (status != ST_OK)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Compare what the collector counts with a Python dict.
 
-compare_counts.py [COUNT [SEED]]   (100000 datagrams; a seed from the clock, which is printed).  Prints TAP.
+compare_counts.py [COUNT [SEED]]   (100000 datagrams; see rounds.py).  Prints TAP.
 
 The datagrams come from a few hundred outcomes, each written in many ways (order of keys, blanks, capitals, order of
 TLSA records, bad UTF-8), shuffled, with duplicates and with some that are not understood.  They go through the real
@@ -15,11 +15,12 @@ import collections
 import contextlib
 import json
 import pathlib
-import random
 import sqlite3
 import sys
 import tempfile
 import time
+
+import rounds
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flow"))
 import programs  # noqa: E402  (found by the line above)
@@ -247,29 +248,26 @@ def run(datagrams, **settings):
         return read_store(site.state / "sessions.db")
 
 
-def report(number, what, faults, store):
+def describe(store):
     sessions, details, counters = store
-    print("\n".join("# " + fault for fault in faults[:20]))
     print(f"# {sum(map(len, sessions.values()))} rows of sessions, {sum(map(len, details.values()))} of details, "
           + ", ".join(f"{name} {value}" for name, value in sorted(counters.items()) if value))
-    print(f"{'not ' if faults else ''}ok {number} - {what} ({len(faults)} differences)")
-    return bool(faults)
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 100000
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
-    dice, model = random.Random(seed), Model()
-    print(f"1..2\n# {count} datagrams, seed {seed}")
-    datagrams = make_datagrams(dice, count, model)
+    comparison, model = rounds.Run("datagrams", 100000, tests=2), Model()
+    datagrams = make_datagrams(comparison.dice, comparison.count, model)
 
     store = sessions, details, counters = run(datagrams, max_policies=1000, max_details=10000)
     faults = differences(model.sessions, sessions) + differences(model.details, details) + counter_differences(model, counters)
-    is_bad = report(1, "the collector counts as a dict does", faults, store)
+    describe(store)
+    comparison.verdict(1, "the collector counts as a dict does", faults, shown=20)
 
     store = sessions, details, counters = run(datagrams, max_policies=MAX_POLICIES, max_details=MAX_DETAILS)
     faults = capped_differences(model, sessions, details, counters) + counter_differences(model, counters)
-    return int(report(2, "with narrow caps every total is exact", faults, store) or is_bad)
+    describe(store)
+    comparison.verdict(2, "with narrow caps every total is exact", faults, shown=20)
+    return int(comparison.failed > 0)
 
 
 def counter_differences(model, counters):

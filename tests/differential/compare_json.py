@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: MIT
 """Compare our JSON with Python's.
 
-compare_json.py [COUNT [SEED]]   (20000 texts and a twentieth of it reports; a seed from the clock, which is printed).
-Prints TAP.
+compare_json.py [COUNT [SEED]]   (20000 texts and a twentieth of it reports; see rounds.py).  Prints TAP.
 
 1. Reading: random JSON texts, good and damaged, are read and written again by report_format_pretty; Python reads the
    same text and what was written, and must find the same values.  `show` forgives what follows a JSON text and bad UTF-8;
@@ -12,19 +11,17 @@ Prints TAP.
 """
 import json
 import math
-import os
 import pathlib
-import random
 import re
 import subprocess
 import sys
-import time
+
+import rounds
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "flow"))
 import report_tool  # noqa: E402  (found by the line above)
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-TOOLS = pathlib.Path(os.environ.get("BUILD", ROOT / "build")) / "tests" / "tools"
+TOOLS = rounds.BUILD / "tests" / "tools"
 LETTERS = "aZ09 _-.:/\"\\\t\n\r\b\f\u00e9\u20ac\u2028\ufffd\U0001f600\u007f\u0080\u202e{}[],"
 DAMAGE = [b"", b",", b"}", b"]", b"\"", b"\\", b"\\u12", b"\\ud800", b"\x00", b"\x1f", b"01", b"1.", b".5", b"+1", b"1e", b"NaN",
           b"-", b"nul", b"/**/", b"'a'"]
@@ -190,17 +187,10 @@ def compare_writing(dice, count):
 
 
 def main():
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
-    seed = int(sys.argv[2]) if len(sys.argv) > 2 else int(time.time())
-    dice = random.Random(seed)
-    print(f"1..2\n# {count} texts, seed {seed}")
-    is_bad = False
-    for number, (what, faults) in enumerate([("the reader agrees with Python's json", compare_reading(dice, count)),
-                                             ("Python's json reads what was written", compare_writing(dice, count // 20))], 1):
-        print("".join(f"# {fault}\n" for fault in faults[:10]), end="")
-        print(f"{'not ' if faults else ''}ok {number} - {what} ({len(faults)} differences)")
-        is_bad = is_bad or bool(faults)
-    return int(is_bad)
+    run = rounds.Run("JSON texts", 20000, tests=2)
+    run.verdict(1, "the reader agrees with Python's json", compare_reading(run.dice, run.count))
+    run.verdict(2, "Python's json reads what was written", compare_writing(run.dice, run.count // 20))
+    return int(run.failed > 0)
 
 
 if __name__ == "__main__":

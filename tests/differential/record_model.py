@@ -33,6 +33,8 @@ def to_a_label(label):
     if label.isascii():
         return label.lower()
     label = unicodedata.normalize("NFC", label.lower())
+    if label.startswith("-") or label.endswith("-") or label[2:4] == "--":  # RFC 5891 section 4.2.3.1
+        raise Bad("hyphens")
     return "xn--" + label.encode("punycode").decode()
 
 
@@ -158,7 +160,7 @@ def read_uri(raw):
 def read_fields(text):
     uris, skipped, has_rua = [], 0, False
     if len(text) > RECORD_MAX:
-        text = text[:max(text.rfind(b";", 0, RECORD_MAX + 1), text.rfind(b",", 0, RECORD_MAX + 1))]
+        text = text[:max(text.rfind(b";", 0, RECORD_MAX + 1), text.rfind(b",", 0, RECORD_MAX + 1), 0)]
         skipped += 1
     fields = text.split(b";")[1:]
     for number, field in enumerate(fields, 1):
