@@ -30,12 +30,20 @@ void source_close(struct source *source);
 
 /*
  * Read at most size bytes into buffer; *len_out 0 at the end (a plain file may have more later).
- * ST_BUSY (nothing came for idle_ms, or a signal did), ST_IO, ST_SYNTAX (broken gzip).
+ * ST_BUSY (standard input: nothing came for idle_ms, or a signal did), ST_IO, ST_NOMEM, ST_SYNTAX (broken
+ * gzip).
  */
 MUST_CHECK enum status source_read(struct source *source, char *buffer, size_t size, size_t *len_out,
                                    struct err *err);
 
-/* Step over the first offset bytes of a source that was just opened.  ST_RANGE: it has fewer.  As
+/*
+ * The first bytes of the file that is open as fd, as they are stored; fewer than size only if it has no more.
+ * Does not move.  ST_IO.
+ */
+MUST_CHECK enum status source_peek(int fd, const char *name, char *buffer, size_t size, size_t *len_out,
+                                   struct err *err);
+
+/* Step over the first offset bytes of a source that was just opened.  ST_RANGE: it has fewer; ST_IO.  As
  * source_read. */
 MUST_CHECK enum status source_seek(struct source *source, uint64_t offset, struct err *err);
 

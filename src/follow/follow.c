@@ -77,15 +77,25 @@ static bool same_inode(const struct file_mark *mark, const struct stat *stat)
     return mark->device == (uint64_t)stat->st_dev && mark->inode == (uint64_t)stat->st_ino;
 }
 
-/* The first bytes of what is in a source that was just opened; it stands at its begin again afterwards. */
-static size_t read_head(struct source *source, char head[PLACE_HEAD_MAX])
+/*
+ * The first bytes of what is in a source that was just opened; it stands at its begin again afterwards.  Of a
+ * broken gzip file, what can be had.  ST_IO, ST_NOMEM: nobody knows which file it is.
+ */
+static enum status read_head(struct source *source, char head[PLACE_HEAD_MAX], size_t *len_out,
+                             struct err *err)
 {
+    enum status status = ST_OK;
     size_t len = 0, got = 1;
 
-    while (len < PLACE_HEAD_MAX && got > 0 &&
-           source_read(source, head + len, PLACE_HEAD_MAX - len, &got, NULL) == ST_OK)
+    while (status == ST_OK && len < PLACE_HEAD_MAX && got > 0) {
+        got = 0;
+        status = source_read(source, head + len, PLACE_HEAD_MAX - len, &got, err);
         len += got;
-    return source_seek(source, 0, NULL) == ST_OK ? len : 0;
+    }
+    if (status != ST_OK && status != ST_SYNTAX)
+        return status;
+    *len_out = len;
+    return source_seek(source, 0, err);
 }
 
 static void set_mark(struct file_mark *mark, const struct stat *stat, const char *head, size_t head_len)
@@ -101,11 +111,11 @@ static void set_mark(struct file_mark *mark, const struct stat *stat, const char
 static void read_mark(int fd, struct file_mark *mark)
 {
     char head[PLACE_HEAD_MAX];
-    ssize_t len = pread(fd, head, sizeof head, 0);
     struct stat stat;
+    size_t len;
 
-    if (len >= 0 && fstat(fd, &stat) == 0)
-        set_mark(mark, &stat, head, (size_t)len);
+    if (source_peek(fd, "", head, sizeof head, &len, NULL) == ST_OK && fstat(fd, &stat) == 0)
+        set_mark(mark, &stat, head, len);
 }
 
 /* ---- the chain ---- */
@@ -132,18 +142,23 @@ static enum status open_link(const char *path, struct link *link, struct err *er
 {
     struct stat stat;
     enum status status;
+    size_t head_len = 0;
 
     link->start = 0;
     (void)snprintf(link->path, sizeof link->path, "%s", path);
     status = source_open(link->path, &link->source, err);
     if (status != ST_OK)
         return status;
-    if (fstat(link->source.fd, &stat) != 0) {
+    if (fstat(link->source.fd, &stat) != 0)
+        status = err_set_errno(err, ST_IO, errno, "stat %s", path);
+    else
+        status = read_head(&link->source, link->head, &head_len, err);
+    if (status != ST_OK) {
         source_close(&link->source);
-        return err_set_errno(err, ST_IO, errno, "stat %s", path);
+        return status;
     }
     link->mtime_ns = (int64_t)stat.st_mtim.tv_sec * 1000000000 + stat.st_mtim.tv_nsec;
-    set_mark(&link->mark, &stat, link->head, read_head(&link->source, link->head));
+    set_mark(&link->mark, &stat, link->head, head_len);
     return ST_OK;
 }
 
@@ -196,8 +211,11 @@ static bool is_rotated_name(const char *name, const char *base)
 
 typedef void visit_fn(struct follow *follow, const char *path, void *context);
 
-/* Visit the files that may be rotated ones of the log: its name followed by '.' or '-' and something. */
-static void visit_rotated(struct follow *follow, visit_fn *visit, void *context)
+/*
+ * Visit the files that may be rotated ones of the log: its name followed by '.' or '-' and something.
+ * ST_IO, ST_NOMEM: the folder could not be listed (one that is not there, or not ours to read, has none).
+ */
+static enum status visit_rotated(struct follow *follow, visit_fn *visit, void *context, struct err *err)
 {
     const char *slash = strrchr(follow->path, '/');
     const char *base = slash != NULL ? slash + 1 : follow->path;
@@ -208,12 +226,16 @@ static void visit_rotated(struct follow *follow, visit_fn *visit, void *context)
 
     (void)snprintf(path, sizeof path, "%.*s.", folder_len, follow->path);
     dir = opendir(path);
-    while (dir != NULL && (entry = readdir(dir)) != NULL)
+    if (dir == NULL)
+        return errno == ENOENT || errno == EACCES || errno == ENOTDIR
+                   ? ST_OK
+                   : err_set_errno(err, errno == ENOMEM ? ST_NOMEM : ST_IO, errno, "list %s", path);
+    while ((entry = readdir(dir)) != NULL)
         if (is_rotated_name(entry->d_name, base) &&
             snprintf(path, sizeof path, "%.*s%s", folder_len, follow->path, entry->d_name) < (int)sizeof path)
             visit(follow, path, context);
-    if (dir != NULL)
-        (void)closedir(dir);
+    (void)closedir(dir);
+    return ST_OK;
 }
 
 static void add_signature(struct follow *follow, const char *path, void *context)
@@ -231,17 +253,32 @@ static uint64_t names_signature(struct follow *follow)
 {
     uint64_t signature = 0;
 
-    visit_rotated(follow, add_signature, &signature);
+    if (visit_rotated(follow, add_signature, &signature, NULL) != ST_OK)
+        return 0; /* as no listing has it */
     add_signature(follow, follow->path, &signature);
     return signature;
 }
 
+/* What adding the rotated files came to. */
+struct adding {
+    enum status status;
+    struct err *err;
+};
+
+/* A file that has gone, that is not ours to read or that is no file is passed over; without any other, lines
+ * would be lost. */
 static void add_rotated(struct follow *follow, const char *path, void *context)
 {
     struct link *link = &follow->chain[follow->count];
+    struct adding *adding = context;
+    enum status status;
 
-    (void)context;
-    if (follow->count == FOLLOW_FILES_MAX || open_link(path, link, NULL) != ST_OK)
+    if (follow->count == FOLLOW_FILES_MAX || adding->status != ST_OK)
+        return;
+    status = open_link(path, link, adding->err);
+    if (status == ST_IO || status == ST_NOMEM)
+        adding->status = status;
+    if (status != ST_OK)
         return;
     /* An empty one stays: it may be the file that is remembered, rotated before anything came. */
     if (has_twin(follow->chain, follow->count, link))
@@ -250,8 +287,19 @@ static void add_rotated(struct follow *follow, const char *path, void *context)
         follow->count++;
 }
 
+static enum status add_all_rotated(struct follow *follow, struct err *err)
+{
+    struct adding adding = {.status = ST_OK, .err = err};
+    enum status status;
+
+    close_chain(follow);
+    status = visit_rotated(follow, add_rotated, &adding, err);
+    qsort(follow->chain, follow->count, sizeof follow->chain[0], compare_links);
+    return status != ST_OK ? status : adding.status;
+}
+
 /* All files: the rotated ones by age, then the log.  ST_NOT_FOUND if there is no log (the others are listed).
- */
+ * ST_DENIED, ST_IO, ST_NOMEM, ST_SYNTAX */
 static enum status list_files(struct follow *follow, struct err *err)
 {
     enum status status = ST_BUSY;
@@ -259,9 +307,9 @@ static enum status list_files(struct follow *follow, struct err *err)
     for (int i = 0; i < LIST_TRIES && status == ST_BUSY; i++) {
         uint64_t before = names_signature(follow);
 
-        close_chain(follow);
-        visit_rotated(follow, add_rotated, NULL);
-        qsort(follow->chain, follow->count, sizeof follow->chain[0], compare_links);
+        status = add_all_rotated(follow, err);
+        if (status != ST_OK)
+            break;
         status = open_link(follow->path, &follow->chain[follow->count], err);
         follow->count += status == ST_OK;
         if (names_signature(follow) != before && i + 1 < LIST_TRIES)
@@ -294,6 +342,8 @@ static enum status chain_from(struct follow *follow, const struct place *place, 
     size_t done = find_marked(follow, &place->done_file);
     size_t first = 0;
 
+    if (status != ST_OK && status != ST_NOT_FOUND)
+        return status;
     follow->has_done = *is_found_out = done < follow->count;
     if (!follow->has_done) {
         while (first + 1 < follow->count && follow->chain[first].mtime_ns / 1000000000 < place->saved_s)
@@ -314,17 +364,21 @@ static enum status chain_from(struct follow *follow, const struct place *place, 
 
 /* ---- moving along the chain ---- */
 
-/* Begin to read link `at`. */
-static void begin_link(struct follow *follow)
+/* Begin to read link `at`.  ST_IO */
+static enum status begin_link(struct follow *follow, struct err *err)
 {
     struct link *link = &follow->chain[follow->at];
+    enum status status = source_seek(&link->source, link->start, err);
 
-    if (source_seek(&link->source, link->start, NULL) != ST_OK)
+    if (status == ST_IO)
+        return status;
+    if (status != ST_OK)
         link->start = 0; /* it is shorter than it was: all of it is new, and nothing was read yet */
     follow->over_since_ms = 0;
     follow->base = follow->position - link->start;
     follow->mark = link->mark;
     lines_begin(&follow->lines, link->start);
+    return ST_OK;
 }
 
 static void remember_last(struct follow *follow)
@@ -334,12 +388,12 @@ static void remember_last(struct follow *follow)
     follow->rotations++;
 }
 
-static void next_link(struct follow *follow)
+static enum status next_link(struct follow *follow, struct err *err)
 {
     remember_last(follow);
     source_close(&follow->chain[follow->at].source);
     follow->at++;
-    begin_link(follow);
+    return begin_link(follow, err);
 }
 
 /* Find the rest of the file in hand under its new name, and what came after it. */
@@ -352,25 +406,26 @@ static enum status rebuild(struct follow *follow, struct err *err)
     here.done_file = here.replay_file = follow->mark;
     here.done_offset = here.replay_offset = follow->position - follow->base;
     status = chain_from(follow, &here, &is_found, err);
+    if (status != ST_OK && status != ST_NOT_FOUND)
+        return status;
     if (!is_found) { /* only the log itself is new for sure */
         remember_last(follow);
         drop_first(follow, status == ST_OK ? follow->count - 1 : follow->count);
     }
     follow->has_done = false;
-    if (follow->count > 0)
-        begin_link(follow);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+    return follow->count > 0 ? begin_link(follow, err) : ST_OK;
 }
 
 static bool was_truncated(const struct follow *follow, const struct stat *stat)
 {
+    const struct source *source = &follow->chain[follow->at].source;
     char head[PLACE_HEAD_MAX];
-    ssize_t len;
+    size_t len;
 
     if ((uint64_t)stat->st_size < follow->position - follow->base)
         return true;
-    len = pread(follow->chain[follow->at].source.fd, head, follow->mark.head_len, 0);
-    return len < 0 || !same_head(&follow->mark, head, (size_t)len);
+    return source_peek(source->fd, source->name, head, follow->mark.head_len, &len, NULL) == ST_OK &&
+           !same_head(&follow->mark, head, len);
 }
 
 /* At the end of the last link: is that file over? */
@@ -417,20 +472,20 @@ enum status follow_open(const char *path, enum follow_mode mode, const struct pl
     }
     if (place != NULL) {
         status = chain_from(follow, place, &is_found, err);
-        *is_lost_out = !is_found;
+        *is_lost_out = !is_found && (status == ST_OK || status == ST_NOT_FOUND);
     } else {
         status = list_files(follow, err);
         drop_first(follow, status == ST_OK ? follow->count - 1 : follow->count);
     }
     if (status == ST_NOT_FOUND && (mode == FOLLOW_FOREVER || follow->count > 0))
         status = ST_OK;
+    if (status == ST_OK && follow->count > 0) {
+        follow->position = follow->chain[0].start;
+        status = begin_link(follow, err);
+    }
     if (status != ST_OK) {
         follow_close(&follow);
         return status;
-    }
-    if (follow->count > 0) {
-        follow->position = follow->chain[0].start;
-        begin_link(follow);
     }
     *follow_out = follow;
     return ST_OK;
@@ -473,8 +528,8 @@ static enum status at_end(struct follow *follow, struct follow_line *line_out, s
             fill_line(follow, text, offset, line_out);
             return ST_OK;
         }
-        next_link(follow);
-        return ST_BUSY;
+        status = next_link(follow, err);
+        return status == ST_OK ? ST_BUSY : status;
     }
     if (follow->mode == FOLLOW_TO_END || !is_over(follow))
         return ST_NOT_FOUND;
@@ -491,8 +546,7 @@ static enum status look_for_log(struct follow *follow, struct err *err)
         return status;
     follow->count = 1;
     follow->at = 0;
-    begin_link(follow);
-    return ST_OK;
+    return begin_link(follow, err);
 }
 
 enum status follow_next(struct follow *follow, struct follow_line *line_out, struct err *err)

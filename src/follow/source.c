@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -21,11 +22,29 @@ static enum status open_gzip(struct source *source, struct err *err)
     return err_set(err, ST_NOMEM, "open %s: out of memory", source->name);
 }
 
-static bool is_gzip(int fd)
+enum status source_peek(int fd, const char *name, char *buffer, size_t size, size_t *len_out, struct err *err)
 {
-    unsigned char magic[2];
+    size_t len = 0;
+    ssize_t got = 1;
 
-    return pread(fd, magic, sizeof magic, 0) == (ssize_t)sizeof magic && magic[0] == 0x1f && magic[1] == 0x8b;
+    while (len < size && got != 0) {
+        got = pread(fd, buffer + len, size - len, (off_t)len);
+        if (got < 0 && errno != EINTR)
+            return err_set_errno(err, ST_IO, errno, "read %s", name);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    *len_out = len;
+    return ST_OK;
+}
+
+/* Open zlib's handle if the file begins as gzip does. */
+static enum status look_for_gzip(struct source *source, struct err *err)
+{
+    char magic[2] = "";
+    size_t len = 0;
+    enum status status = source_peek(source->fd, source->name, magic, sizeof magic, &len, err);
+
+    return status == ST_OK && memcmp(magic, "\x1f\x8b", sizeof magic) == 0 ? open_gzip(source, err) : status;
 }
 
 static enum status status_of_errno(int code)
@@ -45,8 +64,8 @@ enum status source_open(const char *name, struct source *source_out, struct err 
         status = err_set_errno(err, ST_IO, errno, "stat %s", name);
     else if (!S_ISREG(stat.st_mode))
         status = err_set(err, ST_SYNTAX, "%s is not a regular file; use - to read a pipe", name);
-    else if (is_gzip(source.fd))
-        status = open_gzip(&source, err);
+    else
+        status = look_for_gzip(&source, err);
     if (status == ST_OK)
         *source_out = source;
     else
@@ -74,10 +93,17 @@ static enum status read_gzip(struct source *source, char *buffer, size_t size, s
                              struct err *err)
 {
     int got = gzread(source->gzip, buffer, size > 1024 * 1024 ? 1024 * 1024 : (unsigned)size);
+    const char *words;
     int code;
 
-    if (got < 0)
-        return err_set(err, ST_SYNTAX, "%s: %s", source->name, gzerror(source->gzip, &code));
+    if (got < 0) {
+        words = gzerror(source->gzip, &code);
+        return err_set(err,
+                       code == Z_MEM_ERROR ? ST_NOMEM
+                       : code == Z_ERRNO   ? ST_IO
+                                           : ST_SYNTAX,
+                       "%s: %s", source->name, words);
+    }
     *len_out = (size_t)got;
     return ST_OK;
 }
@@ -91,7 +117,9 @@ enum status source_read(struct source *source, char *buffer, size_t size, size_t
         return read_gzip(source, buffer, size, len_out, err);
     if (source->is_standard && poll(&wait, 1, source->idle_ms) <= 0)
         return err_set(err, ST_BUSY, "%s: nothing yet", source->name);
-    got = read(source->fd, buffer, size);
+    do
+        got = read(source->fd, buffer, size);
+    while (got < 0 && errno == EINTR && !source->is_standard);
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return err_set(err, ST_BUSY, "%s: nothing yet", source->name);
     if (got < 0)
@@ -109,7 +137,9 @@ enum status source_seek(struct source *source, uint64_t offset, struct err *err)
                    ? ST_OK
                    : err_set(err, ST_RANGE, "%s: fewer than %llu bytes", source->name,
                              (unsigned long long)offset);
-    if (fstat(source->fd, &stat) != 0 || (uint64_t)stat.st_size < offset)
+    if (fstat(source->fd, &stat) != 0)
+        return err_set_errno(err, ST_IO, errno, "stat %s", source->name);
+    if ((uint64_t)stat.st_size < offset)
         return err_set(err, ST_RANGE, "%s: fewer than %llu bytes", source->name, (unsigned long long)offset);
     if (lseek(source->fd, (off_t)offset, SEEK_SET) < 0)
         return err_set_errno(err, ST_IO, errno, "seek in %s", source->name);

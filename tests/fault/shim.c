@@ -5,9 +5,9 @@
  *   TLSRPT_GEN_FAULT=KIND:NTH[:ERRNO]   call number NTH (from 0) of that kind fails, once; ERRNO "+" in
  * front: and all after it TLSRPT_GEN_FAULT_SEEN=FILE          made when the fault happens
  *
- * Kinds: malloc, write, fsync, mmap, rename, open (files, sockets, pipes), short (each read and write moves
- * half of what was asked), eintr (every third call that may wait is interrupted).  The last two take no
- * number.  die: the process is killed right behind its send number NTH.
+ * Kinds: malloc, write, read, stat, send, fsync, mmap, rename, open (files, sockets, pipes), short (each read
+ * and write moves half of what was asked), eintr (every third call that may wait is interrupted).  The last
+ * two take no number.  die: the process is killed right behind its send number NTH.
  *
  *   TLSRPT_GEN_HURRY=TIMES   the monotonic clock runs so many times as fast
  */
@@ -26,6 +26,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -34,6 +35,9 @@ enum kind {
     KIND_NONE,
     KIND_MALLOC,
     KIND_WRITE,
+    KIND_READ,
+    KIND_STAT,
+    KIND_SEND,
     KIND_FSYNC,
     KIND_MMAP,
     KIND_RENAME,
@@ -44,14 +48,15 @@ enum kind {
     KIND_COUNT,
 };
 
-static const char *const NAMES[KIND_COUNT] = {"",       "malloc", "write", "fsync", "mmap",
-                                              "rename", "open",   "short", "eintr", "die"};
+static const char *const NAMES[KIND_COUNT] = {"",     "malloc", "write", "read",  "stat",  "send", "fsync",
+                                              "mmap", "rename", "open",  "short", "eintr", "die"};
 
 static enum kind kind;
 static bool is_forever, is_ready;
 static int error_number;
 static _Atomic long left;
 static _Atomic unsigned waits;
+static _Thread_local int clock_fd = -1; /* the last one opened */
 
 void *__libc_malloc(size_t size);                // NOLINT
 void *__libc_calloc(size_t count, size_t size);  // NOLINT
@@ -204,6 +209,42 @@ int rename(const char *from, const char *to)
     return fails(KIND_RENAME, EIO) ? -1 : next(from, to);
 }
 
+int stat(const char *path, struct stat *found)
+{
+    NEXT(stat);
+    return fails(KIND_STAT, EIO) ? -1 : next(path, found);
+}
+
+int stat64(const char *path, struct stat64 *found)
+{
+    NEXT(stat64);
+    return fails(KIND_STAT, EIO) ? -1 : next(path, found);
+}
+
+int lstat(const char *path, struct stat *found)
+{
+    NEXT(lstat);
+    return fails(KIND_STAT, EIO) ? -1 : next(path, found);
+}
+
+int lstat64(const char *path, struct stat64 *found)
+{
+    NEXT(lstat64);
+    return fails(KIND_STAT, EIO) ? -1 : next(path, found);
+}
+
+int fstat(int fd, struct stat *found)
+{
+    NEXT(fstat);
+    return fails(KIND_STAT, EIO) ? -1 : next(fd, found);
+}
+
+int fstat64(int fd, struct stat64 *found)
+{
+    NEXT(fstat64);
+    return fails(KIND_STAT, EIO) ? -1 : next(fd, found);
+}
+
 /* ---- descriptors ---- */
 
 static mode_t mode_of(int flags, va_list arguments)
@@ -228,7 +269,9 @@ int open(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode = mode_of(flags, arguments);
     va_end(arguments);
-    return !is_clock(path) && fails(KIND_OPEN, EMFILE) ? -1 : next(path, flags, mode);
+    if (is_clock(path))
+        return clock_fd = next(path, flags, mode);
+    return fails(KIND_OPEN, EMFILE) ? -1 : next(path, flags, mode);
 }
 
 int open64(const char *path, int flags, ...)
@@ -240,7 +283,9 @@ int open64(const char *path, int flags, ...)
     va_start(arguments, flags);
     mode = mode_of(flags, arguments);
     va_end(arguments);
-    return !is_clock(path) && fails(KIND_OPEN, EMFILE) ? -1 : next(path, flags, mode);
+    if (is_clock(path))
+        return clock_fd = next(path, flags, mode);
+    return fails(KIND_OPEN, EMFILE) ? -1 : next(path, flags, mode);
 }
 
 int socket(int domain, int type, int protocol)
@@ -272,19 +317,21 @@ int epoll_create1(int flags)
 ssize_t read(int fd, void *bytes, size_t size)
 {
     NEXT(read);
-    return is_interrupted() ? -1 : next(fd, bytes, shortened(size));
+    if (fd == clock_fd)
+        return next(fd, bytes, size);
+    return fails(KIND_READ, EIO) || is_interrupted() ? -1 : next(fd, bytes, shortened(size));
 }
 
 ssize_t pread(int fd, void *bytes, size_t size, off_t at)
 {
     NEXT(pread);
-    return is_interrupted() ? -1 : next(fd, bytes, shortened(size), at);
+    return fails(KIND_READ, EIO) || is_interrupted() ? -1 : next(fd, bytes, shortened(size), at);
 }
 
 ssize_t pread64(int fd, void *bytes, size_t size, off64_t at)
 {
     NEXT(pread64);
-    return is_interrupted() ? -1 : next(fd, bytes, shortened(size), at);
+    return fails(KIND_READ, EIO) || is_interrupted() ? -1 : next(fd, bytes, shortened(size), at);
 }
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)
@@ -320,7 +367,7 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
 ssize_t send(int fd, const void *bytes, size_t size, int flags)
 {
     NEXT(send);
-    ssize_t sent = next(fd, bytes, size, flags);
+    ssize_t sent = fails(KIND_SEND, ENOBUFS) || is_interrupted() ? -1 : next(fd, bytes, size, flags);
 
     if (sent >= 0 && fails(KIND_DIE, 0))
         (void)raise(SIGKILL);

@@ -5,6 +5,7 @@ import signal
 import socket
 import stat
 import subprocess
+import threading
 
 import pytest
 
@@ -202,6 +203,41 @@ def test_what_was_sent_before_sigterm_is_stored(collector):
     collector.collector = None
     assert 3000 <= sent < 100_000
     assert sum(row[4] for row in stored(collector)) == sent
+
+
+def burst(path, domain, count, answers):
+    """Send as Postfix does, without waiting: how many the kernel took, how many it refused."""
+    content, taken, refused = datagram(domain).encode(), 0, 0
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.connect(str(path))
+        for _ in range(count):
+            try:
+                sock.send(content, socket.MSG_DONTWAIT)
+                taken += 1
+            except BlockingIOError:
+                refused += 1
+    answers[domain] = (taken, refused)
+
+
+def test_a_burst_loses_only_what_its_senders_saw_refused(collector):
+    """10,000 datagrams by four senders that never wait; at first the collector does not move at all (R72)."""
+    answers = {}
+    collector.freeze_collector()
+    burst(collector.socket, "frozen.example", 1000, answers)
+    collector.collector.send_signal(signal.SIGCONT)
+    domains = [f"d{number}.example" for number in range(4)]
+    senders = [threading.Thread(target=burst, args=(collector.socket, domain, 2500, answers)) for domain in domains]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    collector.stop_collector()
+    assert answers["frozen.example"][0] > 0 and answers["frozen.example"][1] > 0
+    assert all(sum(answers[domain]) == 2500 for domain in domains)
+    assert {row[0]: row[4] for row in stored(collector)} == {name: taken for name, (taken, _) in answers.items() if taken}
+    taken = sum(taken for taken, _ in answers.values())
+    assert {name: value for name, value in collector.counters().items() if name in ("received", "stored", "dropped")} == {
+        "received": taken, "stored": taken}
 
 
 def test_an_idle_collector_moves_its_mark(make_site):

@@ -305,7 +305,7 @@ def test_rename_and_create(follow, receiver, tmp_path):
     log.rename(tmp_path / "mainlog-20261121")
     append(log, line(5))
     wait_for(receiver, [1, 2, 3, 4, 5])
-    assert follower.events("log_rotated")[-1]["rotations"] == "2"
+    wait_until(lambda: follower.events("log_rotated")[-1]["rotations"] == "2", "the second rotation to be said")
 
 
 def test_copy_and_truncate(follow, receiver, tmp_path):
