@@ -181,8 +181,9 @@ class SmtpFaulty(Server):
         self.recipients = []
         self.seen = []
 
-    def answer(self, connection, step):
-        """Do what is set for this step; returns the first digit of what was said."""
+    def answer(self, connection, step, before=lambda digit: None):
+        """Do what is set for this step; returns the first digit of what was said.  before(digit): the other side may
+        have heard enough and hang up while we still talk."""
         what = self.faults.get(step)
         if isinstance(what, list):
             what = what.pop(0) if what else None
@@ -190,9 +191,11 @@ class SmtpFaulty(Server):
             what = self.ehlo(connection) if step == "EHLO" else OBEDIENT[step]
         if callable(what):
             what = what(connection)
+        digit = (what or " ")[0]
+        before(digit)
         if what:
             connection.send(what + "\r\n")
-        return (what or " ")[0]
+        return digit
 
     def ehlo(self, connection):
         words = ["faulty.example", *self.extensions]
@@ -242,9 +245,11 @@ class SmtpFaulty(Server):
         lines = []
         while (line := connection.line()) != ".":
             lines.append(line[1:] if line.startswith(".") else line)
-        if self.answer(connection, "dot") == "2":
-            self.accepted.append("\r\n".join(lines).encode("latin-1") + b"\r\n")
-            self.recipients.append(recipient)
+        def keep(digit):
+            if digit == "2":
+                self.accepted.append("\r\n".join(lines).encode("latin-1") + b"\r\n")
+                self.recipients.append(recipient)
+        self.answer(connection, "dot", keep)
 
 
 def hang(connection):
