@@ -63,3 +63,14 @@ def test_a_command_of_the_documents_is_understood(tmp_path, command):
                           text=True, timeout=RUN_S, check=False)
     assert done.returncode != 64, done.stderr
     assert done.returncode in (0, 1, 66, 69, 75), done.stderr
+
+
+def test_the_line_for_cron_runs(collector, tmp_path):
+    """cron takes no line that is broken, and looks for programs in /usr/bin and /bin only."""
+    page = (ROOT / "man" / "tlsrpt-gen.7").read_text()
+    (line,) = re.findall(r"^\* \* \* \* \* root (.*)$", page, re.M)
+    program, *words = line.split()
+    assert program == "/usr/sbin/tlsrpt-gen" and words[-2] == "--output"
+    output = tmp_path / "tlsrpt.prom"
+    collector.run(*words[:-1], output)
+    assert output.read_text().startswith("# HELP tlsrpt_gen_")
