@@ -39,6 +39,16 @@ esac
 """
 
 
+def raise_network():
+    """An interface with a public address, and a long queue."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for name, address in (("lo", "127.0.0.1"), ("lo:1", HOST_ADDRESS)):
+            request = struct.pack("16sH2s4s8s", name.encode(), socket.AF_INET, b"", socket.inet_aton(address), b"")
+            fcntl.ioctl(sock, 0x8916, request)  # SIOCSIFADDR
+            fcntl.ioctl(sock, 0x8914, struct.pack("16sh", name.encode(), 0x1 | 0x8 | 0x40))  # up, loopback, running
+    QLEN.write_text("512")
+
+
 class World:
     """Everything as it should be: check finds nothing to mend."""
 
@@ -79,12 +89,7 @@ class World:
         for hidden in ("/run/systemd", "/var/spool/cron"):
             if os.path.isdir(hidden):
                 subprocess.run(["mount", "-t", "tmpfs", "tmpfs", hidden], check=True)
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            for name, address in (("lo", "127.0.0.1"), ("lo:1", HOST_ADDRESS)):
-                request = struct.pack("16sH2s4s8s", name.encode(), socket.AF_INET, b"", socket.inet_aton(address), b"")
-                fcntl.ioctl(sock, 0x8916, request)  # SIOCSIFADDR
-                fcntl.ioctl(sock, 0x8914, struct.pack("16sh", name.encode(), 0x1 | 0x8 | 0x40))  # up, loopback, running
-        QLEN.write_text("512")
+        raise_network()
 
     @staticmethod
     def is_root():
@@ -297,7 +302,16 @@ def screens(world):
             yield {"screen": name, "columns": columns, "text": done.stdout + done.stderr, "code": done.returncode}
 
 
+def probe():
+    """Ends with an error where the namespaces do not allow what a World needs, as in a container."""
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", "/mnt"], check=True)
+    raise_network()
+
+
 def main():
+    if sys.argv[1:] == ["--probe"]:
+        probe()
+        return
     import check_scenarios  # pylint: disable=import-outside-toplevel
     subprocess.run(["mount", "--bind", sys.argv[1], "/srv"], check=True)  # the same name, and so the same screen, always
     world = World("/srv")

@@ -502,6 +502,8 @@ def test_caps_fold_with_exact_totals(make_site):
 @AS_ROOT
 @pytest.mark.parametrize("length, is_short", [(10, True), (511, True), (512, False)])
 def test_a_short_queue_is_said(make_site, length, is_short):
+    if subprocess.run(["unshare", "-n", "test", "-w", "/proc/sys/net/unix/max_dgram_qlen"], check=False).returncode != 0:
+        pytest.skip("this container has settings of the kernel that cannot be changed")
     site = make_site()
     site.start_collector(wrapper=["unshare", "-n", "sh", "-c",
                                   f'echo {length} > /proc/sys/net/unix/max_dgram_qlen && exec "$@"', "sh"])
