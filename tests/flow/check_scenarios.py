@@ -203,12 +203,12 @@ def more_room(world):
     subprocess.run(["mount", "-o", "remount,size=900m", str(world.site.state)], check=True)
 
 
-@scenario("FAIL", "state_dir", "MiB free", more_room)
+@scenario("FAIL", "state_dir", "MiB free", more_room, needs_root=True)
 def state_dir_full(world):
     tmpfs(world, "60m")
 
 
-@scenario("warn", "state_dir", "MiB free", more_room)
+@scenario("warn", "state_dir", "MiB free", more_room, needs_root=True)
 def state_dir_nearly_full(world):
     tmpfs(world, "200m")
 
