@@ -257,7 +257,7 @@ check-tsan: deps-test ## the unit tests and the collector's flow tests under Thr
 
 check-valgrind: deps-lint ## the unit tests, the corpus and the collector under Valgrind: errors, leaks, descriptors left open
 	@$(MAKE) --no-print-directory -s -j2 all check-programs BUILD=$(BUILD)/valgrind CFLAGS='-O1 -g'
-	@rm -f $(BUILD)/valgrind/tests/fault/alloc_test # thousands of rounds; AddressSanitizer looks at them
+	@rm -f $(BUILD)/valgrind/tests/fault/*_test # thousands of rounds; AddressSanitizer looks at them
 	@BUILD=$(abspath $(BUILD)/valgrind) WRAPPER=tests/valgrind tests/run --unit
 	@BUILD=$(abspath $(BUILD)/valgrind) tests/valgrind_collector
 

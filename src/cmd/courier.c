@@ -86,7 +86,7 @@ struct courier_item *courier_items_of(const struct courier *courier, enum delive
     for (end = first; end < courier->count && courier->items[end].row.kind == kind;)
         end++;
     *count_out = end - first;
-    return courier->items + first;
+    return *count_out > 0 ? courier->items + first : NULL;
 }
 
 /* ---- the ledger's word before and after ------------------------------------------------------------------

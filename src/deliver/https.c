@@ -419,6 +419,7 @@ static enum status run(struct pool *pool, struct err *err)
 {
     for (;;) {
         int running = 0;
+        CURLMcode result;
 
         for (size_t i = 0; i < pool->slot_count && pool->is_asking; i++)
             if (!pool->slots[i].is_busy)
@@ -426,10 +427,12 @@ static enum status run(struct pool *pool, struct err *err)
         report_news(pool);
         if (pool->busy == 0)
             return ST_OK;
-        if (curl_multi_perform(pool->multi, &running) != CURLM_OK ||
-            (running > 0 &&
-             curl_multi_poll(pool->multi, NULL, 0, pool->has_news ? SETTLE_MS : POLL_MS, NULL) != CURLM_OK))
-            return err_set(err, ST_INTERNAL, "curl cannot go on");
+        result = curl_multi_perform(pool->multi, &running);
+        if (result == CURLM_OK && running > 0)
+            result = curl_multi_poll(pool->multi, NULL, 0, pool->has_news ? SETTLE_MS : POLL_MS, NULL);
+        if (result != CURLM_OK)
+            return err_set(err, result == CURLM_OUT_OF_MEMORY ? ST_NOMEM : ST_INTERNAL,
+                           "curl cannot go on: %s", curl_multi_strerror(result));
         take_messages(pool);
     }
 }
@@ -513,15 +516,19 @@ static bool make_headers(struct pool *pool)
 static enum status open_pool(struct pool *pool, struct err *err)
 {
     const struct https_settings *settings = pool->settings;
+    CURLcode result;
+    size_t count;
 
     if (*settings->ca_file != '\0' && access(settings->ca_file, R_OK) != 0)
         return err_set(err, ST_CONFIG, "%s cannot be read", settings->ca_file);
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
-        return err_set(err, ST_INTERNAL, "curl cannot start");
-    pool->slot_count = settings->parallel < 1 ? 1 : settings->parallel;
-    if (pool->slot_count > HTTPS_PARALLEL_MAX)
-        pool->slot_count = HTTPS_PARALLEL_MAX;
-    pool->slots = calloc(pool->slot_count, sizeof *pool->slots);
+    result = curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (result != CURLE_OK)
+        return err_set(err, result == CURLE_OUT_OF_MEMORY ? ST_NOMEM : ST_INTERNAL, "curl cannot start");
+    count = settings->parallel < 1 ? 1 : settings->parallel;
+    if (count > HTTPS_PARALLEL_MAX)
+        count = HTTPS_PARALLEL_MAX;
+    pool->slots = calloc(count, sizeof *pool->slots);
+    pool->slot_count = pool->slots != NULL ? count : 0;
     pool->multi = curl_multi_init();
     if (pool->slots == NULL || pool->multi == NULL || !make_headers(pool))
         return err_set(err, ST_NOMEM, "out of memory");
@@ -532,7 +539,12 @@ static enum status open_pool(struct pool *pool, struct err *err)
         slot->easy = curl_easy_init();
         if (slot->easy == NULL)
             return err_set(err, ST_NOMEM, "out of memory");
-        if (set_common(pool, slot) != CURLE_OK || set_pointers(pool, slot) != CURLE_OK)
+        result = set_common(pool, slot);
+        if (result == CURLE_OK)
+            result = set_pointers(pool, slot);
+        if (result == CURLE_OUT_OF_MEMORY)
+            return err_set(err, ST_NOMEM, "out of memory");
+        if (result != CURLE_OK)
             return err_set(err, ST_INTERNAL, "this curl lacks an option that is needed");
     }
     return ST_OK;
@@ -540,7 +552,7 @@ static enum status open_pool(struct pool *pool, struct err *err)
 
 static void close_pool(struct pool *pool)
 {
-    for (size_t i = 0; pool->slots != NULL && i < pool->slot_count; i++) {
+    for (size_t i = 0; i < pool->slot_count; i++) {
         curl_easy_cleanup(pool->slots[i].easy);
         curl_slist_free_all(pool->slots[i].pins);
     }
