@@ -346,7 +346,8 @@ static enum status chain_from(struct follow *follow, const struct place *place, 
         return status;
     follow->has_done = *is_found_out = done < follow->count;
     if (!follow->has_done) {
-        while (first + 1 < follow->count && follow->chain[first].mtime_ns / 1000000000 < place->saved_s)
+        while (first + (status == ST_OK) < follow->count && /* the log itself is read in any case */
+               follow->chain[first].mtime_ns / 1000000000 < place->saved_s)
             first++;
     } else if (replay <= done) {
         first = replay;

@@ -512,6 +512,20 @@ def test_rotated_while_nobody_followed_a_log_that_was_empty(follow, receiver, tm
     wait_for(receiver, [1, 2])
 
 
+def test_what_was_rotated_before_anybody_followed_is_none_of_ours(follow, receiver, tmp_path):
+    """There is no log yet, only one of yesterday; also after a restart."""
+    log = tmp_path / "mainlog"
+    append(tmp_path / "mainlog.1", line(1, "2026-11-20"))
+    os.utime(tmp_path / "mainlog.1", (1700000000, 1700000000))
+    follower = follow(log)
+    for lives in (1, 2, 3):
+        wait_until(lambda lives=lives: len(follower.events("log_followed")) == lives, "the log to be followed")
+        follower.end(signal.SIGKILL if lives < 3 else signal.SIGTERM)
+        follower.start()
+    append(log, line(2))
+    wait_for(receiver, [2])
+
+
 def test_a_collector_that_is_away_is_waited_for(follow, receiver, tmp_path):
     log = tmp_path / "mainlog"
     append(log, line(1))
