@@ -34,7 +34,7 @@ BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4
                  libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
-                 python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs
+                 python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl dnsperf
 DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
