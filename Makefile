@@ -20,18 +20,29 @@ RUNDIR     ?= /run/tlsrpt-gen
 # ---- what it needs ---------------------------------------------------------------------------------------
 # pkg-config name:oldest version that works
 DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 openssl:3.0 \
-               libesmtp-1.0:1.1 libidn2:2.3
+               libesmtp-1.0:1.1 libidn2:2.3 $(if $(filter yes,$(WITH_PGSQL)),libpq:14)
+
+# A fleet of hosts on PostgreSQL: yes or no; yes where libpq is found.
+ifeq ($(WITH_PGSQL),)
+WITH_PGSQL := $(shell pkg-config --atleast-version=14 libpq 2>/dev/null && echo yes || echo no)
+endif
+ifeq ($(filter yes no,$(WITH_PGSQL)),)
+$(error WITH_PGSQL is "$(WITH_PGSQL)"; use yes or no)
+endif
+LIBPQ = $(if $(filter yes,$(WITH_PGSQL)),libpq)
 
 # The libraries each program links; nothing else reaches it.
-LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2
+LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2 $(LIBPQ)
 LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2
 LIBS_tlsrpt-gen-smtp    = libesmtp-1.0 openssl
 LIBS_tlsrpt-gen-log     = jansson libidn2 zlib
-LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka
+LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka $(LIBPQ)
 
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
                  libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
+# Wanted besides: a fleet of hosts on PostgreSQL (WITH_PGSQL).
+PGSQL_PACKAGES = libpq-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
 TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
                  python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
@@ -45,7 +56,8 @@ INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 py
 MAINS    = $(sort $(wildcard src/cmd/tlsrpt-gen*.c))
 PROGRAMS = $(patsubst src/cmd/%.c,$(BUILD)/%,$(MAINS))
 LIBRARY  = $(BUILD)/libtlsrpt-gen.a
-SOURCES  = $(filter-out $(MAINS),$(sort $(wildcard src/*/*.c)))
+# pg.c is all that knows libpq; where there is none, pg_none.c stands in.
+SOURCES  = $(filter-out $(MAINS) $(if $(LIBPQ),src/store/pg_none.c,src/store/pg.c),$(sort $(wildcard src/*/*.c)))
 OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))
 UNIT     = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/*_test.c)))
 REPLAY   = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
@@ -93,7 +105,7 @@ check-dependencies:
 # Everything is rebuilt when the flags change.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS)' | sed "s/'//g" > $@.new
+	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS) $(LIBPQ)' | sed "s/'//g" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check-dependencies

@@ -15,7 +15,8 @@
 /* A day with sessions, and whether it is time to report it. */
 struct reportable_day {
     int32_t utc_day;
-    bool is_complete; /* counted through its end, or the collector was waited for long enough */
+    bool is_complete; /* counted through its end, or the collector (the fleet) was waited for long enough */
+    bool is_waited;   /* it is the waiting that makes it complete */
 };
 
 struct reportable_days {

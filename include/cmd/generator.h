@@ -18,6 +18,7 @@
 #include "model/suppress_list.h"
 #include "report/report_build.h"
 #include "resolve/resolve.h"
+#include "store/fleet.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 
@@ -28,6 +29,8 @@ enum generator_mode {
 
 struct generator {
     const struct config *config;
+    struct fleet *fleet;            /* NULL: this host is alone */
+    char owner[FLEET_ID_SIZE];      /* this state folder as a generator of the fleet */
     struct session_store *sessions; /* NULL: no collector has run yet */
     struct ledger *ledger;          /* NULL: a rehearsal before the first run */
     struct resolver *resolver;

@@ -55,6 +55,11 @@
     X(PLACE_LOST,          "place_lost",          WARNING, "path") \
     X(COLLECTOR_AWAY,      "collector_away",      WARNING, "socket reason") \
     X(COLLECTOR_BACK,      "collector_back",      INFO,    "socket") \
+    X(PUSHED,              "pushed",              INFO,    "rows looked_at complete_through") \
+    X(PUSH_FAILED,         "push_failed",         ERROR,   "reason") \
+    X(FLEET_SHARE,         "fleet_share",         INFO,    "buckets generator") \
+    X(FLEET_BUSY,          "fleet_busy",          INFO,    "reason") \
+    X(FLEET_HOST_MISSED,   "fleet_host_missed",   WARNING, "day host complete_through") \
     X(FATAL,               "fatal",               ERROR,   "reason")
 // clang-format on
 

@@ -82,6 +82,14 @@ struct config {
     struct option_list smtp_allow; /* networks allowed in spite of the guard, likewise */
     const char *archive_dir;       /* "": none */
 
+    /* several hosts, one report */
+    const char *fleet;               /* libpq's connection string; "": this host is alone */
+    const char *fleet_password_file; /* "": none */
+    const char *fleet_host;          /* "": the system's name */
+    int64_t fleet_window_s;
+    int64_t fleet_wait_s;
+    int64_t fleet_lease_s;
+
     int log_to; /* enum config_log_to */
 
     /* where the values came from */

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ledger.h - reports.db: every report that was built, frozen, and every delivery of it, so that nothing is
- * sent twice and nothing is forgotten.
+ * ledger.h - every report that was built, frozen, and every delivery of it, so that nothing is sent twice and
+ * nothing is forgotten: the file reports.db, or the database of a fleet (store/fleet.h).
  *
  * A domain's day is in at most one of three places: report (built), skipped (gets none, with the reason) or
  * waiting (its DNS record could not be read yet).  A report's bytes never change once added; a delivery goes
  * through the states of model/delivery.h.
  *
  * Durable: what a function here has done, or ledger_commit after it, survives a power cut.  Functions that
- * write join the transaction of ledger_begin if there is one, else each is its own.
+ * write join the transaction of ledger_begin if there is one, else each is its own; a fleet's ledger writes
+ * it all at ledger_commit, which returns ST_BUSY when another generator has taken over.
  *
  * Unless said otherwise every function can return ST_BUSY, ST_FULL (disk), ST_IO, ST_NOMEM and ST_INTERNAL.
  * One ledger belongs to one thread.  Texts given in are borrowed for the call; texts in rows given to
@@ -47,7 +48,6 @@ enum ledger_entry {
 /* Everything that is needed to make the same file and the same mails again, whatever the settings say then.
  */
 struct ledger_report {
-    int64_t id; /* given by ledger_add_report */
     int32_t utc_day;
     const char *domain;
     const char *report_id; /* RFC 8460 report-id: unique */
@@ -66,8 +66,7 @@ struct ledger_report {
 };
 
 struct ledger_delivery {
-    int64_t id;     /* given by the ledger */
-    int64_t report; /* id of its ledger_report; set by ledger_add_report */
+    int64_t id; /* given by the ledger; means something together with utc_day and domain */
     int32_t utc_day;
     const char *domain;
     const char *report_id;
@@ -116,6 +115,10 @@ void ledger_rollback(struct ledger *ledger);
 MUST_CHECK enum status ledger_find(struct ledger *ledger, int32_t utc_day, const char *domain,
                                    enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err);
 
+/* ledger_find will be called for these, in any order: a ledger that is far away may look them up at once. */
+MUST_CHECK enum status ledger_prefetch(struct ledger *ledger, int32_t utc_day, const char *const *domains,
+                                       size_t count, struct err *err);
+
 /*
  * A report and its deliveries (state, next_at_s and last_text of each are taken as given; tries start at 0),
  * all or nothing; a waiting or skipped entry of that domain's day goes.  Two deliveries to the same rua
@@ -124,7 +127,7 @@ MUST_CHECK enum status ledger_find(struct ledger *ledger, int32_t utc_day, const
  */
 MUST_CHECK enum status ledger_add_report(struct ledger *ledger, const struct ledger_report *report,
                                          const struct ledger_delivery *deliveries, size_t count,
-                                         int64_t *id_out, struct err *err);
+                                         struct err *err);
 
 /* This domain's day gets no report; a waiting entry goes.  Saying it twice keeps the first. */
 MUST_CHECK enum status ledger_skip(struct ledger *ledger, int32_t utc_day, const char *domain,
@@ -153,8 +156,9 @@ MUST_CHECK enum status ledger_each_report(struct ledger *ledger, int32_t utc_day
                                           void *context, struct err *err);
 
 /* With gzip; everything lives in arena.  ST_NOT_FOUND. */
-MUST_CHECK enum status ledger_read_report(struct ledger *ledger, int64_t report, struct arena *arena,
-                                          struct ledger_report *report_out, struct err *err);
+MUST_CHECK enum status ledger_read_report(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                          struct arena *arena, struct ledger_report *report_out,
+                                          struct err *err);
 
 /* ---- deliveries ---- */
 
@@ -165,27 +169,29 @@ MUST_CHECK enum status ledger_each_due(struct ledger *ledger, int64_t now_s, led
 /* All of one day (< 0: of all days), by day, domain and rua. */
 MUST_CHECK enum status ledger_each_delivery(struct ledger *ledger, int32_t utc_day, ledger_delivery_fn *fn,
                                             void *context, struct err *err);
-MUST_CHECK enum status ledger_each_delivery_of(struct ledger *ledger, int64_t report, ledger_delivery_fn *fn,
-                                               void *context, struct err *err);
+MUST_CHECK enum status ledger_each_delivery_of(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                               ledger_delivery_fn *fn, void *context, struct err *err);
 
 /* When the next delivery is due; ST_NOT_FOUND: none is open. */
 MUST_CHECK enum status ledger_next_due(struct ledger *ledger, int64_t *next_at_s_out, struct err *err);
 
-/* Before the first byte goes out: state sending, tries + 1. */
-MUST_CHECK enum status ledger_mark_sending(struct ledger *ledger, int64_t delivery, int64_t now_s,
-                                           struct err *err);
+/* Before the first byte goes out: state sending, tries + 1.  Here and below a delivery is known by its id,
+ * utc_day and domain. */
+MUST_CHECK enum status ledger_mark_sending(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                           int64_t now_s, struct err *err);
 
 /* It was not begun after all: due as it was before ledger_mark_sending. */
-MUST_CHECK enum status ledger_put_back(struct ledger *ledger, int64_t delivery, struct err *err);
+MUST_CHECK enum status ledger_put_back(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                       struct err *err);
 
 /* After: the new state, and when it is due again if that is DELIVERY_DUE. */
-MUST_CHECK enum status ledger_record_outcome(struct ledger *ledger, int64_t delivery,
+MUST_CHECK enum status ledger_record_outcome(struct ledger *ledger, const struct ledger_delivery *delivery,
                                              enum delivery_state state, int64_t next_at_s,
                                              const struct outcome *outcome, int64_t now_s, struct err *err);
 
 /* The other deliveries of this report that are still due become suppressed, because of reason. */
-MUST_CHECK enum status ledger_suppress_others(struct ledger *ledger, int64_t report, const char *reason,
-                                              struct err *err);
+MUST_CHECK enum status ledger_suppress_others(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                              const char *reason, struct err *err);
 
 /* After a crash: what is "sending" although nobody sends is in doubt, and due now.  Only under the run's
  * lock. */

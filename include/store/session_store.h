@@ -5,8 +5,8 @@
  *
  * In: canonical events (model/event.h).  Out: rows in the canonical order of a report (rfc8460.md B.4, R35).
  * Source: RFC 8460 section 4; design: texts are kept once and referenced by number, domain first in every
- * key.  A store is opened by URL and reached through one method table, because other kinds may follow; the
- * kind that exists is a SQLite file ("sqlite:PATH", or just PATH).
+ * key.  A store is reached through one method table.  The kind that counts is a SQLite file, opened by URL
+ * ("sqlite:PATH", or just PATH); a fleet's store (store/fleet.h) sums over what many of them counted.
  *
  * Limits: per domain and day at most max_policies policies and max_details details.  What comes beyond is
  * folded, and every total stays exact:
@@ -36,6 +36,8 @@
 #define SESSION_MAX_DETAILS      1000
 #define SESSION_STORE_ID_SIZE    33 /* 32 hexadecimal digits and NUL */
 #define SESSION_LAST_RECORD_NONE INT64_MIN
+#define SESSION_INSTANCE_NOTE                                                                                \
+    "instance" /* its text: 32 hexadecimal digits, new at each start of the collector */
 
 struct session_store;
 
@@ -221,6 +223,11 @@ MUST_CHECK enum status session_store_read_domain(struct session_store *store, in
 MUST_CHECK enum status session_store_top_failure(struct session_store *store, int32_t utc_day,
                                                  const char *domain, enum result_type *type_out,
                                                  uint64_t *sessions_out, struct err *err);
+
+/* session_store_read_domain will be called for these, in any order: a store that is far away may read them at
+ * once. The names are borrowed until the next call. */
+MUST_CHECK enum status session_store_prefetch(struct session_store *store, int32_t utc_day,
+                                              const char *const *domains, size_t count, struct err *err);
 
 typedef enum status session_record_fn(void *context, const char *record, int64_t last_seen_s,
                                       struct err *err);

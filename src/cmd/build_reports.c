@@ -70,7 +70,6 @@ static enum status freeze(struct day_build *build, const struct candidate *candi
     struct ledger_report report;
     struct strbuf note;
     enum status status;
-    int64_t id;
 
     strbuf_init(&note, NOTE_MAX_BYTES);
     report_summary_format(&file->built.summary, &note);
@@ -96,7 +95,7 @@ static enum status freeze(struct day_build *build, const struct candidate *candi
         status = err_set(err, ST_NOMEM, "%s: out of memory", candidate->domain);
     if (status == ST_OK)
         status = ledger_add_report(build->generator->ledger, &report, deliveries, candidate->record.rua_count,
-                                   &id, err);
+                                   err);
     strbuf_done(&note);
     return status;
 }
@@ -146,7 +145,7 @@ static void log_built(const struct day_build *build, const struct candidate *can
 /* What is the store's trouble, and not this one domain's: no other domain would fare better. */
 static bool is_of_store(enum status status)
 {
-    return status == ST_BUSY || status == ST_IO || status == ST_UNSUPPORTED;
+    return status == ST_BUSY || status == ST_IO || status == ST_UNSUPPORTED || status == ST_TEMPORARY;
 }
 
 /* No domain can stop a run: one whose report cannot be built waits, and is told. */
@@ -174,14 +173,29 @@ static enum status build_one(struct day_build *build, struct candidate *candidat
     return wait_one(build, candidate, err);
 }
 
+/* What the batch will ask of the stores, in as few questions as there can be. */
+static enum status prefetch(const struct day_build *build, const struct candidate *candidates, size_t count,
+                            struct err *err)
+{
+    const char *names[CANDIDATES_AT_ONCE];
+    size_t wanted = 0;
+
+    for (size_t i = 0; i < count; i++)
+        if (candidates[i].fate == CANDIDATE_REPORT)
+            names[wanted++] = candidates[i].domain;
+    return session_store_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
+}
+
 /* One transaction for the batch: a crash leaves it built or not built, never half. */
 static enum status build_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
                                struct err *err)
 {
     struct day_build *build = context;
     struct ledger *ledger = build->generator->ledger;
-    enum status status = ledger_begin(ledger, err);
+    enum status status = prefetch(build, candidates, count, err);
 
+    if (status == ST_OK)
+        status = ledger_begin(ledger, err);
     if (status != ST_OK)
         return status;
     for (size_t i = 0; status == ST_OK && i < count; i++) {
@@ -235,6 +249,41 @@ static enum status build_day(struct day_build *build, struct err *err)
     return ST_OK;
 }
 
+/* ---- the fleet ------------------------------------------------------------------------------------------
+ */
+
+struct missing {
+    struct generator *generator;
+    int32_t utc_day;
+};
+
+static enum status note_missing(void *context, const struct fleet_instance *instance, struct err *err)
+{
+    const struct missing *missing = context;
+    char day[UTC_DAY_TEXT_SIZE], through[UTC_STAMP_TEXT_SIZE];
+    bool is_new = false;
+    enum status status;
+
+    if (instance->complete_through_s > utc_day_last_s(missing->utc_day))
+        return ST_OK;
+    status = fleet_note_missed(missing->generator->fleet, missing->utc_day, instance, &is_new, err);
+    if (!is_new)
+        return status;
+    utc_day_format(missing->utc_day, day);
+    utc_stamp_format(instance->complete_through_s, through);
+    LOG_FACT(EV_FLEET_HOST_MISSED, log_text("day", day), log_text("host", instance->host),
+             log_text("complete_through", through));
+    return ST_OK;
+}
+
+/* The wait is over: name the hosts whose counts the reports of the day will lack. */
+static enum status name_missing(struct generator *generator, int32_t utc_day, struct err *err)
+{
+    struct missing missing = {generator, utc_day};
+
+    return fleet_each_instance(generator->fleet, generator->now_s, note_missing, &missing, err);
+}
+
 enum status build_reports(struct generator *generator, struct build_totals *totals_out, struct err *err)
 {
     struct day_build build = {.generator = generator};
@@ -252,11 +301,15 @@ enum status build_reports(struct generator *generator, struct build_totals *tota
 
         build.utc_day = days.items[i].utc_day;
         utc_day_format(build.utc_day, day);
-        if (days.items[i].is_complete)
+        if (days.items[i].is_waited && generator->fleet != NULL)
+            status = name_missing(generator, build.utc_day, err);
+        if (status == ST_OK && days.items[i].is_complete)
             status = build_day(&build, err);
-        else
+        else if (status == ST_OK)
             LOG_FACT(EV_DAY_WAITS, log_text("day", day),
-                     log_text("reason", "the collector has not counted to its end"));
+                     log_text("reason", generator->fleet != NULL
+                                            ? "not every host of the fleet has pushed to its end"
+                                            : "the collector has not counted to its end"));
     }
     report_file_done(&build.file);
     *totals_out = build.totals;

@@ -238,7 +238,21 @@ static struct candidate begin_candidate(const struct config *config, const struc
                               .reason = reason != NULL ? reason : ""};
 }
 
-/* Take wanted names from position *at on until the batch is full. */
+/* The ledger will be asked for each of these. */
+static enum status prefetch(const struct batch *batch, const struct name_list *list, size_t at,
+                            struct err *err)
+{
+    const char *names[CANDIDATES_AT_ONCE];
+    size_t count = 0;
+
+    if (batch->generator->ledger == NULL || at % CANDIDATES_AT_ONCE != 0)
+        return ST_OK;
+    for (; at < list->count && count < CANDIDATES_AT_ONCE; at++)
+        names[count++] = list->items[at].name;
+    return ledger_prefetch(batch->generator->ledger, batch->utc_day, names, count, err);
+}
+
+/* Take wanted names from position *at on until the batch is full, or the ledger is to be asked anew. */
 static enum status fill(struct batch *batch, struct name_list *list, size_t *at, struct err *err)
 {
     batch->count = 0;
@@ -246,8 +260,13 @@ static enum status fill(struct batch *batch, struct name_list *list, size_t *at,
     for (; *at < list->count && batch->count < CANDIDATES_AT_ONCE; (*at)++) {
         const struct named_domain *item = &list->items[*at];
         bool is_wanted = true;
-        enum status status = list->filter(list->context, item->name, &is_wanted, err);
+        enum status status;
 
+        if (*at % CANDIDATES_AT_ONCE == 0 && batch->count > 0)
+            return ST_OK; /* what is known of these must be known until they are built */
+        status = prefetch(batch, list, *at, err);
+        if (status == ST_OK)
+            status = list->filter(list->context, item->name, &is_wanted, err);
         if (status != ST_OK)
             return status;
         if (is_wanted)

@@ -115,9 +115,10 @@ bool courier_begin(struct courier *courier, struct courier_item *const *items, s
         return false;
     status = ledger_begin(ledger, &err);
     for (size_t i = 0; status == ST_OK && i < count; i++) {
-        status = ledger_read_report(ledger, items[i]->row.report, arena, &items[i]->report, &err);
+        status = ledger_read_report(ledger, items[i]->row.utc_day, items[i]->row.domain, arena,
+                                    &items[i]->report, &err);
         if (status == ST_OK)
-            status = ledger_mark_sending(ledger, items[i]->row.id, clock_utc_s(), &err);
+            status = ledger_mark_sending(ledger, &items[i]->row, clock_utc_s(), &err);
     }
     if (status == ST_OK)
         status = ledger_commit(ledger, &err);
@@ -236,7 +237,7 @@ void courier_put_back(struct courier *courier, const struct courier_item *item)
     enum status status = begin_transaction(courier, &err);
 
     if (status == ST_OK)
-        status = ledger_put_back(courier->generator->ledger, item->row.id, &err);
+        status = ledger_put_back(courier->generator->ledger, &item->row, &err);
     (void)keep_failure(courier, status, &err);
 }
 
@@ -298,7 +299,7 @@ void courier_record(struct courier *courier, struct courier_item *item, const st
 
     item->reached = outcome->stage;
     if (status == ST_OK)
-        status = ledger_record_outcome(courier->generator->ledger, item->row.id, state, next_at_s, outcome,
+        status = ledger_record_outcome(courier->generator->ledger, &item->row, state, next_at_s, outcome,
                                        now_s, &err);
     if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
         status = note_mail(courier, item, outcome, now_s, &err);
@@ -322,8 +323,7 @@ bool courier_is_suppressed(struct courier *courier, struct courier_item *item)
         outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "the mailbox refused lately");
         status = begin_transaction(courier, &err);
         if (status == ST_OK)
-            status =
-                ledger_record_outcome(ledger, item->row.id, DELIVERY_SUPPRESSED, 0, &outcome, now_s, &err);
+            status = ledger_record_outcome(ledger, &item->row, DELIVERY_SUPPRESSED, 0, &outcome, now_s, &err);
         count(&courier->totals, DELIVERY_SUPPRESSED);
         log_outcome(item, &outcome, DELIVERY_SUPPRESSED, 0);
     }

@@ -1,80 +1,44 @@
 /* SPDX-License-Identifier: MIT */
 #include "cmd/generator.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
 #include "cmd/host_settings.h"
-
-static enum status path_in_state_dir(const struct config *config, const char *name, char path_out[PATH_MAX],
-                                     struct err *err)
-{
-    int len = snprintf(path_out, PATH_MAX, "%s/%s", config->state_dir, name);
-
-    return len > 0 && len < PATH_MAX
-               ? ST_OK
-               : err_set(err, ST_CONFIG, "state_dir: path is too long; use a shorter one");
-}
+#include "cmd/stores.h"
 
 static enum status take_lock(struct generator *generator, struct err *err)
 {
     char path[PATH_MAX];
-    enum status status = path_in_state_dir(generator->config, "tlsrpt-gen.lock", path, err);
+    enum status status = stores_path(generator->config, "tlsrpt-gen.lock", path, err);
 
     return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
-}
-
-/* Is the file there?  A folder that we may not look into is an error, not a missing file. */
-static enum status look_for(const char *path, bool *is_there_out, struct err *err)
-{
-    *is_there_out = access(path, F_OK) == 0;
-    if (*is_there_out || errno == ENOENT)
-        return ST_OK;
-    return err_set_errno(err, errno == EACCES ? ST_DENIED : ST_IO, errno, "%s", path);
 }
 
 /* A store that nobody has made yet is no error: there is nothing to report. */
 static enum status open_sessions(struct generator *generator, enum generator_mode mode, struct err *err)
 {
-    char path[PATH_MAX];
-    bool is_there = false;
-    enum status status = path_in_state_dir(generator->config, "sessions.db", path, err);
-
-    if (status == ST_OK)
-        status = look_for(path, &is_there, err);
-    if (is_there)
-        status = session_store_open(path, mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
-                                    NULL, &generator->sessions, err);
-    return status;
-}
-
-static enum status open_ledger(struct generator *generator, enum generator_mode mode, struct err *err)
-{
-    char path[PATH_MAX];
-    bool is_there = false;
-    enum status status = path_in_state_dir(generator->config, "reports.db", path, err);
-
-    if (status == ST_OK)
-        status = look_for(path, &is_there, err);
-    generator->is_first_run = mode == GENERATOR_RUN && !is_there;
-    if (status == ST_OK && (is_there || mode == GENERATOR_RUN))
-        status =
-            ledger_open(path, mode == GENERATOR_RUN ? LEDGER_WRITE : LEDGER_READ, &generator->ledger, err);
-    return status;
+    if (generator->fleet != NULL)
+        return fleet_open_sessions(generator->fleet, &generator->sessions, err);
+    return stores_open_sessions(generator->config,
+                                mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
+                                &generator->sessions, err);
 }
 
 /* Only a run that is at work already may be ST_BUSY for our caller. */
 static enum status open_stores(struct generator *generator, enum generator_mode mode, struct err *err)
 {
-    enum status status = open_sessions(generator, mode, err);
+    enum status status = stores_open_fleet(generator->config, &generator->fleet, err);
 
     if (status == ST_OK)
-        status = open_ledger(generator, mode, err);
+        status = open_sessions(generator, mode, err);
+    if (status == ST_OK)
+        status = stores_open_ledger(generator->config, generator->fleet,
+                                    mode == GENERATOR_RUN ? LEDGER_WRITE : LEDGER_READ, &generator->ledger,
+                                    &generator->is_first_run, err);
     if (status == ST_BUSY)
         err->code = status = ST_TEMPORARY;
     return status;
@@ -166,6 +130,7 @@ void generator_close(struct generator *generator)
     resolve_close(&generator->resolver);
     ledger_close(&generator->ledger);
     session_store_close(&generator->sessions);
+    fleet_close(&generator->fleet);
     if (generator->lock_fd >= 0)
         (void)close(generator->lock_fd);
     generator->lock_fd = -1;

@@ -12,12 +12,18 @@ struct search {
     struct reportable_days days;
 };
 
+static int64_t longest_wait_s(const struct generator *generator)
+{
+    return generator->fleet != NULL ? generator->config->fleet_wait_s : COLLECTOR_WAIT_S;
+}
+
 static enum status take_day(void *context, const struct session_day *day, struct err *err)
 {
     struct search *search = context;
     int64_t end_s = utc_day_last_s(day->utc_day) + 1;
     int32_t today = utc_day_of(search->generator->now_s);
     bool is_closed = false;
+    bool is_waited;
     enum status status = ST_OK;
 
     if (day->utc_day >= today)
@@ -31,10 +37,12 @@ static enum status take_day(void *context, const struct session_day *day, struct
         search->days.missed += day->domains > 0;
         return ST_OK;
     }
+    is_waited = search->mark.counted_through_s < end_s &&
+                search->generator->now_s >= end_s + longest_wait_s(search->generator);
     search->days.items[search->days.count++] = (struct reportable_day){
         .utc_day = day->utc_day,
-        .is_complete =
-            search->mark.counted_through_s >= end_s || search->generator->now_s >= end_s + COLLECTOR_WAIT_S,
+        .is_complete = search->mark.counted_through_s >= end_s || is_waited,
+        .is_waited = is_waited,
     };
     return ST_OK;
 }

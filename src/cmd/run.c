@@ -9,6 +9,7 @@
 #include "cmd/deliver_mail.h"
 #include "cmd/log_events.h"
 #include "cmd/program.h"
+#include "cmd/push.h"
 #include "model/utc_day.h"
 
 /* How long the ledger remembers a day after it can no longer be reported. */
@@ -93,8 +94,27 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("suppressed", (int64_t)sent->suppressed));
 }
 
-/* True if it built a report: its deliveries are new. */
-static bool run(struct generator *generator, bool is_flush, struct err *first)
+struct run_totals {
+    struct build_totals built;
+    struct delivery_totals sent;
+};
+
+static void add_totals(struct run_totals *totals, const struct build_totals *built,
+                       const struct delivery_totals *sent)
+{
+    totals->built.days += built->days;
+    totals->built.reports += built->reports;
+    totals->built.skipped += built->skipped;
+    totals->built.waiting += built->waiting;
+    totals->sent.delivered += sent->delivered;
+    totals->sent.later += sent->later;
+    totals->sent.given_up += sent->given_up;
+    totals->sent.expired += sent->expired;
+    totals->sent.suppressed += sent->suppressed;
+}
+
+/* Build and deliver: all there is, or the share of the fleet's work that we hold. */
+static void work(struct generator *generator, bool is_flush, struct run_totals *totals, struct err *first)
 {
     struct build_totals built = {0};
     struct delivery_totals sent = {0};
@@ -103,9 +123,58 @@ static bool run(struct generator *generator, bool is_flush, struct err *first)
     keep_first(recover(generator, &err), &err, first);
     keep_first(build_reports(generator, &built, &err), &err, first);
     deliver(generator, is_flush ? INT64_MAX : generator->now_s, &sent, first);
+    add_totals(totals, &built, &sent);
+}
+
+/* Without the push there is still the other hosts' work to be done. */
+static void push(struct generator *generator, struct err *first)
+{
+    struct err err;
+
+    if (push_now(generator->config, generator->fleet, generator->owner, &err) == ST_OK)
+        return;
+    LOG_FACT(EV_PUSH_FAILED, log_text("reason", err.text));
+    keep_first(err.code, &err, first);
+}
+
+/* One share after the other, until the rest is held by others. */
+static void work_in_shares(struct generator *generator, bool is_flush, struct run_totals *totals,
+                           struct err *first)
+{
+    bool has_worked = false;
+    struct err err;
+    enum status status;
+
+    push(generator, first);
+    if (*generator->owner == '\0')
+        return;
+    fleet_begin_run(generator->fleet);
+    while ((status = fleet_take_share(generator->fleet, generator->owner, &err)) == ST_OK) {
+        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", fleet_share_size(generator->fleet)),
+                 log_text("generator", generator->owner));
+        work(generator, is_flush, totals, first);
+        fleet_release_share(generator->fleet);
+        has_worked = true;
+    }
+    if (status != ST_NOT_FOUND)
+        keep_first(status, &err, first);
+    else if (!has_worked)
+        LOG_FACT(EV_FLEET_BUSY, log_text("reason", err.text));
+}
+
+/* True if it built a report: its deliveries are new. */
+static bool run(struct generator *generator, bool is_flush, struct err *first)
+{
+    struct run_totals totals = {.built = {0}};
+    struct err err;
+
+    if (generator->fleet != NULL)
+        work_in_shares(generator, is_flush, &totals, first);
+    else
+        work(generator, is_flush, &totals, first);
     keep_first(forget_old_days(generator, &err), &err, first);
-    log_summary(&built, &sent);
-    return built.reports > 0;
+    log_summary(&totals.built, &totals.sent);
+    return totals.built.reports > 0;
 }
 
 /* ---- lingering -------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/stores.h"
 #include "cmd/table.h"
 #include "model/report_summary.h"
 #include "model/utc_day.h"
@@ -15,8 +16,9 @@ struct walk {
     int32_t utc_day;
     bool is_verbose;
     struct terminal terminal;
-    int64_t newest; /* id of the newest report; 0: none */
-    size_t entries; /* reports, skipped and waiting days */
+    bool has_report;
+    int32_t newest_day; /* of the newest report */
+    size_t entries;     /* reports, skipped and waiting days */
 };
 
 static const enum terminal_style STATE_STYLES[DELIVERY_STATE_COUNT] = {
@@ -87,8 +89,9 @@ static enum status visit_report(void *context, const struct ledger_report *row, 
     if (strcmp(row->domain, walk->domain) != 0)
         return ST_OK;
     walk->entries++;
-    if (walk->newest == 0)
-        walk->newest = row->id;
+    if (!walk->has_report)
+        walk->newest_day = row->utc_day;
+    walk->has_report = true;
     if (!walk->is_verbose)
         return ST_OK;
     utc_day_format(row->utc_day, day);
@@ -97,7 +100,7 @@ static enum status visit_report(void *context, const struct ledger_report *row, 
                  table_number((uint64_t)row->success, ok_text),
                  table_number((uint64_t)row->failure, failed_text), row->gzip_len);
     print_folded(walk, row->note);
-    return ledger_each_delivery_of(walk->ledger, row->id, print_delivery, walk, err);
+    return ledger_each_delivery_of(walk->ledger, row->utc_day, row->domain, print_delivery, walk, err);
 }
 
 static enum status visit_without(struct walk *walk, int32_t utc_day, const char *domain, const char *words,
@@ -158,11 +161,11 @@ static enum status walk_all(struct walk *walk, struct arena *arena, ledger_repor
         status = ledger_each_skipped(walk->ledger, walk->utc_day, visit_skipped, walk, err);
     if (status == ST_OK)
         status = ledger_each_waiting(walk->ledger, walk->utc_day, visit_waiting, walk, err);
-    if (status == ST_OK && (walk->entries == 0 || (!walk->is_verbose && walk->newest == 0)))
+    if (status == ST_OK && (walk->entries == 0 || (!walk->is_verbose && !walk->has_report)))
         status = nothing_known(walk, err);
-    if (status != ST_OK || walk->newest == 0)
+    if (status != ST_OK || !walk->has_report)
         return status;
-    status = ledger_read_report(walk->ledger, walk->newest, arena, &report, err);
+    status = ledger_read_report(walk->ledger, walk->newest_day, walk->domain, arena, &report, err);
     if (status == ST_OK && walk->is_verbose)
         (void)fputc('\n', stdout);
     return status == ST_OK ? show(context, &report, err) : status;
@@ -172,18 +175,20 @@ enum status show_ledger(const struct config *config, const char *domain, int32_t
                         struct arena *arena, ledger_report_fn *show, void *context, struct err *err)
 {
     struct walk walk = {.domain = domain, .utc_day = utc_day, .is_verbose = is_verbose};
-    char path[4096];
+    struct fleet *fleet = NULL;
     enum status status;
 
     terminal_detect(STDOUT_FILENO, &walk.terminal);
-    (void)snprintf(path, sizeof path, "%s/reports.db", config->state_dir);
-    status = ledger_open(path, LEDGER_READ, &walk.ledger, err);
-    if (status == ST_NOT_FOUND)
-        return err_set(err, ST_NOT_FOUND, "%s: no such file, and there is no %s yet to look the domain up in",
-                       domain, path);
-    if (status != ST_OK)
-        return status;
-    status = walk_all(&walk, arena, show, context, err);
+    status = stores_open_fleet(config, &fleet, err);
+    if (status == ST_OK)
+        status = stores_open_ledger(config, fleet, LEDGER_READ, &walk.ledger, NULL, err);
+    if (status == ST_OK && walk.ledger == NULL)
+        status = err_set(err, ST_NOT_FOUND,
+                         "%s: no such file, and there is no %s/reports.db yet to look the domain up in",
+                         domain, config->state_dir);
+    if (status == ST_OK)
+        status = walk_all(&walk, arena, show, context, err);
     ledger_close(&walk.ledger);
+    fleet_close(&fleet);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
+#include "base/keyed_hash.h"
 #include "cmd/host_settings.h"
 #include "cmd/log_events.h"
 #include "collect.h"
@@ -268,11 +269,13 @@ static int64_t read_queue_length(const struct collect *collect)
     return length;
 }
 
-/* Kept in the store for `tlsrpt-gen status`: since when, and with how long a queue. */
+/* Kept in the store for `tlsrpt-gen status`: since when, and with how long a queue; and for a fleet, whose
+ * counts they are from now on. */
 static enum status note_start(struct collect *collect, struct err *err)
 {
     int64_t length = collect->queue_len;
-    char text[24] = "", started[24];
+    const struct hash_key random = hash_key_new();
+    char text[24] = "", started[24], instance[40];
     enum status status = session_store_begin(collect->store, err);
 
     if (length > 0)
@@ -285,6 +288,10 @@ static enum status note_start(struct collect *collect, struct err *err)
         status = session_store_set_note(collect->store, "max_dgram_qlen", text, err);
     if (status == ST_OK)
         status = session_store_set_note(collect->store, "started_s", started, err);
+    (void)snprintf(instance, sizeof instance, "%016llx%016llx", (unsigned long long)random.words[0],
+                   (unsigned long long)random.words[1]);
+    if (status == ST_OK)
+        status = session_store_set_note(collect->store, SESSION_INSTANCE_NOTE, instance, err);
     if (status == ST_OK)
         return session_store_commit(collect->store, err);
     session_store_rollback(collect->store);

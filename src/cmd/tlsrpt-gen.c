@@ -13,6 +13,7 @@
 #include "cmd/explain.h"
 #include "cmd/log_events.h"
 #include "cmd/program.h"
+#include "cmd/push.h"
 #include "cmd/run.h"
 #include "cmd/setup.h"
 #include "cmd/show.h"
@@ -36,6 +37,8 @@ static const struct {
     {"status", cmd_status, NULL, "tell whether the collector runs and what became of the reports"},
     {"check", cmd_check, cmd_check_unset,
      "look whether everything is in place, and say how to mend what is not"},
+    {"push", cmd_push, NULL, "bring what this host counted into its fleet's database"},
+    {"fleet-init", cmd_fleet_init, NULL, "make a fleet's tables, or bring them up to date; print GRANTs"},
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
     {"unsuppress", cmd_unsuppress, NULL, "let mailboxes that refused get reports again"},
     {"setup-postfix", cmd_setup_postfix, NULL,

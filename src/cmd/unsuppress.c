@@ -7,22 +7,24 @@
 #include <unistd.h>
 
 #include "cmd/program.h"
+#include "cmd/stores.h"
 #include "store/ledger.h"
 
-static enum status open_ledger(const struct config *config, struct ledger **ledger_out, struct err *err)
+static enum status open_ledger(const struct config *config, struct fleet *fleet, struct ledger **ledger_out,
+                               struct err *err)
 {
     char path[PATH_MAX];
+    enum status status = stores_path(config, "reports.db", path, err);
 
-    if ((size_t)snprintf(path, sizeof path, "%s/reports.db", config->state_dir) >= sizeof path)
-        return err_set(err, ST_CONFIG, "state_dir: path is too long; use a shorter one");
-    if (access(path, F_OK) != 0)
-        return err_set(err, ST_NOT_FOUND, "%s: there is none; nothing has been sent yet", path);
-    return ledger_open(path, LEDGER_WRITE, ledger_out, err);
+    if (status == ST_OK && fleet == NULL && access(path, F_OK) != 0)
+        status = err_set(err, ST_NOT_FOUND, "%s: there is none; nothing has been sent yet", path);
+    return status == ST_OK ? stores_open_ledger(config, fleet, LEDGER_WRITE, ledger_out, NULL, err) : status;
 }
 
 int cmd_unsuppress(const struct config *config, int argc, char **argv)
 {
     const struct program program = {.name = "tlsrpt-gen"};
+    struct fleet *fleet = NULL;
     struct ledger *ledger = NULL;
     struct err err;
     enum status status;
@@ -35,12 +37,15 @@ int cmd_unsuppress(const struct config *config, int argc, char **argv)
     }
     status = program_leave_root(config->state_dir, &err);
     if (status == ST_OK)
-        status = open_ledger(config, &ledger, &err);
+        status = stores_open_fleet(config, &fleet, &err);
+    if (status == ST_OK)
+        status = open_ledger(config, fleet, &ledger, &err);
     for (int i = 1; i < argc && status == ST_OK; i++) {
         status = ledger_unsuppress(ledger, argv[i], &err);
         if (status == ST_OK)
             (void)printf("%s may get reports again\n", argv[i]);
     }
     ledger_close(&ledger);
+    fleet_close(&fleet);
     return status == ST_OK ? 0 : program_fail(&program, &err);
 }

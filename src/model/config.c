@@ -169,6 +169,27 @@ static const char *check_network(const char *value)
                : "not a network; use 192.0.2.0/24 (host bits zero) or 2001:db8::/32";
 }
 
+/* "postgresql://user:password@host" */
+static bool has_password_in_url(const char *value)
+{
+    const char *user = strstr(value, "://");
+    size_t len;
+
+    if (user == NULL)
+        return false;
+    user += 3;
+    len = strcspn(user, "/?");
+    return memchr(user, '@', len) != NULL && memchr(user, ':', strcspn(user, "@")) != NULL;
+}
+
+/* Settings are shown, logged and copied: a password must not stand among them. */
+static const char *check_fleet(const char *value)
+{
+    if (has_password_in_url(value) || strstr(value, "password") != NULL)
+        return "has a password in it; put it into a file and name that in fleet_password_file";
+    return check_text(value);
+}
+
 static const char *const LOG_TARGETS[] = {"stderr", "syslog", NULL};
 static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
 static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
@@ -296,6 +317,19 @@ static const struct option_row TABLE[] = {
      .min = 0, .max = 1000000000, .help = "Most deliveries of one run by mail, and by HTTPS; 0 means no limit."},
     {.name = "archive_dir", .kind = OPTION_TEXT, .offset = FIELD(archive_dir), .default_value = "",
      .check = check_path, .help = "Folder that keeps a copy of each report sent, DAY/FILENAME.json.gz."},
+
+    {.name = "fleet", .kind = OPTION_TEXT, .offset = FIELD(fleet), .default_value = "", .check = check_fleet,
+     .help = "Database that several hosts share, postgresql://HOST/DB or a libpq connection string; none if unset."},
+    {.name = "fleet_password_file", .kind = OPTION_TEXT, .offset = FIELD(fleet_password_file), .default_value = "",
+     .check = check_path, .help = "File whose first line is the password for the fleet's database."},
+    {.name = "fleet_host", .kind = OPTION_TEXT, .offset = FIELD(fleet_host), .default_value = "",
+     .check = check_text, .help = "Name of this host among those of the fleet; the system's host name if unset."},
+    {.name = "fleet_window", .kind = OPTION_DURATION, .offset = FIELD(fleet_window_s), .default_value = "2d",
+     .min = HOUR, .max = 30 * DAY, .help = "A host that has not pushed for so long is not waited for any more."},
+    {.name = "fleet_wait", .kind = OPTION_DURATION, .offset = FIELD(fleet_wait_s), .default_value = "2h",
+     .min = 0, .max = 2 * DAY, .help = "How long after a day's end hosts that have not pushed all of it are waited for."},
+    {.name = "fleet_lease", .kind = OPTION_DURATION, .offset = FIELD(fleet_lease_s), .default_value = "10min",
+     .min = 1, .max = DAY, .help = "After so long without a sign a generator is taken for dead, and others go on."},
 
     {.name = "log_to", .kind = OPTION_CHOICE, .offset = FIELD(log_to), .default_value = "stderr",
      .choices = LOG_TARGETS,

@@ -46,6 +46,10 @@ struct session_methods {
                                enum result_type *type_out, uint64_t *sessions_out, struct err *err);
     enum status (*each_record)(struct session_store *store, int32_t utc_day, const char *domain,
                                session_record_fn *fn, void *context, struct err *err);
+
+    /* NULL: there is nothing to gain. */
+    enum status (*prefetch)(struct session_store *store, int32_t utc_day, const char *const *domains,
+                            size_t count, struct err *err);
 };
 
 struct session_store {

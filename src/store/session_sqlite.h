@@ -84,6 +84,19 @@
                       "  AND t.domain_id = o.id AND t.utc_day = ?1 AND t.policy_id = p.policy_id" \
                       "  AND t.detail_id = d.id" \
                       " GROUP BY d.result_type ORDER BY sum(t.sessions) DESC, d.result_type LIMIT 1") \
+    X(PUSH_TALLIES,   "SELECT d.name, t.domain_id, t.utc_day, t.policy_id, 0, t.success, t.failure" \
+                      " FROM domain AS d CROSS JOIN tally AS t WHERE t.domain_id = d.id AND t.utc_day >= ?1" \
+                      " ORDER BY d.name") \
+    X(PUSH_DETAILS,   "SELECT d.name, t.domain_id, t.utc_day, t.policy_id, t.detail_id, t.sessions, 0" \
+                      " FROM domain AS d CROSS JOIN detail_tally AS t" \
+                      " WHERE t.domain_id = d.id AND t.utc_day >= ?1 ORDER BY d.name") \
+    X(PUSH_RECORDS,   "SELECT d.name, t.domain_id, t.utc_day, 0, t.id, t.last_seen_s, 0" \
+                      " FROM domain AS d CROSS JOIN record AS t WHERE t.domain_id = d.id AND t.utc_day >= ?1" \
+                      " ORDER BY d.name") \
+    X(PUSH_POLICY,    "SELECT type, policy_domain, strings, mx_hosts FROM policy WHERE domain_id = ?1 AND id = ?2") \
+    X(PUSH_DETAIL,    "SELECT result_type, sending_mta_ip, receiving_mx_hostname, receiving_mx_helo, receiving_ip," \
+                      " additional_information, failure_reason_code FROM detail WHERE domain_id = ?1 AND id = ?2") \
+    X(PUSH_RECORD,    "SELECT text FROM record WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
     X(READ_RECORDS,   "SELECT r.text, r.last_seen_s FROM domain AS d JOIN record AS r" \
                       " ON r.domain_id = d.id AND r.utc_day = ?1 WHERE d.name = ?2" \
                       " ORDER BY r.last_seen_s DESC, r.text")

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "base/cursor.h"
 #include "session_sqlite.h"
+#include "session_text.h"
 
 /* One policy's texts: two lists of at most POLICY_LINES_MAX lines. */
 #define POLICY_ARENA_BYTES ((size_t)4 * POLICY_LINES_MAX * (POLICY_LINE_MAX + 1))
@@ -74,31 +74,6 @@ static enum status find_domain(struct session_sqlite *sqlite, const char *domain
     return status;
 }
 
-/* The items of a text in which they stand with a newline between. */
-static enum status split(const char *joined, struct arena *arena, struct text_list *list_out, struct err *err)
-{
-    struct text_list list = {0};
-    struct cursor cursor;
-
-    cursor_init(&cursor, joined, strlen(joined));
-    if (cursor_at_end(&cursor)) {
-        *list_out = list;
-        return ST_OK;
-    }
-    list.items = arena_alloc_array(arena, POLICY_LINES_MAX, sizeof list.items[0]);
-    do {
-        struct span line = cursor_take_until(&cursor, "\n");
-
-        if (list.items == NULL || list.count == POLICY_LINES_MAX)
-            return err_set(err, ST_NOMEM, "session store: a policy's text is too long");
-        list.items[list.count] = arena_copy_text(arena, line.at, line.len);
-        if (list.items[list.count++] == NULL)
-            return err_set(err, ST_NOMEM, "session store: out of memory");
-    } while (cursor_skip_word(&cursor, "\n"));
-    *list_out = list;
-    return ST_OK;
-}
-
 static const char *text_or_null(struct sqlite3_stmt *statement, int column)
 {
     const char *text = db_column_text(statement, column);
@@ -155,9 +130,9 @@ static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena,
     if ((int)policy.type < 0 || policy.type >= POLICY_TYPE_COUNT)
         return err_set(err, ST_UNSUPPORTED, "session store: unknown policy type %d", (int)policy.type);
     arena_reset(arena);
-    status = split(db_column_text(row, 3), arena, &policy.strings, err);
+    status = session_text_split(db_column_text(row, 3), arena, &policy.strings, err);
     if (status == ST_OK)
-        status = split(db_column_text(row, 4), arena, &policy.mx_hosts, err);
+        status = session_text_split(db_column_text(row, 4), arena, &policy.mx_hosts, err);
     return status == ST_OK ? visitor->policy(visitor->context, &policy, &sessions, err) : status;
 }
 

@@ -37,7 +37,8 @@ enum status session_store_open(const char *url, enum session_store_mode mode,
     if (strncmp(url, "sqlite:", 7) == 0)
         return session_sqlite_open(url + 7, mode, &wanted, store_out, err);
     if (url[strcspn(url, ":/")] == ':')
-        return err_set(err, ST_UNSUPPORTED, "store %.40s: the only kind that exists is sqlite:PATH", url);
+        return err_set(err, ST_UNSUPPORTED,
+                       "store %.40s: the only kind that is opened by name is sqlite:PATH", url);
     return session_sqlite_open(url, mode, &wanted, store_out, err);
 }
 
@@ -214,4 +215,11 @@ enum status session_store_each_record(struct session_store *store, int32_t utc_d
                                       session_record_fn *fn, void *context, struct err *err)
 {
     return store->methods->each_record(store, utc_day, domain, fn, context, err);
+}
+
+enum status session_store_prefetch(struct session_store *store, int32_t utc_day, const char *const *domains,
+                                   size_t count, struct err *err)
+{
+    return store->methods->prefetch != NULL ? store->methods->prefetch(store, utc_day, domains, count, err)
+                                            : ST_OK;
 }

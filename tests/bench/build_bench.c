@@ -159,7 +159,6 @@ static void freeze(struct bench *bench, const char *domain)
         .note = note_bytes,
     };
     struct strbuf note;
-    int64_t id;
 
     strbuf_init(&note, sizeof note_bytes - 1);
     report_summary_format(&file->built.summary, &note);
@@ -167,7 +166,7 @@ static void freeze(struct bench *bench, const char *domain)
     strbuf_done(&note);
     must(bench,
          report_message_id_format(file->meta.report_id, 1, &bench->arena, &delivery.message_id, &bench->err));
-    must(bench, ledger_add_report(bench->generator.ledger, &report, &delivery, 1, &id, &bench->err));
+    must(bench, ledger_add_report(bench->generator.ledger, &report, &delivery, 1, &bench->err));
 }
 
 /* Dump and deflate as many reports of the same contents as a batch has. */

@@ -608,13 +608,13 @@ static const struct ledger_delivery DELIVERY = {.kind = DELIVERY_MAIL,
 static enum status add_delivery(struct ledger *ledger, struct err *err)
 {
     const struct outcome outcome = {.kind = OUTCOME_DELIVERED, .code = 250};
-    int64_t id = 0;
-    enum status status = ledger_add_report(ledger, &REPORT, &DELIVERY, 1, &id, err);
+    const struct ledger_delivery added = {.id = 1};
+    enum status status = ledger_add_report(ledger, &REPORT, &DELIVERY, 1, err);
 
     if (status == ST_OK)
-        status = ledger_mark_sending(ledger, 1, NOW_S, err);
+        status = ledger_mark_sending(ledger, &added, NOW_S, err);
     if (status == ST_OK)
-        status = ledger_record_outcome(ledger, 1, DELIVERY_DELIVERED, 0, &outcome, NOW_S, err);
+        status = ledger_record_outcome(ledger, &added, DELIVERY_DELIVERED, 0, &outcome, NOW_S, err);
     return status;
 }
 
@@ -659,7 +659,7 @@ static enum status read_ledger(struct err *err)
     if (status == ST_OK)
         status = ledger_each_delivery(ledger, -1, see_delivery, NULL, err);
     if (status == ST_OK)
-        status = ledger_read_report(ledger, 1, &arena, &report, err);
+        status = ledger_read_report(ledger, REPORT.utc_day, REPORT.domain, &arena, &report, err);
     if (status == ST_OK)
         status = ledger_count(ledger, -1, &counts, err);
     if (status == ST_OK)

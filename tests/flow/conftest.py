@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Fixtures for the flow tests.  Run them with tests/run, or `BUILD=… /usr/bin/python3 -m pytest tests/flow`."""
 import subprocess
+import uuid
 
 import pytest
 
+import pgsql
 import programs as lib
 import servers
 from dkim_keys import Keys
@@ -90,3 +92,20 @@ def https_server(authority):
 @pytest.fixture(scope="session")
 def keys(tmp_path_factory):
     return Keys(tmp_path_factory.mktemp("dkim"))
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A PostgreSQL server; the tests that want one are skipped where there is none."""
+    pgsql.need()
+    server = pgsql.Postgres()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def database(postgres):
+    """Connection string of an empty database."""
+    name = f"fleet_{uuid.uuid4().hex[:12]}"
+    yield postgres.create(name)
+    postgres.drop(name)

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""A PostgreSQL server of Debian's package, in a folder of its own, reached by a UNIX socket only.
+
+It refuses to run as root: then it runs as "nobody".  If it is not installed, or tlsrpt-gen has no libpq, tests are skipped.
+"""
+import contextlib
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+import programs as lib
+from servers import wait_until
+
+USER = "tlsrpt"
+START_S = 60
+
+
+def binaries():
+    """The folder of the newest server's programs, or None."""
+    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return found[-1].parent if found else None
+
+
+def has_libpq():
+    done = subprocess.run([lib.Programs().generate, "-c", "/dev/null", "-o", "fleet=host=/nonexistent", "push"],
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=False)
+    return "built without libpq" not in done.stderr
+
+
+def need():
+    """Skip the test unless there can be a server, and tlsrpt-gen can talk to it."""
+    if not has_libpq():
+        pytest.skip("this tlsrpt-gen was built without libpq")
+    if binaries() is None:
+        pytest.skip("PostgreSQL is not installed")
+
+
+class Postgres:
+    def __init__(self, **settings):
+        # A short path: a socket's may have 107 bytes.
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tlsrpt-gen-pg."))
+        self.data = self.folder / "data"
+        self.log = self.folder / "log"
+        self.settings = dict(listen_addresses="''", unix_socket_directories=f"'{self.folder}'", fsync="off",
+                             shared_buffers="64MB", max_wal_size="2GB", log_min_messages="warning", **settings)
+        self.process = None
+        self.wrapper = []
+        if os.geteuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
+            self.wrapper = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+        # Trust: the socket's folder lets nobody else in (and root).
+        self.run("initdb", "-D", self.data, "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
+        (self.data / "postgresql.auto.conf").write_text("".join(f"{key} = {value}\n" for key, value in self.settings.items()))
+        self.start()
+
+    def run(self, program, *arguments):
+        subprocess.run([*self.wrapper, binaries() / program, *map(str, arguments)], cwd=self.folder, check=True,
+                       stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
+
+    @property
+    def socket(self):
+        return self.folder / ".s.PGSQL.5432"
+
+    def start(self):
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen([*self.wrapper, binaries() / "postgres", "-D", self.data], cwd=self.folder,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(lambda: self.ready(), "PostgreSQL to start", START_S)
+
+    def ready(self):
+        return subprocess.run([binaries() / "pg_isready", "-q", "-h", self.folder], check=False).returncode == 0
+
+    def stop(self, how="fast"):
+        if self.process is not None:
+            self.run("pg_ctl", "-D", self.data, "-m", how, "-w", "stop")
+            self.process.wait(START_S)
+            self.process = None
+
+    def restart(self, how="immediate"):
+        self.stop(how)
+        self.start()
+
+    def close(self):
+        with contextlib.suppress(subprocess.SubprocessError):
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def conninfo(self, database, host=None):
+        return f"host={host or self.folder} dbname={database} user={USER}"
+
+    def psql(self, database, sql):
+        """Rows as lists of texts."""
+        done = subprocess.run([binaries() / "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                               "-h", self.folder, "-U", USER, "-d", database], input=sql, capture_output=True, text=True,
+                              timeout=120, check=False)
+        if done.returncode != 0:
+            raise RuntimeError(done.stderr)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
+    def create(self, database):
+        self.psql("postgres", f"CREATE DATABASE {database} TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C'")
+        return self.conninfo(database)
+
+    def drop(self, database):
+        self.psql("postgres", f"DROP DATABASE {database} WITH (FORCE)")
+
+
+def statements():
+    """name -> SQL of every statement in fleet_sql.h, as the server sees it."""
+    text = (lib.ROOT / "src" / "store" / "fleet_sql.h").read_text()
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    macros = {}
+    for name, body in re.findall(r"^#define (REPORT_COLUMNS|DELIVERY_SELECT) \\\n((?:.*\\\n)*.*\n)", text, re.M):
+        macros[name] = body
+    block = text[text.index("#define FLEET_STATEMENTS(X)"):text.index("#define FLEET_MIGRATIONS(X)")]
+    for name, body in macros.items():
+        block = block.replace(name, body)
+    block = re.sub(r'OF_DAY\("([^"]+)", "([^"]+)"\)', r'"(\2::integer < 0 OR \1 = \2::integer)"', block)
+    found = {}
+    for part in re.split(r"\bX\((?=[A-Z_]+,)", block)[1:]:
+        found[part.split(",")[0]] = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', part))
+    return found
