@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "cmd/stores.h"
 #include "model/utc_day.h"
 #include "ring/ring.h"
 
@@ -19,11 +20,13 @@
 struct gathering {
     const struct config *config;
     struct status_facts *facts;
-    struct session_store *sessions;
+    struct session_store *sessions; /* of this host */
+    struct fleet *fleet;
+    struct session_store *all_sessions; /* of the fleet */
     struct ledger *ledger;
 };
 
-static const char *copy(struct status_facts *facts, const char *text)
+const char *status_facts_copy(struct status_facts *facts, const char *text)
 {
     const char *made = arena_copy_text(&facts->arena, text, strnlen(text, TEXT_BYTES));
 
@@ -32,8 +35,7 @@ static const char *copy(struct status_facts *facts, const char *text)
 
 /* ---- days ---- */
 
-/* The row of a day, made if it is new; NULL if it is older than everything that fits. */
-static struct status_day *find_day(struct status_facts *facts, int32_t utc_day)
+struct status_day *status_facts_day(struct status_facts *facts, int32_t utc_day)
 {
     size_t at = facts->day_count;
 
@@ -57,7 +59,7 @@ static struct status_day *find_day(struct status_facts *facts, int32_t utc_day)
 static enum status take_session_day(void *context, const struct session_day *day, struct err *err)
 {
     struct gathering *gathering = context;
-    struct status_day *row = find_day(gathering->facts, day->utc_day);
+    struct status_day *row = status_facts_day(gathering->facts, day->utc_day);
 
     (void)err;
     if (row == NULL)
@@ -72,7 +74,7 @@ static enum status take_session_day(void *context, const struct session_day *day
 static enum status take_closed_day(void *context, int32_t utc_day, int64_t closed_at_s, struct err *err)
 {
     struct gathering *gathering = context;
-    struct status_day *row = find_day(gathering->facts, utc_day);
+    struct status_day *row = status_facts_day(gathering->facts, utc_day);
 
     (void)err;
     (void)closed_at_s;
@@ -89,7 +91,8 @@ static enum status take_note(void *context, const char *name, const char *text, 
 
     (void)err;
     if (facts->note_count < STATUS_LIST_MAX && strchr(name, ' ') == NULL) /* "log ID" is a reader's place */
-        facts->notes[facts->note_count++] = (struct status_note){copy(facts, name), copy(facts, text)};
+        facts->notes[facts->note_count++] =
+            (struct status_note){status_facts_copy(facts, name), status_facts_copy(facts, text)};
     return ST_OK;
 }
 
@@ -157,7 +160,7 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
         status = session_store_each_note(gathering->sessions, take_note, gathering, err);
     if (status == ST_OK)
         status = session_store_each_refused(gathering->sessions, take_refused, gathering, err);
-    if (status == ST_OK)
+    if (status == ST_OK && gathering->fleet == NULL)
         status = session_store_each_day(gathering->sessions, take_session_day, gathering, err);
     judge_collector(gathering->config, facts);
     look_at_ring(gathering->config, facts);
@@ -235,8 +238,8 @@ static enum status take_suppressed(void *context, const char *address, int64_t u
     (void)strikes;
     facts->suppressed_total++;
     if (facts->suppressed_count < STATUS_LIST_MAX)
-        facts->suppressed[facts->suppressed_count++] =
-            (struct status_suppressed){copy(facts, address), copy(facts, reason), until_s};
+        facts->suppressed[facts->suppressed_count++] = (struct status_suppressed){
+            status_facts_copy(facts, address), status_facts_copy(facts, reason), until_s};
     return ST_OK;
 }
 
@@ -283,26 +286,47 @@ static enum status gather_ledger(struct gathering *gathering, struct err *err)
 
 /* ---- both stores ---- */
 
+/* A fleet that cannot be reached is told, and the rest shown. */
+static enum status open_fleet(struct gathering *gathering, struct err *err)
+{
+    struct status_facts *facts = gathering->facts;
+    enum status status = stores_open_fleet(gathering->config, &gathering->fleet, err);
+
+    facts->fleet.is_set = *gathering->config->fleet != '\0';
+    if (status == ST_TEMPORARY) {
+        facts->fleet.trouble = status_facts_copy(facts, err->text);
+        return ST_OK;
+    }
+    if (status == ST_OK && gathering->fleet != NULL)
+        status = fleet_open_sessions(gathering->fleet, &gathering->all_sessions, err);
+    return status;
+}
+
 static enum status open_stores(struct gathering *gathering, struct err *err)
 {
-    char path[PATH_MAX];
-    enum status status;
+    enum status status =
+        stores_open_sessions(gathering->config, SESSION_STORE_READ, &gathering->sessions, err);
 
-    if (snprintf(path, sizeof path, "%s/sessions.db", gathering->config->state_dir) >= (int)sizeof path)
-        return err_set(err, ST_CONFIG, "state_dir: path is too long; use a shorter one");
-    status = session_store_open(path, SESSION_STORE_READ, NULL, &gathering->sessions, err);
-    if (status != ST_OK && status != ST_NOT_FOUND)
+    if (status == ST_OK)
+        status = open_fleet(gathering, err);
+    if (status == ST_OK && gathering->facts->fleet.trouble == NULL)
+        status = stores_open_ledger(gathering->config, gathering->fleet, LEDGER_READ, &gathering->ledger,
+                                    NULL, err);
+    if (status != ST_OK)
         return status;
-    (void)snprintf(path, sizeof path, "%.*s/reports.db", (int)sizeof path - 20, gathering->config->state_dir);
-    status = ledger_open(path, LEDGER_READ, &gathering->ledger, err);
-    if (status != ST_OK && status != ST_NOT_FOUND)
-        return status;
-    if (gathering->sessions == NULL && gathering->ledger == NULL)
+    if (gathering->sessions == NULL && gathering->ledger == NULL && !gathering->facts->fleet.is_set)
         return err_set(err, ST_NOT_FOUND,
                        "%s holds neither sessions.db nor reports.db: the collector has not run yet; start "
                        "tlsrpt-gen-collect, or give the right settings with -c",
                        gathering->config->state_dir);
     return ST_OK;
+}
+
+static enum status gather_fleet(struct gathering *gathering, struct err *err)
+{
+    enum status status = session_store_each_day(gathering->all_sessions, take_session_day, gathering, err);
+
+    return status == ST_OK ? status_fleet_gather(gathering->facts, gathering->fleet, err) : status;
 }
 
 enum status status_facts_gather(const struct config *config, struct status_facts *facts, struct err *err)
@@ -317,11 +341,15 @@ enum status status_facts_gather(const struct config *config, struct status_facts
     status = open_stores(&gathering, err);
     if (status == ST_OK && gathering.sessions != NULL)
         status = gather_sessions(&gathering, err);
+    if (status == ST_OK && gathering.fleet != NULL)
+        status = gather_fleet(&gathering, err);
     facts->has_ledger = gathering.ledger != NULL;
     if (status == ST_OK && gathering.ledger != NULL)
         status = gather_ledger(&gathering, err);
     session_store_close(&gathering.sessions);
+    session_store_close(&gathering.all_sessions);
     ledger_close(&gathering.ledger);
+    fleet_close(&gathering.fleet);
     return status;
 }
 

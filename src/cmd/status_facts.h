@@ -19,6 +19,7 @@
 #include "model/config.h"
 #include "model/domain.h"
 #include "model/outcome.h"
+#include "store/fleet.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 
@@ -42,6 +43,7 @@ struct status_day {
     uint64_t domains;
     struct session_counts sessions;
     struct ledger_counts ledger;
+    uint64_t late; /* sessions of a fleet that came after their domain's report was built */
 };
 
 /* The last failure of one destination. */
@@ -70,6 +72,31 @@ struct status_note {
     const char *text;
 };
 
+struct status_host {
+    const char *name;
+    int64_t last_seen_s; /* its last push */
+    int64_t complete_through_s;
+    uint64_t received;
+    uint64_t stored;
+    uint64_t dropped;
+};
+
+/* A day that was closed without all of a host's counts. */
+struct status_missed {
+    int32_t utc_day;
+    const char *host;
+    int64_t complete_through_s;
+};
+
+struct status_fleet {
+    bool is_set;
+    const char *trouble; /* why it cannot be asked now; NULL: it was */
+    struct status_host hosts[STATUS_LIST_MAX];
+    size_t host_count;
+    struct status_missed missed[STATUS_LIST_MAX];
+    size_t missed_count;
+};
+
 struct status_facts {
     struct arena arena;
     int64_t now_s;
@@ -88,6 +115,8 @@ struct status_facts {
     size_t note_count;
     struct status_refused refused[STATUS_LIST_MAX];
     size_t refused_count;
+
+    struct status_fleet fleet;
 
     bool has_ledger;
     struct ledger_counts totals;
@@ -111,6 +140,17 @@ struct status_facts {
 MUST_CHECK enum status status_facts_gather(const struct config *config, struct status_facts *facts,
                                            struct err *err);
 void status_facts_done(struct status_facts *facts);
+
+/* status_fleet.c: the hosts, the days that lack one, and what came late. */
+MUST_CHECK enum status status_fleet_gather(struct status_facts *facts, struct fleet *fleet, struct err *err);
+MUST_CHECK enum status status_fleet_print_table(const struct status_facts *facts,
+                                                const struct terminal *terminal, FILE *out, struct err *err);
+
+/* A text of at most a few hundred bytes that lives as long as facts. */
+const char *status_facts_copy(struct status_facts *facts, const char *text);
+
+/* The row of a day, made if it is new; NULL if it is older than everything that fits. */
+struct status_day *status_facts_day(struct status_facts *facts, int32_t utc_day);
 
 /* The value of a note, or NULL. */
 const char *status_note_find(const struct status_facts *facts, const char *name);

@@ -70,7 +70,41 @@ static void add_day(struct json_out *json, const struct status_day *day)
     json_out_number(json, "domains", (int64_t)day->domains);
     json_out_number(json, "sessions_ok", (int64_t)day->sessions.success);
     json_out_number(json, "sessions_failed", (int64_t)day->sessions.failure);
+    json_out_number(json, "sessions_late", (int64_t)day->late);
     add_counts(json, &day->ledger);
+    json_out_end_object(json);
+}
+
+static void add_fleet(struct json_out *json, const struct status_fleet *fleet)
+{
+    char day[UTC_DAY_TEXT_SIZE];
+
+    if (!fleet->is_set)
+        return;
+    json_out_begin_object(json, "fleet");
+    json_out_text(json, "trouble", fleet->trouble);
+    json_out_begin_array(json, "hosts");
+    for (size_t i = 0; i < fleet->host_count; i++) {
+        json_out_begin_object(json, NULL);
+        json_out_text(json, "host", fleet->hosts[i].name);
+        add_time(json, "pushed", fleet->hosts[i].last_seen_s);
+        add_time(json, "complete_through", fleet->hosts[i].complete_through_s);
+        json_out_number(json, "received", (int64_t)fleet->hosts[i].received);
+        json_out_number(json, "stored", (int64_t)fleet->hosts[i].stored);
+        json_out_number(json, "dropped", (int64_t)fleet->hosts[i].dropped);
+        json_out_end_object(json);
+    }
+    json_out_end_array(json);
+    json_out_begin_array(json, "missed");
+    for (size_t i = 0; i < fleet->missed_count; i++) {
+        utc_day_format(fleet->missed[i].utc_day, day);
+        json_out_begin_object(json, NULL);
+        json_out_text(json, "day", day);
+        json_out_text(json, "host", fleet->missed[i].host);
+        add_time(json, "complete_through", fleet->missed[i].complete_through_s);
+        json_out_end_object(json);
+    }
+    json_out_end_array(json);
     json_out_end_object(json);
 }
 
@@ -113,6 +147,7 @@ enum status status_print_json(const struct status_facts *facts, FILE *out, struc
     add_time(&json, "now", facts->now_s);
     json_out_text(&json, "missing_setting", facts->missing_setting);
     add_collector(&json, facts);
+    add_fleet(&json, &facts->fleet);
     json_out_begin_array(&json, "days");
     for (size_t i = 0; i < facts->day_count; i++)
         add_day(&json, &facts->days[i]);

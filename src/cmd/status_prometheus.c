@@ -74,6 +74,29 @@ static void print_deliveries(const struct status_facts *facts, FILE *out)
           (int64_t)facts->suppressed_total);
 }
 
+/* Only where a fleet is set: a single host has none of these. */
+static void print_fleet(const struct status_facts *facts, FILE *out)
+{
+    const struct status_fleet *fleet = &facts->fleet;
+    int64_t complete_s = 0, late = 0;
+
+    if (!fleet->is_set)
+        return;
+    for (size_t i = 0; i < fleet->host_count; i++)
+        if (i == 0 || fleet->hosts[i].complete_through_s < complete_s)
+            complete_s = fleet->hosts[i].complete_through_s;
+    for (size_t i = 0; i < facts->day_count; i++)
+        late += (int64_t)facts->days[i].late;
+    gauge(out, "fleet_up", "1 if the fleet's database answers, 0 if not", fleet->trouble == NULL);
+    gauge(out, "fleet_hosts", "hosts that pushed to the fleet's database lately", (int64_t)fleet->host_count);
+    gauge(out, "fleet_complete_through_timestamp_seconds", "what every host of the fleet has pushed through",
+          complete_s);
+    gauge(out, "fleet_missed", "hosts whose counts a day was closed without, over the days that are kept",
+          (int64_t)fleet->missed_count);
+    gauge(out, "fleet_late_sessions",
+          "sessions pushed after their report was built, over the days that are kept", late);
+}
+
 void status_print_prometheus(const struct status_facts *facts, FILE *out)
 {
     gauge(out, "configured",
@@ -84,6 +107,7 @@ void status_print_prometheus(const struct status_facts *facts, FILE *out)
           facts->started_s);
     gauge(out, "counted_through_timestamp_seconds", "everything that arrived before this time is counted",
           facts->mark.counted_through_s);
+    print_fleet(facts, out);
     print_counters(facts, out);
     print_yesterday(facts, out);
     print_deliveries(facts, out);

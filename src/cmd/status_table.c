@@ -139,18 +139,22 @@ static void print_warnings(const struct screen *screen)
 
 /* ---- days ---- */
 
-static const struct table_column DAY_COLUMNS[] = {
-    {.title = "day"},
-    {.title = "domains", .is_right = true},
-    {.title = "ok", .is_right = true},
-    {.title = "failed", .is_right = true},
-    {.title = "built", .is_right = true},
-    {.title = "skipped", .is_right = true, .is_hidden = true},
-    {.title = "sent", .is_right = true},
-    {.title = "due", .is_right = true},
-    {.title = "lost", .is_right = true},
-    {.title = "state"},
-};
+#define DAY_COLUMNS_LEFT                                                                                     \
+    {.title = "day"}, {.title = "domains", .is_right = true}, {.title = "ok", .is_right = true},             \
+    {                                                                                                        \
+        .title = "failed", .is_right = true                                                                  \
+    }
+#define DAY_COLUMNS_RIGHT                                                                                    \
+    {.title = "built", .is_right = true}, {.title = "skipped", .is_right = true, .is_hidden = true},         \
+        {.title = "sent", .is_right = true}, {.title = "due", .is_right = true},                             \
+        {.title = "lost", .is_right = true},                                                                 \
+    {                                                                                                        \
+        .title = "state"                                                                                     \
+    }
+
+static const struct table_column DAY_COLUMNS[] = {DAY_COLUMNS_LEFT, DAY_COLUMNS_RIGHT};
+static const struct table_column FLEET_DAY_COLUMNS[] = {
+    DAY_COLUMNS_LEFT, {.title = "late", .is_right = true}, DAY_COLUMNS_RIGHT};
 
 static uint64_t open_count(const struct ledger_counts *counts)
 {
@@ -188,6 +192,8 @@ static void add_day(struct table *table, const struct status_facts *facts, const
         table_add_cell(table, STYLE_DIM, "-");
         table_add_cell(table, STYLE_DIM, "-");
     }
+    if (facts->fleet.is_set)
+        table_add_number(table, day->late > 0 ? STYLE_WARN : STYLE_PLAIN, day->late);
     table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.reports);
     table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.skipped);
     table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.by_state[DELIVERY_DELIVERED]);
@@ -208,7 +214,10 @@ static enum status print_days(const struct screen *screen, struct err *err)
         (void)fputs("No outcome has been counted yet.\n", screen->out);
         return ST_OK;
     }
-    table_init(&table, screen->terminal, DAY_COLUMNS, ARRAY_COUNT(DAY_COLUMNS));
+    if (facts->fleet.is_set)
+        table_init(&table, screen->terminal, FLEET_DAY_COLUMNS, ARRAY_COUNT(FLEET_DAY_COLUMNS));
+    else
+        table_init(&table, screen->terminal, DAY_COLUMNS, ARRAY_COUNT(DAY_COLUMNS));
     for (size_t i = first; i < facts->day_count; i++)
         add_day(&table, facts, &facts->days[i]);
     status = table_print(&table, screen->out, err);
@@ -314,7 +323,9 @@ enum status status_print_table(const struct status_facts *facts, const struct te
     print_counters(&screen);
     print_ring(&screen);
     print_warnings(&screen);
-    status = print_days(&screen, err);
+    status = status_fleet_print_table(facts, terminal, out, err);
+    if (status == ST_OK)
+        status = print_days(&screen, err);
     print_totals(&screen);
     print_due(&screen);
     print_errors(&screen);

@@ -182,14 +182,6 @@ static bool has_password_in_url(const char *value)
     return memchr(user, '@', len) != NULL && memchr(user, ':', strcspn(user, "@")) != NULL;
 }
 
-/* Settings are shown, logged and copied: a password must not stand among them. */
-static const char *check_fleet(const char *value)
-{
-    if (has_password_in_url(value) || strstr(value, "password") != NULL)
-        return "has a password in it; put it into a file and name that in fleet_password_file";
-    return check_text(value);
-}
-
 static const char *const LOG_TARGETS[] = {"stderr", "syslog", NULL};
 static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
 static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
@@ -318,7 +310,7 @@ static const struct option_row TABLE[] = {
     {.name = "archive_dir", .kind = OPTION_TEXT, .offset = FIELD(archive_dir), .default_value = "",
      .check = check_path, .help = "Folder that keeps a copy of each report sent, DAY/FILENAME.json.gz."},
 
-    {.name = "fleet", .kind = OPTION_TEXT, .offset = FIELD(fleet), .default_value = "", .check = check_fleet,
+    {.name = "fleet", .kind = OPTION_TEXT, .offset = FIELD(fleet), .default_value = "",
      .help = "Database that several hosts share, postgresql://HOST/DB or a libpq connection string; none if unset."},
     {.name = "fleet_password_file", .kind = OPTION_TEXT, .offset = FIELD(fleet_password_file), .default_value = "",
      .check = check_path, .help = "File whose first line is the password for the fleet's database."},
@@ -410,6 +402,22 @@ static enum status check_relay_auth(const struct config *config, struct err *err
                    origin);
 }
 
+/* Settings are shown, logged and copied: a password must not stand among them, nor in what we say of it. */
+static enum status check_fleet(const struct config *config, struct err *err)
+{
+    char origin[ERR_TEXT_MAX / 2];
+    const char *wrong = NULL;
+
+    if (has_password_in_url(config->fleet) || strstr(config->fleet, "password") != NULL)
+        wrong = "has a password in it; put it into a file and name that in fleet_password_file";
+    else if (!is_printable(config->fleet))
+        wrong = "has a control character; remove it";
+    if (wrong == NULL)
+        return ST_OK;
+    options_origin_format(&config->options, "fleet", origin, sizeof origin);
+    return err_set(err, ST_CONFIG, "%s: fleet: %s", origin, wrong);
+}
+
 static enum status derive_rules(struct config *config, struct err *err)
 {
     const char *domain;
@@ -458,6 +466,8 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
         status = options_override(&config_out->options, overrides[i], err);
     if (status == ST_OK)
         status = check_relay_auth(config_out, err);
+    if (status == ST_OK)
+        status = check_fleet(config_out, err);
     if (status == ST_OK)
         status = derive_rules(config_out, err);
     if (status == ST_OK)

@@ -66,7 +66,7 @@
                         " last_seen_s = GREATEST(t.last_seen_s, excluded.last_seen_s)," \
                         " complete_through_s = GREATEST(t.complete_through_s, excluded.complete_through_s)," \
                         " received = GREATEST(t.received, excluded.received), stored = GREATEST(t.stored, excluded.stored)," \
-                        " dropped = GREATEST(t.dropped, excluded.dropped), late = GREATEST(t.late, excluded.late), ended = 0") \
+                        " dropped = GREATEST(t.dropped, excluded.dropped), late = GREATEST(t.late, excluded.late)") \
     X(END_INSTANCE,     "UPDATE tlsrpt_gen.instance SET ended = 1 WHERE instance = $1") \
     /* the hosts */ \
     X(COMPLETE_THROUGH, "SELECT min(complete_through_s) FROM tlsrpt_gen.instance WHERE ended = 0 AND last_seen_s >= $1") \

@@ -8,9 +8,12 @@ import os
 import pathlib
 import pwd
 import re
+import select
 import shutil
+import socket
 import subprocess
 import tempfile
+import threading
 
 import pytest
 
@@ -110,6 +113,82 @@ class Postgres:
 
     def drop(self, database):
         self.psql("postgres", f"DROP DATABASE {database} WITH (FORCE)")
+
+
+class Proxy:
+    """Between programs and the server: records what clients say, and cuts connections.
+
+    cut_after(): called for each connection; bytes from the client after which it is cut, or None.
+    is_dead: nothing comes through, as on a network that is gone: connections open, and then silence.
+    """
+
+    def __init__(self, target):
+        self.target = str(target)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tlsrpt-gen-px."))
+        self.cut_after = lambda: None
+        self.is_dead = False
+        self.streams = []  # what each connection's client said
+        self.cuts = 0
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(str(self.folder / ".s.PGSQL.5432"))
+        self.listener.listen(64)
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client):
+        stream = bytearray()
+        self.streams.append(stream)
+        limit = self.cut_after()
+        try:
+            with client, socket.socket(socket.AF_UNIX) as server:
+                server.connect(self.target)
+                self._forward(client, server, stream, limit)
+        except OSError:
+            pass  # either end is gone
+
+    def _forward(self, client, server, stream, limit):
+        while True:
+            for source in select.select([client, server], [], [], 0.2)[0]:
+                data = source.recv(65536)
+                if not data:
+                    return
+                if self.is_dead:
+                    continue
+                if source is client:
+                    stream += data
+                    if limit is not None and len(stream) > limit:
+                        self.cuts += 1
+                        server.sendall(data[:max(0, len(data) - (len(stream) - limit))])
+                        return
+                (server if source is client else client).sendall(data)
+
+    def replay(self, stream):
+        """Say all of it again, as a client would whose packets were held up until now."""
+        with socket.socket(socket.AF_UNIX) as server:
+            server.settimeout(30)
+            server.connect(self.target)
+            server.sendall(bytes(stream))
+            server.shutdown(socket.SHUT_WR)
+            while server.recv(65536):
+                pass
+
+    def close(self):
+        self.listener.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
 
 
 def statements():

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Several hosts on one database owe each domain one report."""
+import json
+import subprocess
+
+import pytest
+
+import fleets
+import programs as lib
+
+DAY, NEXT_DAY = fleets.DAY, fleets.NEXT_DAY
+DOMAINS = [f"d{n}.example" for n in range(12)]
+
+
+@pytest.fixture
+def make_fleet(make_site, database, nsd, smtp_sink):
+    def make(count, domains=DOMAINS, **settings):
+        fleets.records(nsd, domains)
+        return fleets.Fleet(make_site, database, count, resolver=nsd.address, relay=smtp_sink.address, **settings)
+    return make
+
+
+# ---- push and one report ------------------------------------------------------------------------------------
+
+def test_three_hosts_send_one_report_with_the_sum(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(3), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 60)
+    fleet.pass_day()
+    done = fleet.hosts[1].run()
+    fleets.check_day(smtp_sink, seen)
+    assert fleets.events(done, "day_closed")[0]["day"] == DAY
+    for host in fleet.hosts:
+        assert fleets.events(host.run(), "run_done")[0]["reports"] == "0"
+    fleets.check_day(smtp_sink, seen)
+
+
+def test_pushing_again_changes_nothing(make_fleet, postgres, database):
+    fleet, seen = make_fleet(2), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 40)
+    for host in fleet.hosts:
+        host.run("push")
+    name = database.split("dbname=")[1].split()[0]
+    tables = "SELECT * FROM tlsrpt_gen.tally ORDER BY 1, 2, 3, 4; SELECT * FROM tlsrpt_gen.detail_tally ORDER BY 1, 2, 3, 4, 5"
+    before = postgres.psql(name, tables)
+    assert before
+    for host in fleet.hosts:
+        assert fleets.events(host.run("push"), "pushed")[0]["looked_at"] == "0"  # nothing was counted meanwhile
+        (host.state / "push.db").unlink()
+    assert postgres.psql(name, tables) == before
+
+
+def test_every_start_of_the_collector_is_an_instance_of_its_own(make_fleet, smtp_sink, postgres, database):
+    fleet, seen = make_fleet(2), fleets.Seen()
+    for turn in range(3):
+        for host in fleet.hosts:
+            host.start_collector()
+            host.send(*[seen.session(fleet.chance, DOMAINS) for _ in range(20)])
+            if turn != 1:
+                host.run("push")
+            host.stop_collector(how=9)
+    name = database.split("dbname=")[1].split()[0]
+    assert len(postgres.psql(name, "SELECT DISTINCT instance FROM tlsrpt_gen.tally")) == 4
+    fleet.pass_day()
+    assert postgres.psql(name, "SELECT host, count(*) FROM tlsrpt_gen.instance WHERE ended = 0 GROUP BY host ORDER BY host") \
+        == [["mx0", "1"], ["mx1", "1"]]
+    fleet.hosts[0].run()
+    fleets.check_day(smtp_sink, seen)
+
+
+# ---- closing days -------------------------------------------------------------------------------------------
+
+def test_a_day_waits_for_every_host(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(3), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 20)
+    for host in fleet.hosts:
+        host.run("push")
+    fleet.set_time(f"{NEXT_DAY}T00:10:00Z")
+    for host in fleet.hosts[:2]:
+        host.pass_day(f"{NEXT_DAY}T00:10:00Z")
+        host.run("push")
+    waits = fleets.events(fleet.hosts[0].run(), "day_waits")
+    assert waits == [{"event": "day_waits", "day": DAY, "reason": "not every host of the fleet has pushed to its end"}]
+    assert not smtp_sink.mails
+    fleet.hosts[2].pass_day(f"{NEXT_DAY}T00:20:00Z")
+    done = fleet.hosts[2].run()  # its own push comes first
+    assert fleets.events(done, "day_closed") and not fleets.events(done, "fleet_host_missed")
+    fleets.check_day(smtp_sink, seen)
+
+
+def test_after_the_wait_the_missing_host_is_named_and_its_counts_are_late(make_fleet, smtp_sink):
+    fleet, seen, late = make_fleet(2), fleets.Seen(), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 30)
+    fleet.hosts[1].run("push")
+    fleet.hosts[1].collect([late.session(fleet.chance, DOMAINS) for _ in range(7)])  # never pushed in time
+    fleet.hosts[0].pass_day(f"{NEXT_DAY}T01:59:00Z")
+    assert fleets.events(fleet.hosts[0].run(), "day_waits")
+    fleet.hosts[0].pass_day(f"{NEXT_DAY}T02:00:05Z")
+    missed = fleets.events(fleet.hosts[0].run(), "fleet_host_missed")
+    assert [(event["day"], event["host"]) for event in missed] == [(DAY, "mx1")]
+    fleets.check_day(smtp_sink, seen)
+
+    fleet.hosts[1].pass_day(f"{NEXT_DAY}T03:00:00Z")
+    fleet.hosts[1].run()
+    fleet.hosts[0].run()
+    fleets.check_day(smtp_sink, seen)  # nothing was sent for what came late
+    status = json.loads(fleet.hosts[1].run("status", "--format", "json").stdout)
+    assert [(row["day"], row["host"]) for row in status["fleet"]["missed"]] == [(DAY, "mx1")]
+    day = next(row for row in status["days"] if row["day"] == DAY)
+    assert day["sessions_late"] == 7
+    assert day["sessions_ok"] + day["sessions_failed"] == sum(seen.sessions.values()) + 7
+    table = fleet.hosts[0].run("status").stdout
+    assert f"{DAY} was closed without all of mx1" in " ".join(table.split())
+
+
+def test_a_host_that_is_gone_is_not_waited_for(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(2, fleet_window="6h"), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 20)
+    for host in fleet.hosts:
+        host.run("push")
+    fleet.hosts[0].pass_day(f"{NEXT_DAY}T00:05:00Z")  # mx1 was seen 12 hours ago
+    assert fleets.events(fleet.hosts[0].run(), "day_closed")
+    fleets.check_day(smtp_sink, seen)
+
+
+# ---- the same screens ---------------------------------------------------------------------------------------
+
+def test_screens_show_the_fleet(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(3), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 30)
+    fleet.pass_day()
+    host = fleet.hosts[2]
+    preview = host.preview("--day", DAY)
+    assert sorted(preview) == seen.domains()
+    for domain, row in preview.items():
+        assert fleets.summary_of(row["report"]) == seen.summary(domain)
+    assert not smtp_sink.mails
+    host.run()
+    shown = json.loads(host.run("show", "--format", "json", DOMAINS[0]).stdout)
+    assert fleets.summary_of(shown) == seen.summary(DOMAINS[0])
+    assert "delivered" in fleet.hosts[0].run("show", DOMAINS[0]).stdout
+    table = host.run("status").stdout
+    for name in ("mx0", "mx1", "mx2"):
+        assert name in table
+    status = json.loads(host.run("status", "--format", "json").stdout)
+    assert [row["host"] for row in status["fleet"]["hosts"]] == ["mx0", "mx1", "mx2"]
+    assert status["days"][0]["reports"] == len(seen.domains())
+    assert "tlsrpt_gen_fleet_hosts 3" in host.run("status", "--format", "prometheus").stdout
+
+
+def test_refusing_mailbox_is_known_to_all_and_can_be_let_in_again(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(2, DOMAINS[:1]), fleets.Seen()
+    smtp_sink.answers[f"tls@{DOMAINS[0]}"] = "550 5.1.1 no such user"
+    fleet.collect(seen, DOMAINS[:1], 5)
+    fleet.pass_day()
+    fleet.hosts[0].run()
+    assert f"tls@{DOMAINS[0]}" in fleet.hosts[1].run("status").stdout
+    assert "may get reports again" in fleet.hosts[1].run("unsuppress", f"tls@{DOMAINS[0]}").stdout
+    done = fleet.hosts[0].run("unsuppress", f"tls@{DOMAINS[0]}", check=False)
+    assert done.returncode == 66 and "is not suppressed" in done.stderr
+
+
+def test_a_domain_whose_record_cannot_be_read_waits(make_fleet, smtp_sink, nsd):
+    fleet, seen = make_fleet(2, DOMAINS[:3]), fleets.Seen()
+    fleet.collect(seen, DOMAINS[:3], 20)
+    fleet.pass_day()
+    def serve(broken):
+        nsd.broken = broken
+        nsd.restart()
+        for host in fleet.hosts:
+            host.set(resolver=nsd.address)
+    serve([DOMAINS[1]])
+    done = fleet.hosts[0].run()
+    assert fleets.events(done, "records_wait")[0]["domains"] == "1" and len(smtp_sink.mails) == 2
+    serve([])
+    done = fleet.hosts[1].run()
+    assert fleets.events(done, "day_closed")
+    fleets.check_day(smtp_sink, seen)
+
+
+# ---- what can be wrong --------------------------------------------------------------------------------------
+
+def test_without_tables_fleet_init_is_named(make_site, database):
+    done = make_site(fleet=database).run("push", check=False)
+    assert done.returncode == 78 and "tlsrpt-gen fleet-init" in done.stderr
+
+
+def test_init_twice_and_a_newer_schema(make_fleet, postgres, database):
+    fleet = make_fleet(1)
+    assert "GRANT" in fleet.hosts[0].run("fleet-init").stdout
+    name = database.split("dbname=")[1].split()[0]
+    postgres.psql(name, "UPDATE tlsrpt_gen.schema_version SET version = 99")
+    for command in ("push", "fleet-init"):
+        done = fleet.hosts[0].run(command, check=False)
+        assert done.returncode == 78 and "newer than this program knows" in done.stderr
+    postgres.psql(name, "UPDATE tlsrpt_gen.schema_version SET version = 0")
+    done = fleet.hosts[0].run("push", check=False)
+    assert done.returncode == 78
+
+
+def test_printed_grants_are_enough(make_fleet, smtp_sink, postgres, database):
+    fleet, seen = make_fleet(2), fleets.Seen()
+    name = database.split("dbname=")[1].split()[0]
+    grants = fleet.hosts[0].run("fleet-init").stdout
+    roles = [f"{role}_{name}" for role in ("tlsrpt_push", "tlsrpt_generate", "tlsrpt_read")]
+    for role in roles:
+        grants = grants.replace(role[:-len(name) - 1], role)
+    postgres.psql(name, grants)
+    try:
+        for user, role in zip(("p", "g", "r"), roles):
+            postgres.psql(name, f"CREATE ROLE {user}_{name} LOGIN; GRANT {role} TO {user}_{name}")
+        def become(host, user):
+            host.set(fleet=database.replace("user=tlsrpt", f"user={user}_{name}"))
+        fleet.collect(seen, DOMAINS, 20)
+        become(fleet.hosts[0], "p")
+        become(fleet.hosts[1], "g")
+        fleet.pass_day()
+        done = fleet.hosts[0].run(check=False)
+        assert done.returncode == 77 and "permission denied" in done.stderr
+        fleet.hosts[1].run()
+        fleets.check_day(smtp_sink, seen)
+        become(fleet.hosts[0], "r")
+        fleet.hosts[0].run("status")
+        fleet.hosts[0].run("show", DOMAINS[0])
+        fleet.hosts[0].run("--dry-run", "--day", DAY)
+        assert fleet.hosts[0].run("push", check=False).returncode == 77
+    finally:
+        for role in [f"{user}_{name}" for user in "pgr"] + roles:
+            postgres.psql(name, f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
+@pytest.mark.parametrize("value", ["postgresql://u:secret-word@db/x", "host=db password=secret-word",
+                                   "host=db password = 'secret-word'"])
+def test_a_password_among_the_settings_is_refused_and_not_shown(make_site, value):
+    site = make_site(fleet=value)
+    for command in (["push"], ["--show-config"], []):
+        done = site.run(*command, check=False)
+        assert done.returncode == 78
+        assert "fleet_password_file" in done.stderr and "secret-word" not in done.stdout + done.stderr
+
+
+def test_push_needs_a_fleet(make_site):
+    done = make_site().run("push", check=False)
+    assert done.returncode == 78 and "fleet is not set" in done.stderr
+
+
+def test_without_libpq_a_fleet_is_an_error_of_the_settings(make_site):
+    site = make_site(fleet="host=/nonexistent dbname=x user=y")
+    done = subprocess.run(site.command("push"), capture_output=True, text=True, timeout=lib.RUN_S, env=site.environment,
+                          check=False)
+    if "built without libpq" in done.stderr:
+        assert done.returncode == 78 and "WITH_PGSQL=yes" in done.stderr
+    else:
+        assert done.returncode == 75  # there is no such server: later, perhaps
