@@ -50,8 +50,8 @@ class Postgres:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tlsrpt-gen-pg."))
         self.data = self.folder / "data"
         self.log = self.folder / "log"
-        self.settings = dict(listen_addresses="''", unix_socket_directories=f"'{self.folder}'", fsync="off",
-                             shared_buffers="64MB", max_wal_size="2GB", log_min_messages="warning", **settings)
+        self.settings = {**dict(listen_addresses="''", unix_socket_directories=f"'{self.folder}'", fsync="off",
+                                shared_buffers="64MB", max_wal_size="2GB", log_min_messages="warning"), **settings}
         self.process = None
         self.wrapper = []
         if os.geteuid() == 0:
@@ -206,3 +206,9 @@ def statements():
     for part in re.split(r"\bX\((?=[A-Z_]+,)", block)[1:]:
         found[part.split(",")[0]] = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', part))
     return found
+
+
+def migrations():
+    text = (lib.ROOT / "src" / "store" / "fleet_sql.h").read_text()
+    block = text[text.index("#define FLEET_MIGRATIONS(X)"):text.index("#define FLEET_SCHEMA_VERSION")]
+    return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', part)) for part in re.split(r"\bX\((?=\d+,)", block)[1:]]

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Several hosts on one database owe each domain one report."""
+import concurrent.futures
 import json
+import re
 import subprocess
 
 import pytest
 
 import fleets
+import pgsql
 import programs as lib
 
 DAY, NEXT_DAY = fleets.DAY, fleets.NEXT_DAY
@@ -251,3 +254,60 @@ def test_without_libpq_a_fleet_is_an_error_of_the_settings(make_site):
         assert done.returncode == 78 and "WITH_PGSQL=yes" in done.stderr
     else:
         assert done.returncode == 75  # there is no such server: later, perhaps
+
+
+# ---- the statements -----------------------------------------------------------------------------------------
+
+SAMPLES = {"text": "'a.example'", "integer": "1", "bigint": "1", "uuid": "'00000000000000000000000000000001'", "bytea": "'\\x00'",
+           "text[]": "'{a.example}'", "integer[]": "'{1}'", "bigint[]": "'{1}'",
+           "uuid[]": "'{00000000000000000000000000000001}'"}
+
+
+def test_every_statement_runs_under_serializable(make_fleet, postgres, database):
+    """Twice in one transaction, as one that is sent again would be."""
+    make_fleet(1)
+    name = database.split("dbname=")[1].split()[0]
+    found = pgsql.statements()
+    assert len(found) > 60 and all(found.values())
+    types = postgres.psql(name, "".join(f"PREPARE s_{key} AS {sql};\n" for key, sql in found.items())
+                          + "SELECT name, parameter_types FROM pg_prepared_statements ORDER BY name")
+    assert len(types) == len(found)
+    for key, text in types:
+        values = [SAMPLES[kind.strip('"')] for kind in text.strip("{}").split(",") if kind]
+        words = f"EXECUTE s_{key}" + (f" ({', '.join(values)})" if values else "")
+        sql = found[next(name for name in found if f"s_{name}".lower() == key)]
+        rows = postgres.psql(name, f"PREPARE s_{key} AS {sql}; BEGIN ISOLATION LEVEL SERIALIZABLE; {words}; {words};"
+                             " SELECT current_setting('transaction_isolation'); COMMIT")
+        assert rows[-1] == ["serializable"]
+
+
+def test_nothing_else_is_sent(make_fleet, smtp_sink):
+    """What the server logs is what the one file lists; whole programs, every transaction SERIALIZABLE, at the same time."""
+    server = pgsql.Postgres(default_transaction_isolation="'serializable'", log_statement="'all'", log_line_prefix="'~'")
+    try:
+        fleet, seen = make_fleet(3), fleets.Seen()
+        conninfo = server.create("strict")
+        for host in fleet.hosts:
+            host.set(fleet=conninfo)
+        fleet.hosts[0].run("fleet-init")
+        for _ in range(3):
+            fleet.collect(seen, DOMAINS, 30)
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                list(pool.map(lambda host: host.run("push"), fleet.hosts))
+        fleet.pass_day()
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: host.run(check=False), fleet.hosts))
+        fleet.hosts[0].run()
+        for words in (["status"], ["show", DOMAINS[0]], ["--dry-run", "--day", DAY]):
+            fleet.hosts[1].run(*words)
+        fleets.check_day(smtp_sink, seen)
+        logged = server.log.read_text(errors="replace")
+    finally:
+        server.close()
+    known = {re.sub(r"\s+", " ", sql).strip() for sql in [*pgsql.statements().values(), *pgsql.migrations()]}
+    known |= {"BEGIN", "COMMIT", "ROLLBACK"}
+    sent = {re.sub(r"\s+", " ", text).strip() for text in
+            re.findall(r"~LOG:  (?:execute \w+|statement): (.*?)(?=\n~|\Z)", logged, re.S)}
+    sent = {text for text in sent if not text.startswith("CREATE DATABASE")}
+    assert sent <= known, sorted(sent - known)[:3]
+    assert len(sent & known) > 50
