@@ -41,14 +41,14 @@ LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
                  libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
-# Wanted besides: a fleet of hosts on PostgreSQL (WITH_PGSQL).
+# Not needed, but used where it is there: a fleet of hosts on PostgreSQL (WITH_PGSQL).
 PGSQL_PACKAGES = libpq-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
-TEST_PACKAGES  = $(DEMO_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist python3-dnspython \
-                 python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
+TEST_PACKAGES  = $(DEMO_PACKAGES) $(PGSQL_PACKAGES) postgresql git libcmocka-dev python3-pytest python3-pytest-xdist \
+                 python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl dnsperf
-DEB_PACKAGES   = $(BUILD_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
+DEB_PACKAGES   = $(BUILD_PACKAGES) $(PGSQL_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
@@ -225,7 +225,9 @@ deps-deb:
 	@conf/install-packages $(DEB_PACKAGES)
 deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
-.PHONY: deps-mta-test
+.PHONY: deps-mta-test deps-pgsql
+deps-pgsql: ## install what a fleet on PostgreSQL needs besides to be built in
+	@conf/install-packages $(PGSQL_PACKAGES)
 deps-mta-test:
 	@conf/install-packages $(MTA_TEST_PACKAGES)
 

@@ -17,8 +17,9 @@
 MUST_CHECK enum status push_now(const struct config *config, struct fleet *fleet,
                                 char owner_out[FLEET_ID_SIZE], struct err *err);
 
-/* Both return an exit code. */
+/* All return an exit code. */
 int cmd_push(const struct config *config, int argc, char **argv);
 int cmd_fleet_init(const struct config *config, int argc, char **argv);
+int cmd_fleet_forget(const struct config *config, int argc, char **argv);
 
 #endif

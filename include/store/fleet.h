@@ -81,6 +81,11 @@ typedef enum status fleet_instance_fn(void *context, const struct fleet_instance
 MUST_CHECK enum status fleet_each_instance(struct fleet *fleet, int64_t now_s, fleet_instance_fn *fn,
                                            void *context, struct err *err);
 
+/* A host has left: it is not waited for any more.  What it pushed stays.  *count_out: its instances, 0 if
+ * there is no such host. */
+MUST_CHECK enum status fleet_forget_host(struct fleet *fleet, const char *host, int64_t *count_out,
+                                         struct err *err);
+
 /* Note that a day is closed without all that this instance counted; *is_new_out: nobody noted it before. */
 MUST_CHECK enum status fleet_note_missed(struct fleet *fleet, int32_t utc_day,
                                          const struct fleet_instance *instance, bool *is_new_out,

@@ -64,6 +64,7 @@ void check_mailboxes(struct checkup *checkup);
 void check_spf(struct checkup *checkup);
 void check_relay(struct checkup *checkup);
 void check_dkim(struct checkup *checkup);
+void check_fleet(struct checkup *checkup);
 void check_schedule(struct checkup *checkup);
 
 #endif

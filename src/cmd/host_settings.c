@@ -184,7 +184,7 @@ static enum status check_generator(const struct look *look)
         {"relay_auth", PLACE_SECRET, config->relay_auth},
         {"relay_ca_file", PLACE_CERTIFICATES, config->relay_ca_file},
         {"https_ca_file", PLACE_CERTIFICATES, config->https_ca_file},
-        {"fleet_password_file", PLACE_SECRET, config->fleet_password_file},
+        {"fleet_password_file", PLACE_FILE, config->fleet_password_file},
         {"archive_dir", PLACE_FOLDER, config->archive_dir},
     };
     enum status status = look_at_list(look, "dkim_key", PLACE_KEY, &config->dkim_key);

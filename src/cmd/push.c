@@ -52,7 +52,8 @@ static enum status push_sessions(const struct config *config, struct fleet *flee
     session_store_close(&store);
     if (status != ST_OK)
         return status;
-    log_pushed(&totals);
+    if (totals.sent > 0)
+        log_pushed(&totals);
     return totals.is_new_day ? forget_old_days(config, oldest, err) : ST_OK;
 }
 
@@ -161,4 +162,34 @@ int cmd_fleet_init(const struct config *config, int argc, char **argv)
         return program_fail(&PROGRAM, &err);
     print_grants(from);
     return 0;
+}
+
+static enum status forget_host(struct fleet *fleet, const char *host, struct err *err)
+{
+    int64_t count = 0;
+    enum status status = fleet_forget_host(fleet, host, &count, err);
+
+    if (status == ST_OK && count == 0)
+        status =
+            err_set(err, ST_NOT_FOUND, "no host %.100s is waited for; tlsrpt-gen status lists them", host);
+    if (status == ST_OK)
+        (void)printf("%s is not waited for any more; what it pushed stays\n", host);
+    return status;
+}
+
+int cmd_fleet_forget(const struct config *config, int argc, char **argv)
+{
+    struct fleet *fleet = NULL;
+    struct err err;
+    enum status status;
+
+    if (argc < 2 || argv[1][0] == '-')
+        return take_words(argc > 1 ? argc : 0, argv, "usage: tlsrpt-gen [-c FILE] fleet-forget HOST ...\n");
+    status = need_fleet(config, &err);
+    if (status == ST_OK)
+        status = stores_open_fleet(config, &fleet, &err);
+    for (int i = 1; i < argc && status == ST_OK; i++)
+        status = forget_host(fleet, argv[i], &err);
+    fleet_close(&fleet);
+    return status == ST_OK ? 0 : program_fail(&PROGRAM, &err);
 }

@@ -39,6 +39,7 @@ static const struct {
      "look whether everything is in place, and say how to mend what is not"},
     {"push", cmd_push, NULL, "bring what this host counted into its fleet's database"},
     {"fleet-init", cmd_fleet_init, NULL, "make a fleet's tables, or bring them up to date; print GRANTs"},
+    {"fleet-forget", cmd_fleet_forget, NULL, "let a fleet wait no more for hosts that have left it"},
     {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
     {"unsuppress", cmd_unsuppress, NULL, "let mailboxes that refused get reports again"},
     {"setup-postfix", cmd_setup_postfix, NULL,

@@ -282,6 +282,14 @@ enum status fleet_each_instance(struct fleet *fleet, int64_t now_s, fleet_instan
     return pg_query(fleet->pg, FLEET_LIST_INSTANCES, &params, give_instance, &walk, NULL, err);
 }
 
+enum status fleet_forget_host(struct fleet *fleet, const char *host, int64_t *count_out, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    pg_add_text(&params, host);
+    return pg_query(fleet->pg, FLEET_FORGET_HOST, &params, NULL, NULL, count_out, err);
+}
+
 enum status fleet_note_missed(struct fleet *fleet, int32_t utc_day, const struct fleet_instance *instance,
                               bool *is_new_out, struct err *err)
 {
@@ -507,6 +515,7 @@ enum status fleet_take_share(struct fleet *fleet, const char *owner, struct err 
 
     fleet->held = 0;
     pg_add_text(&params, owner);
+    pg_add_text(&params, fleet->host);
     if (status == ST_OK)
         status = pg_query(fleet->pg, FLEET_LIST_LEASES, &params, take_lease_row, &walk, NULL, err);
     if (status != ST_OK)

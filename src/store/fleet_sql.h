@@ -69,6 +69,7 @@
                         " dropped = GREATEST(t.dropped, excluded.dropped), late = GREATEST(t.late, excluded.late)") \
     X(END_INSTANCE,     "UPDATE tlsrpt_gen.instance SET ended = 1 WHERE instance = $1") \
     /* the hosts */ \
+    X(FORGET_HOST,      "UPDATE tlsrpt_gen.instance SET ended = 1 WHERE host = $1 AND ended = 0") \
     X(COMPLETE_THROUGH, "SELECT min(complete_through_s) FROM tlsrpt_gen.instance WHERE ended = 0 AND last_seen_s >= $1") \
     X(LIST_INSTANCES,   "SELECT instance, host, started_s, last_seen_s, complete_through_s, received, stored, dropped, late" \
                         " FROM tlsrpt_gen.instance WHERE ended = 0 AND last_seen_s >= $1 ORDER BY host, started_s, instance") \
@@ -110,11 +111,12 @@
     X(SEEN_GENERATOR,   "INSERT INTO tlsrpt_gen.generator (owner, host, seen_at) VALUES ($1, $2, now())" \
                         " ON CONFLICT (owner) DO UPDATE SET host = excluded.host, seen_at = excluded.seen_at") \
     X(COUNT_GENERATORS, "SELECT count(*) FROM tlsrpt_gen.generator WHERE seen_at > now() - INTERVAL '1 hour'") \
-    X(LIST_LEASES,      "SELECT bucket, host, CASE WHEN expires_at <= now() OR owner = $1 THEN 1 ELSE 0 END" \
+    X(LIST_LEASES,      "SELECT bucket, host, CASE WHEN expires_at <= now() OR (owner = $1 AND host = $2) THEN 1 ELSE 0 END" \
                         " FROM tlsrpt_gen.lease ORDER BY bucket") \
     X(TAKE_LEASES,      "UPDATE tlsrpt_gen.lease SET owner = $1, host = $2, epoch = epoch + 1," \
                         " expires_at = now() + $3::integer * INTERVAL '1 second'" \
-                        " WHERE bucket = ANY($4::integer[]) AND (expires_at <= now() OR owner = $1) RETURNING bucket, epoch") \
+                        " WHERE bucket = ANY($4::integer[]) AND (expires_at <= now() OR (owner = $1 AND host = $2))" \
+                        " RETURNING bucket, epoch") \
     X(FENCE,            "UPDATE tlsrpt_gen.lease AS t SET expires_at = now() + $3::integer * INTERVAL '1 second'" \
                         " FROM unnest($1::integer[], $2::bigint[]) AS l (b, e) WHERE t.bucket = l.b AND t.epoch = l.e") \
     X(RELEASE,          "UPDATE tlsrpt_gen.lease AS t SET expires_at = now(), epoch = t.epoch + 1" \
@@ -193,11 +195,10 @@
     X(DELETE_DETAILS,   "DELETE FROM tlsrpt_gen.detail WHERE utc_day < $1") \
     X(DELETE_RECORDS,   "DELETE FROM tlsrpt_gen.record WHERE utc_day < $1") \
     X(DELETE_INSTANCES, "DELETE FROM tlsrpt_gen.instance WHERE last_seen_s < $1") \
-    X(DELETE_DELIVERIES, "DELETE FROM tlsrpt_gen.delivery WHERE utc_day < $1 AND NOT EXISTS" \
-                        " (SELECT 1 FROM tlsrpt_gen.delivery AS o WHERE o.domain = delivery.domain" \
-                        "  AND o.utc_day = delivery.utc_day AND o.state < 2)") \
-    X(DELETE_REPORTS,   "DELETE FROM tlsrpt_gen.report WHERE utc_day < $1 AND NOT EXISTS (SELECT 1" \
-                        " FROM tlsrpt_gen.delivery AS o WHERE o.domain = report.domain AND o.utc_day = report.utc_day)") \
+    X(DELETE_DELIVERIES, "DELETE FROM tlsrpt_gen.delivery WHERE utc_day < $1 AND (domain, utc_day) NOT IN" \
+                        " (SELECT domain, utc_day FROM tlsrpt_gen.delivery WHERE utc_day < $1 AND state < 2)") \
+    X(DELETE_REPORTS,   "DELETE FROM tlsrpt_gen.report WHERE utc_day < $1 AND (domain, utc_day) NOT IN" \
+                        " (SELECT domain, utc_day FROM tlsrpt_gen.delivery WHERE utc_day < $1)") \
     X(DELETE_SKIPPED,   "DELETE FROM tlsrpt_gen.skipped WHERE utc_day < $1") \
     X(DELETE_WAITING,   "DELETE FROM tlsrpt_gen.waiting WHERE utc_day < $1") \
     X(DELETE_MAILED,    "DELETE FROM tlsrpt_gen.mailed WHERE utc_day < $1") \
@@ -273,7 +274,8 @@
     X("GRANT SELECT, INSERT, UPDATE ON tlsrpt_gen.tally, tlsrpt_gen.detail_tally, tlsrpt_gen.record," \
       " tlsrpt_gen.instance TO tlsrpt_push;") \
     X("-- hosts that also build and deliver (tlsrpt-gen)") \
-    X("CREATE ROLE tlsrpt_generate IN ROLE tlsrpt_push;") \
+    X("CREATE ROLE tlsrpt_generate;") \
+    X("GRANT tlsrpt_push TO tlsrpt_generate;") \
     X("GRANT USAGE ON SCHEMA tlsrpt_gen TO tlsrpt_generate;") \
     X("GRANT SELECT, DELETE ON tlsrpt_gen.policy, tlsrpt_gen.detail, tlsrpt_gen.tally, tlsrpt_gen.detail_tally," \
       " tlsrpt_gen.record, tlsrpt_gen.instance TO tlsrpt_generate;") \

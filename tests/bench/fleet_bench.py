@@ -137,7 +137,13 @@ def show_sizes(server, site, total):
     print(f"fleet_push_db_row {(site.state / 'push.db').stat().st_size / ROWS:.0f} bytes")
     begin = time.monotonic()
     site.run("push")
-    print(f"fleet_push_idle {(time.monotonic() - begin) * 1000:.0f} ms", flush=True)
+    print(f"fleet_push_idle {(time.monotonic() - begin) * 1000:.0f} ms")
+    with sqlite3.connect(site.state / "sessions.db") as store:
+        store.execute("UPDATE tally SET success = success + 1 WHERE domain_id = (SELECT max(domain_id) FROM tally)")
+        store.execute("UPDATE mark SET ring_sequence = ring_sequence + 1")
+    begin = time.monotonic()
+    site.run("push")
+    print(f"fleet_push_one_row_of {(time.monotonic() - begin) / ROWS * 1e6:.2f} us/row", flush=True)
 
 
 def high_water(pid):
