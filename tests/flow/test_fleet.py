@@ -5,14 +5,17 @@ import contextlib
 import json
 import re
 import shutil
+import socket
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
 import fleets
 import pgsql
 import programs as lib
+from servers import wait_until
 
 DAY, NEXT_DAY = fleets.DAY, fleets.NEXT_DAY
 DOMAINS = [f"d{n}.example" for n in range(12)]
@@ -307,6 +310,87 @@ def test_a_password_among_the_settings_is_refused_and_not_shown(make_site, value
         done = site.run(*command, check=False)
         assert done.returncode == 78
         assert "fleet_password_file" in done.stderr and "secret-word" not in done.stdout + done.stderr
+
+
+class Talker(threading.Thread):
+    """A server without TLS: says so, and keeps what a client says then."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.heard = []
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                with client, contextlib.suppress(OSError):
+                    client.settimeout(2)
+                    words = client.recv(8)
+                    if words == bytes.fromhex("0000000804d2162f"):  # may we speak TLS?
+                        client.sendall(b"N")
+                        words = client.recv(1024)
+                    self.heard.append(words)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("host, mode, is_plain", [
+    ("127.0.0.1", "", True),                     # this host
+    ("2130706433", "", False),                   # the same address, but it does not look like it
+    ("2130706433", "sslmode=require", False),
+    ("2130706433", "sslmode=prefer", True)])     # told so
+def test_a_remote_server_must_prove_who_it_is(make_site, host, mode, is_plain):
+    pgsql.need()
+    with Talker() as talker:
+        site = make_site(fleet=f"host={host} port={talker.port} user=u dbname=x {mode}")
+        done = site.run("push", check=False)
+        assert done.returncode == 75
+        assert any(b"user\0u\0" in words for words in talker.heard) == is_plain
+        assert ("SSL" in done.stderr) == (not is_plain), done.stderr
+
+
+def test_the_password_comes_from_its_file(make_site, tmp_path, postgres):
+    secret = tmp_path / "secret"
+    secret.write_text("not-this-one\n")
+    with Talker() as talker:
+        site = make_site(fleet=f"host=127.0.0.1 port={talker.port} user=u dbname=x", fleet_password_file=secret)
+        done = site.run("push", check=False)
+        assert done.returncode == 75 and "not-this-one" not in done.stdout + done.stderr
+        assert "not-this-one" not in site.run("--show-config").stdout
+    postgres.psql("postgres", "CREATE ROLE keyed LOGIN PASSWORD 'the-right-one'")
+    rules = postgres.data / "pg_hba.conf"
+    before = rules.read_text()
+    try:
+        rules.write_text("local all keyed scram-sha-256\n" + before)
+        postgres.run("pg_ctl", "-D", postgres.data, "reload")
+        site = make_site(fleet=postgres.conninfo("postgres").replace("user=tlsrpt", "user=keyed"), fleet_password_file=secret)
+        wait_until(lambda: "password" in site.run("push", check=False).stderr, "the rule to hold")
+        secret.write_text("the-right-one\n")
+        assert "tlsrpt-gen fleet-init" in site.run("push", check=False).stderr  # it is let in; there are no tables
+    finally:
+        rules.write_text(before)
+        postgres.run("pg_ctl", "-D", postgres.data, "reload")
+        postgres.psql("postgres", "DROP ROLE keyed")
+
+
+def test_check_looks_at_the_fleet(make_fleet, make_site, postgres):
+    fleet = make_fleet(1)
+    host = fleet.hosts[0]
+    host.collect([fleets.datagram(DOMAINS[0])])
+    def said():
+        return next(line for line in host.run("check", check=False).stdout.splitlines() if " fleet " in line)
+    assert said().startswith("warn") and "has not pushed" in said()
+    host.run("push")
+    assert said().startswith("ok") and "hosts that push to it: 1" in said()
+    host.set(fleet=postgres.conninfo("no_such_database"))
+    assert said().startswith("FAIL")
 
 
 def test_push_needs_a_fleet(make_site):
