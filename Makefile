@@ -82,7 +82,7 @@ DEFINES    = -D_GNU_SOURCE -DTLSRPT_GEN_VERSION='"$(VERSION)"' -DTLSRPT_GEN_SYSC
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARNINGS) $(HARDENING) $(SANITIZERS) $(EXTRA_CFLAGS) \
              -ffile-prefix-map=$(CURDIR)=. -pthread -Iinclude
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS) -pthread
-PKG_CFLAGS = $(shell pkg-config --cflags $(foreach d,$(DEPENDENCIES),$(firstword $(subst :, ,$(d)))) 2>/dev/null)
+PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(foreach d,$(DEPENDENCIES),$(firstword $(subst :, ,$(d)))) 2>/dev/null))
 libs       = $(shell pkg-config --libs $(1))
 
 # ---- build -----------------------------------------------------------------------------------------------

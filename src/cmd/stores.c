@@ -21,7 +21,7 @@ const char *stores_host(const struct config *config, char name_out[FLEET_HOST_SI
     if (*config->fleet_host != '\0')
         (void)snprintf(name_out, FLEET_HOST_SIZE, "%s", config->fleet_host);
     else if (gethostname(name_out, FLEET_HOST_SIZE) != 0)
-        (void)strcpy(name_out, "unknown");
+        (void)snprintf(name_out, FLEET_HOST_SIZE, "unknown");
     name_out[FLEET_HOST_SIZE - 1] = '\0';
     return name_out;
 }

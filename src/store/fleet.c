@@ -61,11 +61,14 @@ void fleet_id_new(char id_out[FLEET_ID_SIZE])
 
 static bool parse_key(const char *text, struct hash_key *key_out)
 {
-    unsigned long long high, low;
+    char half[FLEET_ID_SIZE / 2 + 1];
 
-    if (strlen(text) != FLEET_ID_SIZE - 1 || sscanf(text, "%16llx%16llx", &high, &low) != 2)
+    if (strlen(text) != FLEET_ID_SIZE - 1 || strspn(text, "0123456789abcdef") != FLEET_ID_SIZE - 1)
         return false;
-    *key_out = (struct hash_key){.words = {high, low}};
+    for (size_t i = 0; i < ARRAY_COUNT(key_out->words); i++) {
+        (void)snprintf(half, sizeof half, "%.16s", text + 16 * i);
+        key_out->words[i] = strtoull(half, NULL, 16);
+    }
     return true;
 }
 
@@ -146,8 +149,10 @@ static enum status connect(const struct fleet_settings *settings, struct fleet *
     struct fleet *fleet = calloc(1, sizeof *fleet);
     enum status status;
 
-    if (fleet == NULL)
-        return err_set(err, ST_NOMEM, "fleet: out of memory");
+    if (fleet == NULL) {
+        (void)err_set(err, ST_NOMEM, "fleet: out of memory");
+        return ST_NOMEM;
+    }
     (void)snprintf(fleet->host, sizeof fleet->host, "%s", settings->host);
     fleet->window_s = settings->window_s;
     fleet->lease_s = settings->lease_s;

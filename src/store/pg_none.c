@@ -83,7 +83,8 @@ enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *pa
     (void)params;
     (void)fn;
     (void)context;
-    (void)rows_out;
+    if (rows_out != NULL)
+        *rows_out = 0;
     return refuse(err);
 }
 

@@ -72,13 +72,13 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_OLD_INSTANCES] = "SELECT id FROM instance WHERE number < ?1 AND ended = 0",
     [Q_END_INSTANCES] = "UPDATE instance SET ended = 1 WHERE number < ?1",
     [Q_FORGET_INSTANCES] = "DELETE FROM instance WHERE number < ?1",
-    [Q_FIND] = "SELECT a, b, own_a, own_b, instance, part FROM pushed"
-               " WHERE domain_id = ?1 AND utc_day = ?2 AND kind = ?3 AND policy_id = ?4 AND item_id = ?5",
-    [Q_SET] = "INSERT INTO pushed (domain_id, utc_day, kind, policy_id, item_id, a, b, own_a, own_b, instance, part)"
+    [Q_FIND] = ("SELECT a, b, own_a, own_b, instance, part FROM pushed"
+               " WHERE domain_id = ?1 AND utc_day = ?2 AND kind = ?3 AND policy_id = ?4 AND item_id = ?5"),
+    [Q_SET] = ("INSERT INTO pushed (domain_id, utc_day, kind, policy_id, item_id, a, b, own_a, own_b, instance, part)"
               " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
               " ON CONFLICT (domain_id, utc_day, kind, policy_id, item_id) DO UPDATE SET a = excluded.a,"
               " b = excluded.b, own_a = excluded.own_a, own_b = excluded.own_b, instance = excluded.instance,"
-              " part = excluded.part",
+              " part = excluded.part"),
     [Q_FORGET_ROWS] = "DELETE FROM pushed",
     [Q_FORGET_DAYS] = "DELETE FROM pushed WHERE utc_day < ?1",
 };
@@ -611,7 +611,7 @@ static enum status take_note(void *context, const char *name, const char *text, 
 
     (void)err;
     if (strcmp(name, SESSION_INSTANCE_NOTE) == 0 && strlen(text) == FLEET_ID_SIZE - 1)
-        (void)strcpy(push->instance_id, text);
+        (void)snprintf(push->instance_id, sizeof push->instance_id, "%s", text);
     return ST_OK;
 }
 

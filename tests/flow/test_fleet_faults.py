@@ -180,7 +180,7 @@ def kill_one_of_two(hosts, chance):
     victim, other = [subprocess.Popen(host.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                       stderr=subprocess.DEVNULL, env=host.environment) for host in hosts]
     with victim, other:
-        time.sleep(chance.random() * 0.15)
+        time.sleep(chance.random() * 0.4)
         was_at_work = victim.poll() is None
         victim.kill()
         assert other.wait(60) in (0, 75)
@@ -213,10 +213,11 @@ def test_one_of_two_generators_is_killed_again_and_again(make_site, postgres, da
             assert len(set(texts)) == 1, f"{domain} {day}: not the same report"
             assert fleets.summary_of(reports.parse_report(texts[0])) == (2, {})
         doubled = sum(len(texts) - 1 for texts in came.values())
-        print(f"{kills} kills, {len(came)} reports, {doubled} arrived twice")
         tries = tries_of(postgres, database)
+        again = sum(count - 1 for _, count, _ in tries)
+        print(f"{kills} kills, {len(came)} reports, {again} tried again, {doubled} arrived twice")
         assert set(state for state, _, _ in tries) == {2}
-        assert doubled <= sum(count - 1 for _, count, _ in tries)  # each attempt beyond the first was in doubt
+        assert doubled <= again  # each attempt beyond the first was in doubt
         assert kills >= KILLS
 
 
