@@ -51,7 +51,7 @@ void check_fleet(struct checkup *checkup)
     if (status != ST_OK)
         checkup_say(checkup, VERDICT_FAIL, "fleet", mend_of(status), "%s", err.text);
     else if (look.has_pushed)
-        checkup_say(checkup, VERDICT_OK, "fleet", NULL, "its database answers; %zu hosts push to it",
+        checkup_say(checkup, VERDICT_OK, "fleet", NULL, "its database answers; hosts that push to it: %zu",
                     look.hosts);
     else
         checkup_say(checkup, VERDICT_WARN, "fleet", "run systemctl enable --now tlsrpt-gen-push.timer",
