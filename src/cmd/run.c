@@ -137,10 +137,12 @@ static void push(struct generator *generator, struct err *first)
     keep_first(err.code, &err, first);
 }
 
-/* One share after the other, until the rest is held by others. */
+/* One share after the other, until the rest is held by others, or the time is up: then it is for the next
+ * run. */
 static void work_in_shares(struct generator *generator, bool is_flush, struct run_totals *totals,
                            struct err *first)
 {
+    const int64_t stop_at_ms = clock_monotonic_ms() + generator->config->run_limit_s * 1000;
     bool has_worked = false;
     struct err err;
     enum status status;
@@ -155,6 +157,8 @@ static void work_in_shares(struct generator *generator, bool is_flush, struct ru
         work(generator, is_flush, totals, first);
         fleet_release_share(generator->fleet);
         has_worked = true;
+        if (clock_monotonic_ms() >= stop_at_ms)
+            return;
     }
     if (status != ST_NOT_FOUND)
         keep_first(status, &err, first);
