@@ -43,9 +43,10 @@ struct push_totals {
 };
 
 /*
- * Send what changed on from_day and later, and how far this host is complete.  sessions is a SQLite store
- * opened for reading.  After a failure everything that was not acknowledged is sent by the next call.
- * Statuses of the stores and of pg_batch_run
+ * Send what changed on from_day and later, and how far this host is complete; but nothing of days that are
+ * closed in sessions: those the host has reported alone, before it joined.  sessions is a SQLite store opened
+ * for reading.  After a failure everything that was not acknowledged is sent by the next call. Statuses of
+ * the stores and of pg_batch_run
  */
 MUST_CHECK enum status push_run(struct push *push, struct fleet *fleet, struct session_store *sessions,
                                 int32_t from_day, int64_t now_s, struct push_totals *totals_out,

@@ -27,6 +27,7 @@
 #define COLUMNS_MAX    10
 #define CONTENT_BYTES  (4u << 20)
 #define KEEP_INSTANCES 1000
+#define DAYS_MAX       40 /* max_age_days is at most 30 */
 
 static const char *const MIGRATIONS[] = {
     "CREATE TABLE state (only INTEGER PRIMARY KEY CHECK (only = 1), owner TEXT NOT NULL, store_id TEXT NOT "
@@ -136,6 +137,8 @@ struct push {
     struct session_store *sessions;
     int64_t instance;
     char instance_id[FLEET_ID_SIZE];
+    int32_t from_day;
+    bool is_closed[DAYS_MAX]; /* from from_day on: this host reported the day alone, before it joined */
     struct session_mark mark;
     uint64_t counters[COUNTER_COUNT];
     struct push_totals totals;
@@ -549,6 +552,23 @@ static bool may_be_lacking(const struct push *push, const struct known *known)
     return known->part > push->state.acked;
 }
 
+static bool is_ours_alone(const struct push *push, int32_t utc_day)
+{
+    int32_t at = utc_day - push->from_day;
+
+    return at >= 0 && at < DAYS_MAX && push->is_closed[at];
+}
+
+static enum status find_closed_days(struct push *push, int32_t from_day, struct err *err)
+{
+    enum status status = ST_OK;
+
+    push->from_day = from_day;
+    for (int32_t i = 0; status == ST_OK && i < DAYS_MAX; i++)
+        status = session_store_is_closed(push->sessions, from_day + i, &push->is_closed[i], err);
+    return status;
+}
+
 /* 2 */
 static enum status repeat_row(void *context, const struct session_push_row *row, struct err *err)
 {
@@ -578,7 +598,7 @@ static enum status push_row(void *context, const struct session_push_row *row, s
     enum status status = find_known(push, row, &known, err);
 
     push->totals.looked_at++;
-    if (status != ST_OK)
+    if (status != ST_OK || is_ours_alone(push, row->utc_day))
         return status;
     with_texts = known.part == 0 || may_be_lacking(push, &known);
     if (known.a == row->a && known.b == row->b && !with_texts)
@@ -748,6 +768,8 @@ static enum status prepare(struct push *push, int32_t from_day, struct err *err)
 
     if (status == ST_OK)
         status = session_store_counters(push->sessions, push->counters, err);
+    if (status == ST_OK)
+        status = find_closed_days(push, from_day, err);
     if (status == ST_OK)
         status = choose_instance(push, err);
     if (status == ST_OK)

@@ -130,6 +130,24 @@ def test_a_host_that_is_gone_is_not_waited_for(make_fleet, smtp_sink):
     fleets.check_day(smtp_sink, seen)
 
 
+def test_a_host_that_joins_does_not_report_its_days_again(make_fleet, smtp_sink):
+    fleet, alone, together = make_fleet(2), fleets.Seen(), fleets.Seen()
+    host, conninfo = fleet.hosts[0], fleet.hosts[0].settings["fleet"]
+    host.set(fleet=None)
+    host.collect([alone.session(fleet.chance, DOMAINS) for _ in range(30)])
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    fleets.check_day(smtp_sink, alone)
+    smtp_sink.mails.clear()
+    fleet.set_time(f"{NEXT_DAY}T01:00:00Z")
+    host.collect([together.session(fleet.chance, DOMAINS) for _ in range(30)])
+    host.set(fleet=conninfo)
+    fleet.collect(together, DOMAINS, 20)
+    fleet.pass_day("2026-03-16T00:05:00Z")
+    host.run()
+    fleets.check_day(smtp_sink, together, NEXT_DAY)
+
+
 def test_a_host_that_left_is_forgotten(make_fleet, smtp_sink):
     fleet, seen = make_fleet(2), fleets.Seen()
     fleet.collect(seen, DOMAINS, 20)
