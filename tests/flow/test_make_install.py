@@ -59,7 +59,7 @@ def test_install_and_uninstall(layout, tmp_path, programs):
         assert installed.get(name) == mode, name
     services = "".join((root / name).read_text() for name in installed if name.endswith(".service"))
     started = re.findall(r"^ExecStart=(\S+)", services, re.M)
-    assert len(started) == 3 and all(path.startswith(f"/{binaries}/") and path.lstrip("/") in installed for path in started)
+    assert len(started) == 4 and all(path.startswith(f"/{binaries}/") and path.lstrip("/") in installed for path in started)
 
     (root / config).write_text("organization_name = Mine\n")
     make("install", root, variables)
