@@ -330,6 +330,18 @@ def test_a_password_among_the_settings_is_refused_and_not_shown(make_site, value
         assert "fleet_password_file" in done.stderr and "secret-word" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("kind", ["url", "service"])
+def test_a_url_or_a_service_names_the_database(make_fleet, monkeypatch, tmp_path, postgres, database, kind):
+    fleet = make_fleet(1)
+    name = database.split("dbname=")[1].split()[0]
+    services = tmp_path / "pg_service.conf"
+    services.write_text(f"[reports]\nhost={postgres.folder}\ndbname={name}\nuser={pgsql.USER}\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    fleet.hosts[0].set(fleet={"url": f"postgresql://{pgsql.USER}@/{name}?host={postgres.folder}", "service": "service=reports"}[kind])
+    fleet.hosts[0].collect([fleets.datagram(DOMAINS[0])])
+    assert fleets.events(fleet.hosts[0].run("push"), "pushed")[0]["rows"] == "1"
+
+
 class Talker(threading.Thread):
     """A server without TLS: says so, and keeps what a client says then."""
 
