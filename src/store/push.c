@@ -71,7 +71,7 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_FIND_INSTANCE] = "SELECT number FROM instance WHERE id = ?1",
     [Q_INSTANCE_ID] = "SELECT id FROM instance WHERE number = ?1",
     [Q_OLD_INSTANCES] = "SELECT id FROM instance WHERE number < ?1 AND ended = 0",
-    [Q_END_INSTANCES] = "UPDATE instance SET ended = 1 WHERE number < ?1",
+    [Q_END_INSTANCES] = "UPDATE instance SET ended = 1 WHERE number < ?1 AND ended = 0",
     [Q_FORGET_INSTANCES] = "DELETE FROM instance WHERE number < ?1",
     [Q_FIND] = ("SELECT a, b, own_a, own_b, instance, part FROM pushed"
                " WHERE domain_id = ?1 AND utc_day = ?2 AND kind = ?3 AND policy_id = ?4 AND item_id = ?5"),
