@@ -18,8 +18,16 @@ from servers import wait_until
 
 SHIM = lib.BUILD / "tests" / "fault" / "shim.so"
 SANITIZED = "asan" in lib.BUILD.name or "tsan" in lib.BUILD.name
-NUMBERED = ["write:{}:28", "write:{}:5", "read:{}:5", "stat:{}:5", "fsync:{}:5", "mmap:{}", "rename:{}:5", "open:{}:24", "malloc:{}",
-            "send:{}"]
+IS_COVERED = lib.BUILD.name == "coverage"
+
+
+def possible(*kinds):
+    """Without malloc where gcov counts: it needs memory when a program ends, and crashes without."""
+    return [kind for kind in kinds if not (IS_COVERED and kind.startswith("malloc"))]
+
+
+NUMBERED = possible("write:{}:28", "write:{}:5", "read:{}:5", "stat:{}:5", "fsync:{}:5", "mmap:{}", "rename:{}:5", "open:{}:24",
+                    "malloc:{}", "send:{}")
 SPARSE = ("malloc", "write", "read", "stat")
 ALWAYS = ["short", "eintr"]
 DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
@@ -124,7 +132,7 @@ def test_generator_always(world, smtp_sink, fault):
 
 
 @pytest.mark.parametrize("command", [["--dry-run"], ["status"], ["show", "--day", DAY, DOMAINS[0]]])
-@pytest.mark.parametrize("kind", ["malloc:{}", "open:{}:24"])
+@pytest.mark.parametrize("kind", possible("malloc:{}", "open:{}:24"))
 def test_looking_changes_nothing(world, kind, command):
     before = stored(world)
     for place in places(kind):
@@ -190,7 +198,7 @@ def test_log_reader(programs, site, tmp_path):
     log = lib.DATA / "mta" / "exim-4.96" / "multircpt.log"
     command = [str(programs.log), "--mta", "exim", "--stdout", str(log)]
     want = subprocess.run(command, capture_output=True, check=True, timeout=lib.RUN_S).stdout
-    for kind in ("malloc:{}", "open:{}:24", "read:{}:5", "stat:{}:5", "mmap:{}", "short", "eintr"):
+    for kind in possible("malloc:{}", "open:{}:24", "read:{}:5", "stat:{}:5", "mmap:{}", "short", "eintr"):
         for place in places(kind) if "{" in kind else [0]:
             seen = tmp_path / "seen"
             seen.unlink(missing_ok=True)
