@@ -33,8 +33,8 @@ MILLION = 1_000_000
 # name, kind, senders, count, queue, least ratio
 BLOCKING = [
     ("one_domain_1_sender", "one", 1, MILLION, 513, None),
-    ("zipf_1_sender", "zipf", 1, 2 * MILLION, 513, 0.7),
-    ("zipf_4_senders", "zipf", 4, 2 * MILLION, 513, 0.7),
+    ("zipf_1_sender", "zipf", 1, 4 * MILLION, 513, 0.7),
+    ("zipf_4_senders", "zipf", 4, 4 * MILLION, 513, 0.7),
     ("zipf_1_sender", "zipf", 1, 2 * MILLION, 11, 0.7),
     ("zipf_4_senders", "zipf", 4, 2 * MILLION, 11, 0.7),
     ("failures_1_sender", "failures", 1, MILLION, 513, None),
