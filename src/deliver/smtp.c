@@ -287,7 +287,8 @@ static void feed(struct slot *slot)
             continue;
         if (sent < 0 && errno == EAGAIN)
             return;
-        if (sent < 0) { /* it is gone: nothing more to say, its end will be read */
+        if (sent < 0) { /* it is gone, or ends now: nothing more to say, its end will be read */
+            (void)shutdown(slot->fd, SHUT_WR);
             slot->is_go_sent = true;
             slot->sent = slot->batch.count;
             slot->out_at = slot->out.len;
