@@ -22,8 +22,7 @@
 enum log_level {
     LOG_LEVEL_ERROR = 3,
     LOG_LEVEL_WARNING = 4,
-    LOG_LEVEL_INFO = 6,
-    LOG_LEVEL_DEBUG = 7
+    LOG_LEVEL_INFO = 6
 };
 
 enum log_target {
@@ -59,9 +58,6 @@ static inline struct log_field log_number(const char *key, int64_t number)
 
 /* program is borrowed for the life of the process. */
 void log_open(const char *program, enum log_target target);
-
-/* Say only events of this level or worse (a smaller number). */
-void log_set_level(enum log_level level);
 
 /* fields ends with a row whose key is NULL; use LOG. */
 void log_write(struct log_event *event, const struct log_field *fields);

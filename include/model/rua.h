@@ -104,7 +104,4 @@ MUST_CHECK enum rua_fault rua_read(const char *text, size_t len, struct arena *a
 MUST_CHECK enum status rua_parse(const char *text, size_t len, struct arena *arena, struct rua *rua_out,
                                  struct err *err);
 
-/* "mailto", "https" */
-const char *rua_kind_name(enum rua_kind kind);
-
 #endif

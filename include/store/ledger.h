@@ -189,10 +189,6 @@ MUST_CHECK enum status ledger_record_outcome(struct ledger *ledger, const struct
                                              enum delivery_state state, int64_t next_at_s,
                                              const struct outcome *outcome, int64_t now_s, struct err *err);
 
-/* The other deliveries of this report that are still due become suppressed, because of reason. */
-MUST_CHECK enum status ledger_suppress_others(struct ledger *ledger, int32_t utc_day, const char *domain,
-                                              const char *reason, struct err *err);
-
 /* After a crash: what is "sending" although nobody sends is in doubt, and due now.  Only under the run's
  * lock. */
 MUST_CHECK enum status ledger_recover(struct ledger *ledger, int64_t now_s, int64_t *count_out,

@@ -219,11 +219,6 @@ MUST_CHECK enum status session_store_read_domain(struct session_store *store, in
                                                  const char *domain, const struct report_visitor *visitor,
                                                  struct err *err);
 
-/* The result type that failed most often (a tie: by name).  ST_NOT_FOUND: no failure detail. */
-MUST_CHECK enum status session_store_top_failure(struct session_store *store, int32_t utc_day,
-                                                 const char *domain, enum result_type *type_out,
-                                                 uint64_t *sessions_out, struct err *err);
-
 /* session_store_read_domain will be called for these, in any order: a store that is far away may read them at
  * once. The names are borrowed until the next call. */
 MUST_CHECK enum status session_store_prefetch(struct session_store *store, int32_t utc_day,

@@ -17,7 +17,6 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static const char *program_name = "tlsrpt-gen";
 static enum log_target log_target = LOG_TO_STDERR;
-static enum log_level log_level = LOG_LEVEL_INFO;
 static bool has_priority_prefix = false;
 
 /* JOURNAL_STREAM is "device:inode" of the stream to the journal; it is inherited even where stderr is not. */
@@ -41,11 +40,6 @@ void log_open(const char *program, enum log_target target)
     has_priority_prefix = is_journal();
     if (target == LOG_TO_SYSLOG)
         openlog(program, LOG_PID, LOG_MAIL);
-}
-
-void log_set_level(enum log_level level)
-{
-    log_level = level;
 }
 
 /* False if this event has said enough in this period; *suppressed_out = lines left out before this one. */
@@ -124,8 +118,6 @@ void log_write(struct log_event *event, const struct log_field *fields)
     struct strbuf line;
     unsigned suppressed;
 
-    if (event->level > log_level)
-        return;
     (void)pthread_mutex_lock(&lock);
     if (is_allowed(event, &suppressed)) {
         strbuf_init(&line, LINE_MAX_BYTES);

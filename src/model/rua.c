@@ -66,11 +66,6 @@ const char *rua_fault_words(enum rua_fault fault)
     return (size_t)fault < RUA_FAULT_COUNT ? FAULT_WORDS[fault] : "unknown";
 }
 
-const char *rua_kind_name(enum rua_kind kind)
-{
-    return kind == RUA_MAILTO ? "mailto" : "https";
-}
-
 static bool is_in(char byte, const char *set)
 {
     return byte != '\0' && strchr(set, byte) != NULL;

@@ -101,10 +101,6 @@
                         "  WHERE domain = ANY($1::text[]) AND utc_day = $2 GROUP BY domain, policy_id, detail_id) AS t" \
                         " JOIN tlsrpt_gen.detail AS d" \
                         " ON d.domain = t.domain AND d.utc_day = $2 AND d.detail_id = t.detail_id") \
-    X(TOP_FAILURE,      "SELECT d.result_type, sum(t.sessions) FROM tlsrpt_gen.detail_tally AS t JOIN tlsrpt_gen.detail AS d" \
-                        " ON d.domain = t.domain AND d.utc_day = t.utc_day AND d.detail_id = t.detail_id" \
-                        " WHERE t.domain = $1 AND t.utc_day = $2" \
-                        " GROUP BY d.result_type ORDER BY sum(t.sessions) DESC, d.result_type LIMIT 1") \
     X(READ_RECORDS,     "SELECT text, last_seen_s FROM tlsrpt_gen.record WHERE domain = $1 AND utc_day = $2" \
                         " ORDER BY last_seen_s DESC, text LIMIT 10") \
     /* the work's shares */ \
@@ -166,8 +162,6 @@
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 1") \
     X(RECORD_OUTCOME,   "UPDATE tlsrpt_gen.delivery SET state = $4, next_at_s = $5, last_at_s = $6, last_code = $7," \
                         " last_text = $8 WHERE domain = $1 AND utc_day = $2 AND number = $3") \
-    X(SUPPRESS_OTHERS,  "UPDATE tlsrpt_gen.delivery SET state = 4, last_text = $3" \
-                        " WHERE domain = $1 AND utc_day = $2 AND state = 0") \
     X(RECOVER,          "UPDATE tlsrpt_gen.delivery SET state = 0, next_at_s = $1, last_code = 0," \
                         " last_text = 'the program ended while sending; it may have arrived'" \
                         " WHERE state = 1 AND bucket = ANY($2::integer[])") \

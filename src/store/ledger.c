@@ -146,12 +146,6 @@ enum status ledger_record_outcome(struct ledger *ledger, const struct ledger_del
     return ledger->methods->record_outcome(ledger, delivery, state, next_at_s, outcome, now_s, err);
 }
 
-enum status ledger_suppress_others(struct ledger *ledger, int32_t utc_day, const char *domain,
-                                   const char *reason, struct err *err)
-{
-    return ledger->methods->suppress_others(ledger, utc_day, domain, reason, err);
-}
-
 enum status ledger_recover(struct ledger *ledger, int64_t now_s, int64_t *count_out, struct err *err)
 {
     return ledger->methods->recover(ledger, now_s, count_out, err);

@@ -699,17 +699,6 @@ static enum status fleet_record_outcome(struct ledger *base, const struct ledger
     return settle(ledger, add(ledger, FLEET_RECORD_OUTCOME, &params, 1, err), err);
 }
 
-static enum status fleet_suppress_others(struct ledger *base, int32_t utc_day, const char *domain,
-                                         const char *reason, struct err *err)
-{
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, domain, utc_day);
-    pg_add_text(&params, reason);
-    return settle(ledger, add(ledger, FLEET_SUPPRESS_OTHERS, &params, 0, err), err);
-}
-
 /* Of the buckets whose leases we have just taken: nobody else can be sending them. */
 static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
 {
@@ -1011,7 +1000,6 @@ static const struct ledger_methods METHODS = {
     .mark_sending = fleet_mark_sending,
     .put_back = fleet_put_back,
     .record_outcome = fleet_record_outcome,
-    .suppress_others = fleet_suppress_others,
     .recover = fleet_recover,
     .count = fleet_count,
     .delete_before = fleet_delete_before,

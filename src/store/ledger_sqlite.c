@@ -73,7 +73,6 @@ enum query {
     Q_MARK_SENDING,
     Q_PUT_BACK,
     Q_RECORD_OUTCOME,
-    Q_SUPPRESS_OTHERS,
     Q_RECOVER,
     Q_COUNT_STATES,
     Q_COUNT_ENTRIES,
@@ -129,8 +128,6 @@ static const char *const SQL[QUERY_COUNT] = {
                    " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
     [Q_RECORD_OUTCOME] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5,"
                          " last_text = ?6 WHERE id = ?1",
-    [Q_SUPPRESS_OTHERS] = "UPDATE delivery SET state = 4, last_text = ?3 WHERE state = 0 AND report ="
-                         " (SELECT id FROM report WHERE domain = ?1 AND utc_day = ?2)",
     [Q_RECOVER] = "UPDATE delivery SET state = 0, next_at_s = ?1, last_code = 0,"
                   " last_text = 'the program ended while sending; it may have arrived' WHERE state = 1",
     [Q_COUNT_STATES] = "SELECT d.state, count(*) FROM delivery d JOIN report r ON r.id = d.report"
@@ -720,21 +717,6 @@ static enum status sqlite_record_outcome(struct ledger *base, const struct ledge
     return change_one(ledger, statement, delivery->id, err);
 }
 
-static enum status sqlite_suppress_others(struct ledger *base, int32_t utc_day, const char *domain,
-                                          const char *reason, struct err *err)
-{
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_SUPPRESS_OTHERS, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    db_bind_text(statement, 3, reason);
-    return db_step_done(&ledger->db, statement, err);
-}
-
 static enum status sqlite_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
 {
     struct ledger_sqlite *ledger = sqlite_of(base);
@@ -987,7 +969,6 @@ static const struct ledger_methods METHODS = {
     .mark_sending = sqlite_mark_sending,
     .put_back = sqlite_put_back,
     .record_outcome = sqlite_record_outcome,
-    .suppress_others = sqlite_suppress_others,
     .recover = sqlite_recover,
     .count = sqlite_count,
     .delete_before = sqlite_delete_before,

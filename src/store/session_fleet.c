@@ -541,41 +541,6 @@ static enum status fleet_read_domain(struct session_store *store, int32_t utc_da
     return tell_domain(rows, visitor, err);
 }
 
-struct top {
-    bool is_there;
-    enum result_type type;
-    uint64_t sessions;
-};
-
-static enum status take_top(void *context, const struct pg_row *row, struct err *err)
-{
-    struct top *top = context;
-
-    (void)err;
-    *top = (struct top){true, RESULT_VALIDATION_FAILURE, (uint64_t)pg_int(row, 1)};
-    (void)result_type_from_name(pg_text(row, 0), &top->type);
-    return ST_OK;
-}
-
-static enum status fleet_top_failure(struct session_store *store, int32_t utc_day, const char *domain,
-                                     enum result_type *type_out, uint64_t *sessions_out, struct err *err)
-{
-    struct pg_params params = {.count = 0};
-    struct top top = {false, RESULT_VALIDATION_FAILURE, 0};
-    enum status status;
-
-    pg_add_text(&params, domain);
-    pg_add_int(&params, utc_day);
-    status = pg_query(fleet_of(store)->fleet->pg, FLEET_TOP_FAILURE, &params, take_top, &top, NULL, err);
-    if (status != ST_OK)
-        return status;
-    if (!top.is_there)
-        return err_set(err, ST_NOT_FOUND, "no failure detail of %s", domain);
-    *type_out = top.type;
-    *sessions_out = top.sessions;
-    return ST_OK;
-}
-
 static enum status give_record(void *context, const struct pg_row *row, struct err *err)
 {
     const struct walk *walk = context;
@@ -626,7 +591,6 @@ static const struct session_methods METHODS = {
     .each_day = fleet_each_day,
     .each_domain = fleet_each_domain,
     .read_domain = fleet_read_domain,
-    .top_failure = fleet_top_failure,
     .each_record = fleet_each_record,
     .prefetch = fleet_prefetch,
 };

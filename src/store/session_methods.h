@@ -42,8 +42,6 @@ struct session_methods {
                                void *context, struct err *err);
     enum status (*read_domain)(struct session_store *store, int32_t utc_day, const char *domain,
                                const struct report_visitor *visitor, struct err *err);
-    enum status (*top_failure)(struct session_store *store, int32_t utc_day, const char *domain,
-                               enum result_type *type_out, uint64_t *sessions_out, struct err *err);
     enum status (*each_record)(struct session_store *store, int32_t utc_day, const char *domain,
                                session_record_fn *fn, void *context, struct err *err);
 

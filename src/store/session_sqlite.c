@@ -428,7 +428,6 @@ static const struct session_methods METHODS = {
     .each_day = session_sqlite_each_day,
     .each_domain = session_sqlite_each_domain,
     .read_domain = session_sqlite_read_domain,
-    .top_failure = session_sqlite_top_failure,
     .each_record = session_sqlite_each_record,
 };
 

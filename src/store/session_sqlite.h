@@ -78,12 +78,6 @@
                       " ORDER BY t.sessions DESC, d.result_type, d.sending_mta_ip, d.receiving_mx_hostname," \
                       "  d.receiving_mx_helo, d.receiving_ip, d.additional_information," \
                       "  d.failure_reason_code") \
-    X(TOP_FAILURE,    "SELECT d.result_type, sum(t.sessions) FROM domain AS o CROSS JOIN detail AS d" \
-                      " CROSS JOIN tally AS p CROSS JOIN detail_tally AS t" \
-                      " WHERE o.name = ?2 AND d.domain_id = o.id AND p.domain_id = o.id AND p.utc_day = ?1" \
-                      "  AND t.domain_id = o.id AND t.utc_day = ?1 AND t.policy_id = p.policy_id" \
-                      "  AND t.detail_id = d.id" \
-                      " GROUP BY d.result_type ORDER BY sum(t.sessions) DESC, d.result_type LIMIT 1") \
     X(PUSH_TALLIES,   "SELECT d.name, t.domain_id, t.utc_day, t.policy_id, 0, t.success, t.failure" \
                       " FROM domain AS d CROSS JOIN tally AS t WHERE t.domain_id = d.id AND t.utc_day >= ?1" \
                       " ORDER BY d.name") \
@@ -155,8 +149,6 @@ enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_
                                        void *context, struct err *err);
 enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
                                        const struct report_visitor *visitor, struct err *err);
-enum status session_sqlite_top_failure(struct session_store *store, int32_t utc_day, const char *domain,
-                                       enum result_type *type_out, uint64_t *sessions_out, struct err *err);
 enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
                                        session_record_fn *fn, void *context, struct err *err);
 

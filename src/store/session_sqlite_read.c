@@ -191,27 +191,6 @@ enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_
     return status;
 }
 
-enum status session_sqlite_top_failure(struct session_store *store, int32_t utc_day, const char *domain,
-                                       enum result_type *type_out, uint64_t *sessions_out, struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_TOP_FAILURE, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    db_bind_text(statement, 2, domain);
-    status = db_step(&sqlite->db, statement, err);
-    if (status == ST_OK) {
-        *type_out = RESULT_VALIDATION_FAILURE;
-        (void)result_type_from_name(db_column_text(statement, 0), type_out);
-        *sessions_out = (uint64_t)db_column_int(statement, 1);
-    }
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? err_set(err, ST_NOT_FOUND, "no failure detail of %s", domain) : status;
-}
-
 enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
                                        session_record_fn *fn, void *context, struct err *err)
 {

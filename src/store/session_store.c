@@ -205,12 +205,6 @@ enum status session_store_read_domain(struct session_store *store, int32_t utc_d
     return store->methods->read_domain(store, utc_day, domain, visitor, err);
 }
 
-enum status session_store_top_failure(struct session_store *store, int32_t utc_day, const char *domain,
-                                      enum result_type *type_out, uint64_t *sessions_out, struct err *err)
-{
-    return store->methods->top_failure(store, utc_day, domain, type_out, sessions_out, err);
-}
-
 enum status session_store_each_record(struct session_store *store, int32_t utc_day, const char *domain,
                                       session_record_fn *fn, void *context, struct err *err)
 {

@@ -503,8 +503,6 @@ static enum status walk_store(struct session_store *store, struct err *err)
     const struct report_visitor visitor = {see_policy, see_detail, NULL};
     uint64_t counters[COUNTER_COUNT];
     struct session_mark mark;
-    enum result_type type = RESULT_TYPE_COUNT;
-    uint64_t sessions = 0;
     enum status status = session_store_each_day(store, see_day, NULL, err);
 
     if (status == ST_OK)
@@ -514,14 +512,11 @@ static enum status walk_store(struct session_store *store, struct err *err)
     if (status == ST_OK)
         status = session_store_each_record(store, DAY, "north.example", see_record, NULL, err);
     if (status == ST_OK)
-        status = session_store_top_failure(store, DAY, "north.example", &type, &sessions, err);
-    if (status == ST_OK)
         status = session_store_get_mark(store, &mark, err);
     if (status == ST_OK)
         status = session_store_counters(store, counters, err);
     if (status == ST_OK)
-        note(" %d %" PRIu64 " mark %" PRIu64 " stored %" PRIu64, (int)type, sessions, mark.ring_sequence,
-             counters[COUNTER_STORED]);
+        note(" mark %" PRIu64 " stored %" PRIu64, mark.ring_sequence, counters[COUNTER_STORED]);
     return status;
 }
 

@@ -272,21 +272,6 @@ static void test_what_was_not_begun_is_due_as_before(void **state)
                      ST_INTERNAL); /* it is not being sent */
 }
 
-static void test_other_destinations_can_be_dropped(void **state)
-{
-    struct fixture *f = *state;
-    struct ledger_counts counts;
-    struct seen got;
-
-    add(f, DAY, "a.example", "1@x");
-    got = due(f, INT64_MAX);
-    assert_int_equal(ledger_mark_sending(f->ledger, &got.rows[0], NOW_S, &f->err), ST_OK);
-    assert_int_equal(ledger_suppress_others(f->ledger, DAY, "a.example", "another took it", &f->err), ST_OK);
-    assert_int_equal(ledger_count(f->ledger, -1, &counts, &f->err), ST_OK);
-    assert_int_equal(counts.by_state[DELIVERY_SUPPRESSED], 1);
-    assert_int_equal(counts.by_state[DELIVERY_SENDING], 1);
-}
-
 static void test_days_close(void **state)
 {
     struct fixture *f = *state;
@@ -400,7 +385,6 @@ int main(void)
         LEDGER_TEST(test_delivery_goes_through_its_states),
         LEDGER_TEST(test_crash_while_sending_makes_it_due),
         LEDGER_TEST(test_what_was_not_begun_is_due_as_before),
-        LEDGER_TEST(test_other_destinations_can_be_dropped),
         LEDGER_TEST(test_days_close),
         LEDGER_TEST(test_old_days_go_but_nothing_open),
         LEDGER_TEST(test_suppression_gets_longer),

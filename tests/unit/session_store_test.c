@@ -484,29 +484,6 @@ static void test_records(void **state)
                         "record-23 23\nrecord-22 22\nrecord-21 21\nrecord-20 20\n");
 }
 
-static void test_top_failure(void **state)
-{
-    struct fixture *fixture = *state;
-    struct policy first = {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}}, second = none_of("a.example");
-    struct failure_detail expired = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.1"};
-    struct failure_detail other = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.2"};
-    struct failure_detail invalid = {.result_type = RESULT_TLSA_INVALID};
-    enum result_type type;
-    uint64_t sessions;
-
-    add(fixture, "a.example", &first, false, NULL, 1);
-    assert_int_equal(
-        session_store_top_failure(fixture->store, DAY, "a.example", &type, &sessions, &fixture->err),
-        ST_NOT_FOUND);
-    add(fixture, "a.example", &first, true, &invalid, 5);
-    add(fixture, "a.example", &first, true, &expired, 4);
-    add(fixture, "a.example", &second, true, &other, 2);
-    must(fixture,
-         session_store_top_failure(fixture->store, DAY, "a.example", &type, &sessions, &fixture->err));
-    assert_int_equal(type, RESULT_CERTIFICATE_EXPIRED);
-    assert_int_equal(sessions, 6);
-}
-
 static void test_delete_before(void **state)
 {
     struct fixture *fixture = *state;
@@ -598,7 +575,6 @@ int main(void)
         TEST(test_rollback_leaves_nothing),
         TEST(test_mark_and_counters_survive),
         TEST(test_records),
-        TEST(test_top_failure),
         TEST(test_delete_before),
         TEST(test_a_callback_can_stop),
         TEST(test_open),
