@@ -15,7 +15,7 @@
 // clang-format off
 #define SESSION_STATEMENTS(X) \
     X(FIND_DOMAIN,    "SELECT id FROM domain WHERE name = ?1") \
-    X(ADD_DOMAIN,     "INSERT INTO domain (name, id) VALUES (?1, ?2)") \
+    X(ADD_DOMAIN,     "INSERT INTO domain (name, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING") \
     X(FIND_POLICY,    "SELECT id FROM policy WHERE domain_id = ?1 AND type = ?2 AND policy_domain = ?3" \
                       " AND strings = ?4 AND mx_hosts = ?5") \
     X(ADD_POLICY,     "INSERT INTO policy (domain_id, type, policy_domain, strings, mx_hosts, id)" \

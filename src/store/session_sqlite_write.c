@@ -104,26 +104,45 @@ static enum status add_target(struct resolver *resolver, enum tally_kind kind, i
 /* ---- domain and record -----------------------------------------------------------------------------------
  */
 
-static enum status resolve_domain(struct resolver *resolver, const char *name, struct err *err)
+/* ST_NOT_FOUND if another row has the name already. */
+static enum status add_domain(struct session_sqlite *sqlite, const char *name, int64_t id, struct err *err)
 {
-    struct session_sqlite *sqlite = resolver->sqlite;
+    struct sqlite3_stmt *statement;
+    enum status status = session_sqlite_get(sqlite, SQL_ADD_DOMAIN, &statement, err);
+
+    if (status != ST_OK)
+        return status;
+    db_bind_text(statement, 1, name);
+    db_bind_int(statement, 2, id);
+    status = db_step_done(&sqlite->db, statement, err);
+    return status == ST_OK && db_changes(&sqlite->db) == 0 ? ST_NOT_FOUND : status;
+}
+
+static enum status find_domain(struct session_sqlite *sqlite, const char *name, int64_t *id_out,
+                               struct err *err)
+{
     struct sqlite3_stmt *statement;
     enum status status = session_sqlite_get(sqlite, SQL_FIND_DOMAIN, &statement, err);
 
     if (status != ST_OK)
         return status;
     db_bind_text(statement, 1, name);
-    status = find_number(sqlite, statement, &resolver->domain_id, err);
-    if (status != ST_NOT_FOUND)
-        return status;
-    resolver->is_new_domain = true;
-    resolver->domain_id = new_id(sqlite);
-    status = session_sqlite_get(sqlite, SQL_ADD_DOMAIN, &statement, err);
+    return find_number(sqlite, statement, id_out, err);
+}
+
+/* Adding comes first: a new text is mostly of a new domain, and one that is there is not written to. */
+static enum status resolve_domain(struct resolver *resolver, const char *name, struct err *err)
+{
+    struct session_sqlite *sqlite = resolver->sqlite;
+    enum status status = add_domain(sqlite, name, sqlite->next_id, err);
+
+    if (status == ST_NOT_FOUND)
+        return find_domain(sqlite, name, &resolver->domain_id, err);
     if (status != ST_OK)
         return status;
-    db_bind_text(statement, 1, name);
-    db_bind_int(statement, 2, resolver->domain_id);
-    return db_step_done(&sqlite->db, statement, err);
+    resolver->domain_id = new_id(sqlite);
+    resolver->is_new_domain = true;
+    return ST_OK;
 }
 
 /* What is stored of a domain's records on one day. */
