@@ -107,6 +107,9 @@ MUST_CHECK enum status pg_batch_add(struct pg_batch *batch, size_t statement, co
 /* One transaction of all of them; the batch is as it was.  Statuses as pg_query, and ST_BUSY. */
 MUST_CHECK enum status pg_batch_run(struct pg *pg, struct pg_batch *batch, struct err *err);
 
+/* Rows that the batch's last statement changed when pg_batch_run was last ST_OK. */
+int64_t pg_batch_changed(const struct pg_batch *batch);
+
 /* SQL of a migration, outside a transaction.  Statuses as pg_query. */
 MUST_CHECK enum status pg_run(struct pg *pg, const char *sql, struct err *err);
 

@@ -699,17 +699,25 @@ static enum status fleet_record_outcome(struct ledger *base, const struct ledger
     return settle(ledger, add(ledger, FLEET_RECORD_OUTCOME, &params, 1, err), err);
 }
 
-/* Of the buckets whose leases we have just taken: nobody else can be sending them. */
+/* Of the buckets whose leases we have taken: behind the fence, nobody else can be sending them. */
 static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
     struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
+    enum status status;
 
     pg_add_int(&params, now_s);
     pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
     forget_found(ledger);
-    return pg_query(ledger->fleet->pg, FLEET_RECOVER, &params, NULL, NULL, count_out, err);
+    forget_counts(ledger);
+    status = add(ledger, FLEET_RECOVER, &params, 0, err);
+    if (status == ST_OK)
+        status = pg_batch_run(ledger->fleet->pg, ledger->batch, err);
+    if (status == ST_OK)
+        *count_out = pg_batch_changed(ledger->batch);
+    pg_batch_reset(ledger->batch);
+    return status;
 }
 
 /* ---- counts ----------------------------------------------------------------------------------------------

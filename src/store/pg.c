@@ -46,6 +46,7 @@ struct pg_row {
 struct entry {
     size_t statement;
     int64_t least_rows;
+    int64_t changed_rows; /* when it was run last */
     int count;
     const char *values[PG_PARAMS_MAX];
     int lengths[PG_PARAMS_MAX];
@@ -783,6 +784,11 @@ size_t pg_batch_bytes(const struct pg_batch *batch)
     return batch->arena.used_bytes;
 }
 
+int64_t pg_batch_changed(const struct pg_batch *batch)
+{
+    return batch->count > 0 ? batch->entries[batch->count - 1]->changed_rows : 0;
+}
+
 static bool copy_value(struct pg_batch *batch, struct entry *entry, const struct pg_params *params, int i)
 {
     size_t len = params->formats[i] == 1     ? (size_t)params->lengths[i]
@@ -821,6 +827,7 @@ enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct 
         return no_memory(err);
     entry->statement = statement;
     entry->least_rows = least_rows;
+    entry->changed_rows = 0;
     entry->count = params->count;
     for (int i = 0; i < params->count; i++)
         if (!copy_value(batch, entry, params, i))
@@ -844,16 +851,17 @@ static bool send_part(const struct connection *connection, const struct pg_batch
 
 /* The answer to one statement of a batch; only the first failure counts, the rest is skipped by the server.
  */
-static void judge(const struct pg *pg, const struct connection *connection, const struct entry *entry,
+static void judge(const struct pg *pg, const struct connection *connection, struct entry *entry,
                   PGresult *result, enum status *status, enum trouble *trouble_out, struct err *err)
 {
     const char *sql = pg->statements[entry->statement];
 
     if (*status != ST_OK)
         return;
+    entry->changed_rows = changed_rows(result);
     if (!is_fine(result)) {
         *status = fail_result(connection, result, sql, trouble_out, err);
-    } else if (changed_rows(result) < entry->least_rows) {
+    } else if (entry->changed_rows < entry->least_rows) {
         *trouble_out = TROUBLE_FINAL;
         *status = err_set(err, ST_BUSY, "fleet database: somebody else has it by now: %.160s", sql);
     }

@@ -116,6 +116,12 @@ size_t pg_batch_bytes(const struct pg_batch *batch)
     return 0;
 }
 
+int64_t pg_batch_changed(const struct pg_batch *batch)
+{
+    (void)batch;
+    return 0;
+}
+
 enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct pg_params *params,
                          int64_t least_rows, struct err *err)
 {

@@ -120,6 +120,7 @@ class Proxy:
 
     cut_after(): called for each connection; bytes from the client after which it is cut, or None.
     is_dead: nothing comes through, as on a network that is gone: connections open, and then silence.
+    hold_at(words): a client that says these is held before they come through; returns (is held, go on), two events.
     """
 
     def __init__(self, target):
@@ -127,6 +128,7 @@ class Proxy:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="tlsrpt-gen-px."))
         self.cut_after = lambda: None
         self.is_dead = False
+        self.held_at = None  # words and the two events
         self.streams = []  # what each connection's client said
         self.cuts = 0
         self.listener = socket.socket(socket.AF_UNIX)
@@ -154,6 +156,18 @@ class Proxy:
         except OSError:
             pass  # either end is gone
 
+    def hold_at(self, words):
+        is_held, go_on = threading.Event(), threading.Event()
+        self.held_at = words, is_held, go_on
+        return is_held, go_on
+
+    def _hold(self, said):
+        words, is_held, go_on = self.held_at
+        if words in said:
+            self.held_at = None
+            is_held.set()
+            go_on.wait(60)
+
     def _forward(self, client, server, stream, limit):
         while True:
             for source in select.select([client, server], [], [], 0.2)[0]:
@@ -164,6 +178,8 @@ class Proxy:
                     continue
                 if source is client:
                     stream += data
+                    if self.held_at is not None:
+                        self._hold(stream[-len(data) - 100:])
                     if limit is not None and len(stream) > limit:
                         self.cuts += 1
                         server.sendall(data[:max(0, len(data) - (len(stream) - limit))])

@@ -248,3 +248,25 @@ def test_a_generator_that_was_taken_for_dead_changes_nothing(make_site, postgres
     for (domain, _), texts in came.items():
         assert len(set(texts)) == 1, domain
     assert sleeper.returncode in (0, 75), words
+
+
+def test_what_another_is_sending_by_now_is_not_given_back(make_site, postgres, database, proxy, nsd, smtp_sink):
+    """A generator has just taken its leases and sleeps; another takes them and sends; then the first looks for what was left."""
+    fleets.records(nsd, ["a.example"])
+    fleet = fleets.Fleet(make_site, through(proxy, database), 1, resolver=nsd.address, relay=smtp_sink.address)
+    host, seen = fleet.hosts[0], fleets.Seen()
+    fleet.collect(seen, ["a.example"], 5)
+    fleet.pass_day()
+    smtp_sink.answers["tls@a.example"] = "450 4.2.1 later"
+    host.run()
+    name = database.split("dbname=")[1].split()[0]
+    is_held, go_on = proxy.hold_at(b"it may have arrived")
+    with subprocess.Popen(host.command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, env=host.environment) as sleeper:
+        assert is_held.wait(30)
+        postgres.psql(name, "UPDATE tlsrpt_gen.lease SET epoch = epoch + 1, host = 'another';"
+                      " UPDATE tlsrpt_gen.delivery SET state = 1, tries = tries + 1")
+        go_on.set()
+        words = sleeper.communicate(timeout=60)[1]
+    assert sleeper.returncode == 75 and "somebody else has it by now" in words
+    assert postgres.psql(name, "SELECT state, tries FROM tlsrpt_gen.delivery") == [["1", "2"]]
