@@ -81,8 +81,8 @@ typedef enum status fleet_instance_fn(void *context, const struct fleet_instance
 MUST_CHECK enum status fleet_each_instance(struct fleet *fleet, int64_t now_s, fleet_instance_fn *fn,
                                            void *context, struct err *err);
 
-/* A host has left: it is not waited for any more.  What it pushed stays.  *count_out: its instances, 0 if
- * there is no such host. */
+/* A host has left: it is not waited for any more, unless it pushes again.  What it pushed stays.  *count_out:
+ * its instances, 0 if there is no such host. */
 MUST_CHECK enum status fleet_forget_host(struct fleet *fleet, const char *host, int64_t *count_out,
                                          struct err *err);
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/clock.h"
 #include "fleet_inside.h"
 #include "pg_array.h"
 
@@ -292,6 +293,7 @@ enum status fleet_forget_host(struct fleet *fleet, const char *host, int64_t *co
     struct pg_params params = {.count = 0};
 
     pg_add_text(&params, host);
+    pg_add_int(&params, clock_utc_s());
     return pg_query(fleet->pg, FLEET_FORGET_HOST, &params, NULL, NULL, count_out, err);
 }
 

@@ -35,7 +35,8 @@
                         " ON CONFLICT (only_row) DO UPDATE SET version = GREATEST(v.version, excluded.version)") \
     X(ADD_LEASES,       "INSERT INTO tlsrpt_gen.lease (bucket, host, epoch, expires_at)" \
                         " SELECT b, '', 0, now() FROM unnest($1::integer[]) AS l (b) ON CONFLICT (bucket) DO NOTHING") \
-    /* push: absolute totals; the greatest wins */ \
+    /* push: absolute totals; the greatest wins.  An instance that pushes after its end (of a host that was copied, */ \
+    /* or forgotten) is alive: waited for again */ \
     X(PUSH_POLICIES,    "INSERT INTO tlsrpt_gen.policy (domain, utc_day, policy_id, type, policy_domain, strings, mx_hosts)" \
                         " SELECT a, b, c, d, e, f, g FROM unnest($1::text[], $2::integer[], $3::uuid[], $4::integer[]," \
                         " $5::text[], $6::text[], $7::text[]) AS l (a, b, c, d, e, f, g) ORDER BY a, b, c" \
@@ -66,10 +67,13 @@
                         " last_seen_s = GREATEST(t.last_seen_s, excluded.last_seen_s)," \
                         " complete_through_s = GREATEST(t.complete_through_s, excluded.complete_through_s)," \
                         " received = GREATEST(t.received, excluded.received), stored = GREATEST(t.stored, excluded.stored)," \
-                        " dropped = GREATEST(t.dropped, excluded.dropped), late = GREATEST(t.late, excluded.late)") \
-    X(END_INSTANCE,     "UPDATE tlsrpt_gen.instance SET ended = 1 WHERE instance = $1") \
+                        " dropped = GREATEST(t.dropped, excluded.dropped), late = GREATEST(t.late, excluded.late)," \
+                        " ended = CASE WHEN excluded.last_seen_s > t.last_seen_s THEN 0 ELSE t.ended END") \
+    X(END_INSTANCE,     "UPDATE tlsrpt_gen.instance SET ended = 1, last_seen_s = GREATEST(last_seen_s, $2)" \
+                        " WHERE instance = $1") \
     /* the hosts */ \
-    X(FORGET_HOST,      "UPDATE tlsrpt_gen.instance SET ended = 1 WHERE host = $1 AND ended = 0") \
+    X(FORGET_HOST,      "UPDATE tlsrpt_gen.instance SET ended = 1, last_seen_s = GREATEST(last_seen_s, $2)" \
+                        " WHERE host = $1 AND ended = 0") \
     X(COMPLETE_THROUGH, "SELECT min(complete_through_s) FROM tlsrpt_gen.instance WHERE ended = 0 AND last_seen_s >= $1") \
     X(LIST_INSTANCES,   "SELECT instance, host, started_s, last_seen_s, complete_through_s, received, stored, dropped, late" \
                         " FROM tlsrpt_gen.instance WHERE ended = 0 AND last_seen_s >= $1 ORDER BY host, started_s, instance") \

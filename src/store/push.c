@@ -682,7 +682,7 @@ static enum status add_instance(struct push *push, int64_t now_s, struct err *er
     return pg_batch_add(push->batch, FLEET_PUSH_INSTANCE, &params, 0, err);
 }
 
-static enum status add_ends(struct push *push, struct err *err)
+static enum status add_ends(struct push *push, int64_t now_s, struct err *err)
 {
     struct sqlite3_stmt *statement;
     enum status status = use(push, Q_OLD_INSTANCES, &statement, err);
@@ -694,6 +694,7 @@ static enum status add_ends(struct push *push, struct err *err)
         struct pg_params params = {.count = 0};
 
         pg_add_text(&params, db_column_text(statement, 0));
+        pg_add_int(&params, now_s);
         status = pg_batch_add(push->batch, FLEET_END_INSTANCE, &params, 0, err);
         if (status != ST_OK)
             break;
@@ -712,7 +713,7 @@ static enum status tell_complete(struct push *push, int64_t now_s, struct err *e
     pg_batch_reset(push->batch);
     status = add_instance(push, now_s, err);
     if (status == ST_OK)
-        status = add_ends(push, err);
+        status = add_ends(push, now_s, err);
     if (status == ST_OK)
         status = pg_batch_run(push->fleet->pg, push->batch, err);
     if (status == ST_OK)

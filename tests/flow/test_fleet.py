@@ -194,6 +194,47 @@ def test_a_copied_host_counts_for_itself(make_fleet, smtp_sink):
     fleets.check_day(smtp_sink, seen)
 
 
+def test_a_copied_host_does_not_end_the_one_it_was_copied_from(make_fleet, smtp_sink):
+    """The copy's collector is another instance and the successor of the one it was copied from, which goes on."""
+    fleet, seen = make_fleet(2), fleets.Seen()
+    first, second = fleet.hosts
+    first.start_collector()
+    first.send(*[seen.session(fleet.chance, DOMAINS) for _ in range(30)])
+    first.run("push")
+    for path in first.state.glob("*.db*"):
+        shutil.copy(path, second.state)
+    fleet.set_time(f"{DAY}T13:00:00Z")
+    second.collect([seen.session(fleet.chance, DOMAINS) for _ in range(20)])
+    second.run("push")
+    fleet.set_time(f"{DAY}T13:10:00Z")
+    first.run("push")
+    second.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    second.run("push")
+    assert fleets.events(second.run(), "day_waits")
+    first.stop_collector()
+    first.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    assert fleets.events(first.run(), "day_closed")
+    fleets.check_day(smtp_sink, seen)
+
+
+def test_a_host_that_was_forgotten_and_comes_back_is_waited_for(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(2), fleets.Seen()
+    fleet.hosts[1].start_collector()
+    fleet.hosts[1].run("push")
+    fleet.hosts[0].run("fleet-forget", "mx1")
+    fleet.set_time(f"{DAY}T18:00:00Z")
+    fleet.hosts[1].send(*[seen.session(fleet.chance, DOMAINS) for _ in range(20)])
+    fleet.hosts[1].run("push")
+    fleet.hosts[0].collect([seen.session(fleet.chance, DOMAINS) for _ in range(20)])
+    fleet.hosts[0].pass_day(f"{NEXT_DAY}T00:05:00Z")
+    assert fleets.events(fleet.hosts[0].run(), "day_waits")
+    assert "mx1" in fleet.hosts[0].run("status").stdout
+    fleet.hosts[1].stop_collector()
+    fleet.hosts[1].pass_day(f"{NEXT_DAY}T00:05:00Z")
+    fleet.hosts[1].run()
+    fleets.check_day(smtp_sink, seen)
+
+
 def test_old_days_go_from_the_database_and_the_hosts(make_fleet, postgres, database, smtp_sink):
     fleet, seen = make_fleet(2), fleets.Seen()
     fleet.collect(seen, DOMAINS, 20)
