@@ -145,11 +145,20 @@ static enum status parse_choice(const struct option_row *option, const char *val
                    words);
 }
 
+/* Nothing, where something stands by default, is no value. */
+static bool is_missing(const struct option_row *option, const char *value)
+{
+    return option->kind == OPTION_TEXT && *value == '\0' && *option->default_value != '\0';
+}
+
 static enum status parse_text(struct options *options, const struct option_row *option, const char *value,
                               const char **text_out, struct err *err)
 {
     const char *wrong = option->check != NULL && *value != '\0' ? option->check(value) : NULL;
 
+    if (is_missing(option, value))
+        return err_set(err, ST_CONFIG, "%s: empty; remove it for the default, %s, or write a value",
+                       option->name, option->default_value);
     if (wrong == OPTION_NO_MEMORY)
         return err_set(err, ST_NOMEM, "%s: out of memory", option->name);
     if (wrong != NULL)

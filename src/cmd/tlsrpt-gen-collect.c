@@ -27,6 +27,7 @@
 
 #define QUEUE_FILE       "/proc/sys/net/unix/max_dgram_qlen"
 #define QUEUE_WANTED     512
+#define ORIGIN_SIZE      256
 #define BUSY_MS          2000 /* the ring can wait longer than a thread that must show that it lives */
 #define STATUS_EVERY_MS  10000
 #define DROPPED_EVERY_MS 60000
@@ -123,6 +124,16 @@ static enum status open_list(struct collect *collect, const char *name, const st
     return status;
 }
 
+static enum status refuse_no_socket(const struct config *config, struct err *err)
+{
+    char origin[ORIGIN_SIZE];
+
+    options_origin_format(&config->options, "socket", origin, sizeof origin);
+    return err_set(err, ST_CONFIG,
+                   "%s: socket: names no socket, and neither does exim_socket; remove it for the default",
+                   origin);
+}
+
 /* Of each kind, the service manager's sockets are used instead of those in the settings. */
 static enum status open_sockets(struct collect *collect, struct err *err)
 {
@@ -134,6 +145,8 @@ static enum status open_sockets(struct collect *collect, struct err *err)
         status = open_list(collect, "socket", &config->socket, listen_open, err);
     if (status == ST_OK && !has_kind(collect, true))
         status = open_list(collect, "exim_socket", &config->exim_socket, listen_open_stream, err);
+    if (status == ST_OK && collect->listener_count == 0)
+        status = refuse_no_socket(config, err);
     for (size_t i = 0; status == ST_OK && collect->allowed_count > 0 && i < collect->listener_count; i++)
         if (!collect->listeners[i].is_stream)
             status = listen_want_uid(&collect->listeners[i], err);

@@ -46,6 +46,7 @@ ROWS = [
     ("a mode that nobody can use", ["socket_mode = 0000"], 3, "socket_mode: "),
     ("a mode beyond permissions", ["socket_mode = 04777"], 3, "socket_mode: "),
     ("a relative state_dir", ["state_dir = var/lib"], 3, "state_dir: "),
+    ("an empty state_dir", ["state_dir ="], 3, "state_dir: empty; remove it for the default"),
     ("a ring without a unit that is known", ["ring_size = 16X"], 3, "ring_size: "),
     ("a ring that is too small", ["ring_size = 1K"], 3, "ring_size: "),
     ("a ring that is too large", ["ring_size = 64G"], 3, "ring_size: "),
@@ -64,6 +65,7 @@ ROWS = [
     ("an IPv6 resolver with a port, without brackets", ["resolver = 2001:db8::1:53"], None, None),
     ("a relay with an IPv6 literal", ["relay = [2001:db8::1]:25"], 3, "use a host name"),
     ("a relay without a port number", ["relay = localhost:smtp"], 3, "relay: "),
+    ("an empty relay", ["relay ="], 3, "relay: empty; remove it for the default, localhost:25"),
     ("a relay that is a URL", ["relay = smtp://localhost"], 3, "relay: "),
     ("a TLS mode that is none", ["relay_tls = yes"], 3, "opportunistic"),
     ("a password without verified TLS", ["relay_auth = /etc/secret"], 3, "relay_tls = require"),
@@ -123,6 +125,12 @@ def start(tmp_path, name, lines):
                           else [BUILD / program, "-c", config, *PROGRAMS[name]],
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_S, check=False)
     return config, done
+
+
+def test_a_collector_wants_somewhere_to_listen(tmp_path):
+    config, done = start(tmp_path, "tlsrpt-gen-collect", ["socket ="])
+    assert done.returncode == 78
+    assert f"{config}:3: socket: names no socket, and neither does exim_socket; remove it for the default" in done.stderr
 
 
 # Files that are there and are not what they must be: (what, lines with FILE, contents, mode, words, mend).
