@@ -21,6 +21,7 @@
 
 #define PG_CONNECTIONS_MAX 4
 #define PG_PARAMS_MAX      20
+#define PG_INT_MAX         1000000000000000
 #define PG_RETRY_MS        30000  /* how long failures are tried again */
 #define PG_ANSWER_MS       60000  /* longest wait for the answer to a change */
 #define PG_READ_MS         600000 /* longest wait for the first row of a reading */
@@ -63,9 +64,14 @@ void pg_add_text(struct pg_params *params, const char *text); /* NULL: SQL NULL 
 void pg_add_int(struct pg_params *params, int64_t value);
 void pg_add_bytes(struct pg_params *params, const void *bytes, size_t len);
 
-/* Columns (from 0) of a row; texts live until the callback returns.  "" and 0 for SQL NULL. */
+/*
+ * Columns (from 0) of a row; texts live until the callback returns.  "" and 0 for SQL NULL and for a column
+ * that is not there.  A number is cut to PG_INT_MAX and -PG_INT_MAX, so that no sum of a few thousand
+ * overflows whatever the database holds; what counts something is at least 0.
+ */
 const char *pg_text(const struct pg_row *row, int column);
 int64_t pg_int(const struct pg_row *row, int column);
+int64_t pg_count(const struct pg_row *row, int column);
 bool pg_is_null(const struct pg_row *row, int column);
 
 /* A bytea, copied into arena; NULL if memory is out. */

@@ -269,10 +269,10 @@ static enum status give_instance(void *context, const struct pg_row *row, struct
         .started_s = pg_int(row, 2),
         .last_seen_s = pg_int(row, 3),
         .complete_through_s = pg_int(row, 4),
-        .received = pg_int(row, 5),
-        .stored = pg_int(row, 6),
-        .dropped = pg_int(row, 7),
-        .late = pg_int(row, 8),
+        .received = pg_count(row, 5),
+        .stored = pg_count(row, 6),
+        .dropped = pg_count(row, 7),
+        .late = pg_count(row, 8),
     };
 
     return walk->fn(walk->context, &instance, err);

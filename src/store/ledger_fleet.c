@@ -178,7 +178,7 @@ static enum status take_mailed(void *context, const struct pg_row *row, struct e
 
     (void)err;
     if (found != NULL)
-        found->mailed = pg_int(row, 1);
+        found->mailed = pg_count(row, 1);
     return ST_OK;
 }
 
@@ -506,9 +506,9 @@ static struct ledger_report report_row(const struct pg_row *row)
         .from = pg_text(row, 6),
         .envelope_from = pg_text(row, 7),
         .file_name = pg_text(row, 8),
-        .inflated_bytes = pg_int(row, 9),
-        .success = pg_int(row, 10),
-        .failure = pg_int(row, 11),
+        .inflated_bytes = pg_count(row, 9),
+        .success = pg_count(row, 10),
+        .failure = pg_count(row, 11),
         .note = pg_text(row, 12),
     };
 }
@@ -518,7 +518,7 @@ static enum status give_report(void *context, const struct pg_row *row, struct e
     const struct walk *walk = context;
     struct ledger_report report = report_row(row);
 
-    report.gzip_len = (size_t)pg_int(row, 13);
+    report.gzip_len = (size_t)pg_count(row, 13);
     return walk->report(walk->context, &report, err);
 }
 
@@ -589,7 +589,7 @@ static enum status give_delivery(void *context, const struct pg_row *row, struct
         .host = pg_text(row, 6),
         .message_id = pg_text(row, 7),
         .state = state >= 0 && state < DELIVERY_STATE_COUNT ? (enum delivery_state)state : DELIVERY_GIVEN_UP,
-        .tries = pg_int(row, 9),
+        .tries = pg_count(row, 9),
         .first_at_s = pg_int(row, 10),
         .next_at_s = pg_int(row, 11),
         .last_at_s = pg_int(row, 12),
@@ -741,7 +741,7 @@ static enum status take_states(void *context, const struct pg_row *row, struct e
 
     (void)err;
     if (counts != NULL && state >= 0 && state < DELIVERY_STATE_COUNT)
-        counts->by_state[state] = pg_int(row, 2);
+        counts->by_state[state] = pg_count(row, 2);
     return ST_OK;
 }
 
@@ -754,13 +754,13 @@ static enum status take_entries(void *context, const struct pg_row *row, struct 
         return ST_OK;
     switch (pg_int(row, 1)) {
     case 1:
-        counts->reports = pg_int(row, 2);
+        counts->reports = pg_count(row, 2);
         break;
     case 2:
-        counts->skipped = pg_int(row, 2);
+        counts->skipped = pg_count(row, 2);
         break;
     default:
-        counts->waiting = pg_int(row, 2);
+        counts->waiting = pg_count(row, 2);
         break;
     }
     return ST_OK;
@@ -861,7 +861,7 @@ struct suppression {
 static enum status take_suppression(void *context, const struct pg_row *row, struct err *err)
 {
     (void)err;
-    *(struct suppression *)context = (struct suppression){true, pg_int(row, 0), pg_int(row, 1)};
+    *(struct suppression *)context = (struct suppression){true, pg_int(row, 0), pg_count(row, 1)};
     return ST_OK;
 }
 

@@ -364,11 +364,20 @@ static bool finish_connecting(const struct connection *connection)
     return polled == PGRES_POLLING_OK;
 }
 
+/* From the first word on: libpq would write to stderr what the server likes. */
+static PGconn *start_one(const struct pg *pg)
+{
+    PGconn *handle = PQconnectStartParams(pg->keywords, pg->values, 0);
+
+    (void)PQsetNoticeReceiver(handle, ignore_notice, NULL);
+    return handle;
+}
+
 static enum status start_connecting(struct pg *pg, struct connection *connection, struct err *err)
 {
     bool is_changed = false;
 
-    connection->handle = PQconnectStartParams(pg->keywords, pg->values, 0);
+    connection->handle = start_one(pg);
     if (connection->handle == NULL)
         return no_memory(err);
     if (!demand_verification(pg, connection->handle, &is_changed))
@@ -376,7 +385,7 @@ static enum status start_connecting(struct pg *pg, struct connection *connection
     if (!is_changed)
         return ST_OK;
     PQfinish(connection->handle);
-    connection->handle = PQconnectStartParams(pg->keywords, pg->values, 0);
+    connection->handle = start_one(pg);
     return connection->handle != NULL ? ST_OK : no_memory(err);
 }
 
@@ -393,11 +402,8 @@ static enum status connect(struct pg *pg, struct connection *connection, enum tr
     status = start_connecting(pg, connection, err);
     if (status == ST_OK && !finish_connecting(connection))
         status = fail_connection(connection, "connect", trouble_out, err);
-    if (status == ST_OK) {
-        (void)PQsetNoticeReceiver(connection->handle, ignore_notice, NULL);
-        if (PQsetnonblocking(connection->handle, 1) != 0)
-            status = fail_connection(connection, "connect", trouble_out, err);
-    }
+    if (status == ST_OK && PQsetnonblocking(connection->handle, 1) != 0)
+        status = fail_connection(connection, "connect", trouble_out, err);
     if (status != ST_OK)
         disconnect(pg, connection);
     return status;
@@ -498,14 +504,28 @@ void pg_add_bytes(struct pg_params *params, const void *bytes, size_t len)
     add_value(params, len > 0 && len <= INT_MAX ? bytes : "", len <= INT_MAX ? len : 0, 1);
 }
 
+/* libpq gives NULL for a column that is not there. */
 const char *pg_text(const struct pg_row *row, int column)
 {
-    return PQgetvalue(row->result, row->number, column);
+    const char *text = PQgetvalue(row->result, row->number, column);
+
+    return text != NULL ? text : "";
 }
 
 int64_t pg_int(const struct pg_row *row, int column)
 {
-    return strtoll(pg_text(row, column), NULL, 10);
+    long long number = strtoll(pg_text(row, column), NULL, 10);
+
+    if (number > PG_INT_MAX)
+        return PG_INT_MAX;
+    return number < -PG_INT_MAX ? -PG_INT_MAX : number;
+}
+
+int64_t pg_count(const struct pg_row *row, int column)
+{
+    int64_t number = pg_int(row, column);
+
+    return number > 0 ? number : 0;
 }
 
 bool pg_is_null(const struct pg_row *row, int column)
@@ -550,19 +570,29 @@ static bool next_result(const struct connection *connection, int64_t end_ms, PGr
     return true;
 }
 
+/* A copy that nobody asked for: libpq would hand out the same result for ever. */
+static bool is_copy(const PGresult *result)
+{
+    ExecStatusType type = PQresultStatus(result);
+
+    return type == PGRES_COPY_IN || type == PGRES_COPY_OUT || type == PGRES_COPY_BOTH;
+}
+
 /* Read to the end of one command; the last result that says something, for the caller to PQclear. */
 static PGresult *last_result(const struct connection *connection, int64_t end_ms)
 {
     PGresult *last = NULL;
     PGresult *result;
 
-    while (next_result(connection, end_ms, &result)) {
+    while (clock_monotonic_ms() < end_ms && next_result(connection, end_ms, &result)) {
         if (result == NULL)
             return last;
         PQclear(last);
         last = result;
         if (PQstatus(connection->handle) != CONNECTION_OK)
             return last;
+        if (is_copy(result))
+            break;
     }
     PQclear(last);
     return NULL;

@@ -59,6 +59,13 @@ int64_t pg_int(const struct pg_row *row, int column)
     return 0;
 }
 
+int64_t pg_count(const struct pg_row *row, int column)
+{
+    (void)row;
+    (void)column;
+    return 0;
+}
+
 bool pg_is_null(const struct pg_row *row, int column)
 {
     (void)row;

@@ -224,8 +224,8 @@ static enum status give_day(void *context, const struct pg_row *row, struct err 
     const struct walk *walk = context;
     const struct session_day day = {
         .utc_day = (int32_t)pg_int(row, 0),
-        .domains = (uint64_t)pg_int(row, 1),
-        .sessions = {(uint64_t)pg_int(row, 2), (uint64_t)pg_int(row, 3)},
+        .domains = (uint64_t)pg_count(row, 1),
+        .sessions = {(uint64_t)pg_count(row, 2), (uint64_t)pg_count(row, 3)},
     };
 
     return walk->day(walk->context, &day, err);
@@ -276,7 +276,7 @@ static enum status fleet_delete_before(struct session_store *store, int32_t utc_
 static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
 {
     const struct walk *walk = context;
-    const struct session_counts sessions = {(uint64_t)pg_int(row, 1), (uint64_t)pg_int(row, 2)};
+    const struct session_counts sessions = {(uint64_t)pg_count(row, 1), (uint64_t)pg_count(row, 2)};
 
     return walk->domain(walk->context, pg_text(row, 0), &sessions, err);
 }
@@ -330,7 +330,7 @@ static enum status take_policy(void *context, const struct pg_row *row, struct e
     (void)snprintf(policy->id, sizeof policy->id, "%s", pg_text(row, 1));
     policy->policy.type = (enum policy_type)type;
     policy->policy.domain = copy(sessions, pg_text(row, 3));
-    policy->sessions = (struct session_counts){(uint64_t)pg_int(row, 6), (uint64_t)pg_int(row, 7)};
+    policy->sessions = (struct session_counts){(uint64_t)pg_count(row, 6), (uint64_t)pg_count(row, 7)};
     if (policy->policy.domain == NULL)
         return no_memory(err);
     status = session_text_split(pg_text(row, 4), &sessions->arena, &policy->policy.strings, err);
@@ -388,7 +388,7 @@ static enum status take_detail(void *context, const struct pg_row *row, struct e
     if (is_failed)
         return no_memory(err);
     (void)result_type_from_name(pg_text(row, 2), &made->detail.result_type);
-    made->sessions = (uint64_t)pg_int(row, 9);
+    made->sessions = (uint64_t)pg_count(row, 9);
     made->next = policy->details;
     policy->details = made;
     policy->detail_count++;
