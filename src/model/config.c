@@ -169,17 +169,14 @@ static const char *check_network(const char *value)
                : "not a network; use 192.0.2.0/24 (host bits zero) or 2001:db8::/32";
 }
 
-/* "postgresql://user:password@host" */
+/* "postgresql://user:password@host"; also where libpq would not take it for one, because of a '/', '?' or '@'
+ * in it: it would be shown. */
 static bool has_password_in_url(const char *value)
 {
     const char *user = strstr(value, "://");
-    size_t len;
+    const char *host = user != NULL ? strrchr(user, '@') : NULL;
 
-    if (user == NULL)
-        return false;
-    user += 3;
-    len = strcspn(user, "/?");
-    return memchr(user, '@', len) != NULL && memchr(user, ':', strcspn(user, "@")) != NULL;
+    return host != NULL && memchr(user + 3, ':', (size_t)(host - user) - 3) != NULL;
 }
 
 static const char *const LOG_TARGETS[] = {"stderr", "syslog", NULL};

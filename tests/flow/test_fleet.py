@@ -362,7 +362,8 @@ def test_printed_grants_are_enough(make_fleet, smtp_sink, postgres, database):
 
 
 @pytest.mark.parametrize("value", ["postgresql://u:secret-word@db/x", "host=db password=secret-word",
-                                   "host=db password = 'secret-word'"])
+                                   "host=db password = 'secret-word'", "postgresql://u:secret-word?@db/x",
+                                   "postgresql://u:secret-word/@db/x", "postgresql://u@x:secret-word@db/x"])
 def test_a_password_among_the_settings_is_refused_and_not_shown(make_site, value):
     site = make_site(fleet=value)
     for command in (["push"], ["--show-config"], []):
