@@ -179,6 +179,18 @@ static bool has_password_in_url(const char *value)
     return host != NULL && memchr(user + 3, ':', (size_t)(host - user) - 3) != NULL;
 }
 
+/* postgresql://..., or NAME=VALUE ...: libpq would repeat the whole of anything else, with what stands in it.
+ */
+static bool is_conninfo(const char *value)
+{
+    size_t len;
+
+    if (strncmp(value, "postgresql://", 13) == 0 || strncmp(value, "postgres://", 11) == 0)
+        return true;
+    len = strspn(value, "abcdefghijklmnopqrstuvwxyz_");
+    return len > 0 && value[len + strspn(value + len, " \t")] == '=';
+}
+
 static const char *const LOG_TARGETS[] = {"stderr", "syslog", NULL};
 static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
 static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
@@ -405,10 +417,15 @@ static enum status check_fleet(const struct config *config, struct err *err)
     char origin[ERR_TEXT_MAX / 2];
     const char *wrong = NULL;
 
-    if (has_password_in_url(config->fleet) || strstr(config->fleet, "password") != NULL)
+    if (*config->fleet == '\0')
+        return ST_OK;
+    if (has_password_in_url(config->fleet) || strcasestr(config->fleet, "passw") != NULL)
         wrong = "has a password in it; put it into a file and name that in fleet_password_file";
     else if (!is_printable(config->fleet))
         wrong = "has a control character; remove it";
+    else if (!is_conninfo(config->fleet))
+        wrong =
+            "is no connection string; use postgresql://HOST/DATABASE, and fleet_password_file for a password";
     if (wrong == NULL)
         return ST_OK;
     options_origin_format(&config->options, "fleet", origin, sizeof origin);
