@@ -26,9 +26,11 @@ int64_t utc_day_last_s(int32_t utc_day)
     return utc_day_begin_s(utc_day) + UTC_DAY_SECONDS - 1;
 }
 
+/* Of a time that four digits of the year can tell, or the nearest such. */
 static struct tm broken_down(int64_t utc_s)
 {
-    time_t seconds = (time_t)utc_s;
+    const int64_t last_s = utc_day_last_s(UTC_DAY_MAX);
+    time_t seconds = (time_t)(utc_s < 0 ? 0 : utc_s > last_s ? last_s : utc_s);
     struct tm tm = {0};
 
     (void)gmtime_r(&seconds, &tm);

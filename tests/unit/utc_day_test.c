@@ -74,6 +74,23 @@ static void test_window(void **state)
     assert_string_equal(text, "2026-03-14T23:59:59Z");
 }
 
+static void test_what_has_no_date_gets_the_nearest(void **state)
+{
+    char day[UTC_DAY_TEXT_SIZE], stamp[UTC_STAMP_TEXT_SIZE];
+
+    (void)state;
+    utc_day_format(INT32_MAX, day);
+    assert_string_equal(day, "9999-12-31");
+    utc_day_format(INT32_MIN, day);
+    assert_string_equal(day, "1970-01-01");
+    utc_stamp_format(253402300800, stamp);
+    assert_string_equal(stamp, "9999-12-31T23:59:59Z");
+    utc_stamp_format(INT64_MAX, stamp);
+    assert_string_equal(stamp, "9999-12-31T23:59:59Z");
+    utc_stamp_format(INT64_MIN, stamp);
+    assert_string_equal(stamp, "1970-01-01T00:00:00Z");
+}
+
 static void test_every_day_reads_back(void **state)
 {
     (void)state;
@@ -115,9 +132,9 @@ static void test_what_is_no_day(void **state)
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_days_in_every_time_zone), cmocka_unit_test(test_window),
-        cmocka_unit_test(test_every_day_reads_back),    cmocka_unit_test(test_seconds_beyond_the_range),
-        cmocka_unit_test(test_what_is_no_day),
+        cmocka_unit_test(test_days_in_every_time_zone),           cmocka_unit_test(test_window),
+        cmocka_unit_test(test_what_has_no_date_gets_the_nearest), cmocka_unit_test(test_every_day_reads_back),
+        cmocka_unit_test(test_seconds_beyond_the_range),          cmocka_unit_test(test_what_is_no_day),
     };
 
     return cmocka_run_group_tests_name("utc_day", TESTS, NULL, NULL);
