@@ -41,7 +41,8 @@ bool pg_is_supported(void);
 
 /*
  * Connect.  A remote host gets sslmode=verify-full unless the settings name one.
- * ST_CONFIG     the settings are wrong, hold a password, or libpq is not built in
+ * ST_CONFIG     the settings are wrong, hold a password, name a database that does not exist, or libpq is not
+ *               built in
  * ST_DENIED     the server refused this user
  * ST_TEMPORARY  it cannot be reached now
  * ST_NOMEM

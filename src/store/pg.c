@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "store/pg.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <limits.h>
 #include <poll.h>
@@ -88,6 +89,7 @@ static const struct {
     {"57", ST_TEMPORARY, TROUBLE_FINAL},      {"53100", ST_FULL, TROUBLE_FINAL},
     {"53300", ST_TEMPORARY, TROUBLE_LOST},    {"53", ST_TEMPORARY, TROUBLE_FINAL},
     {"55", ST_TEMPORARY, TROUBLE_AGAIN},      {"28", ST_DENIED, TROUBLE_FINAL},
+    {"3D000", ST_CONFIG, TROUBLE_FINAL}, /* no such database */
     {"42501", ST_DENIED, TROUBLE_FINAL},      {"25006", ST_DENIED, TROUBLE_FINAL},
     {"42P01", ST_UNSUPPORTED, TROUBLE_FINAL}, {"3F000", ST_UNSUPPORTED, TROUBLE_FINAL},
     {"42703", ST_UNSUPPORTED, TROUBLE_FINAL},
@@ -101,14 +103,43 @@ static void copy_words(const char *words, char *out, size_t size)
     (void)snprintf(out, size, "%.*s", (int)(len < size ? len : size - 1), words);
 }
 
+/* What an SQLSTATE means to us; false if it is not one that we know. */
+static bool judge_state(const char *state, enum status *status_out, enum trouble *trouble_out)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(STATES); i++)
+        if (strncmp(state, STATES[i].prefix, strlen(STATES[i].prefix)) == 0) {
+            *status_out = STATES[i].status;
+            *trouble_out = STATES[i].trouble;
+            return true;
+        }
+    return false;
+}
+
+/* Where the SQLSTATE stands in libpq's verbose words, "... FATAL:  28P01: ..."; "" if the server said
+ * nothing. */
+static const char *state_in_words(const char *words)
+{
+    static const char BEFORE[] = ":  ";
+
+    for (const char *at = words; (at = strstr(at, BEFORE)) != NULL;) {
+        at += strlen(BEFORE);
+        if (strspn(at, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[5] == ':')
+            return at;
+    }
+    return "";
+}
+
 static enum status fail_connection(const struct connection *connection, const char *doing,
                                    enum trouble *trouble_out, struct err *err)
 {
+    const char *all = PQerrorMessage(connection->handle);
+    enum status status = ST_TEMPORARY;
     char words[ERR_TEXT_MAX / 2];
 
-    copy_words(PQerrorMessage(connection->handle), words, sizeof words);
+    copy_words(all, words, sizeof words);
     *trouble_out = TROUBLE_LOST;
-    return err_set(err, ST_TEMPORARY, "fleet database: %s: %s", doing,
+    (void)judge_state(state_in_words(all), &status, trouble_out);
+    return err_set(err, status, "fleet database: %s: %s", doing,
                    *words != '\0' ? words : "no answer in time");
 }
 
@@ -117,18 +148,15 @@ static enum status fail_result(const struct connection *connection, const PGresu
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
+    enum status status = ST_INTERNAL;
     char words[ERR_TEXT_MAX / 2];
 
     if (state == NULL)
         return fail_connection(connection, doing, trouble_out, err);
     copy_words(message != NULL ? message : "", words, sizeof words);
-    for (size_t i = 0; i < ARRAY_COUNT(STATES); i++)
-        if (strncmp(state, STATES[i].prefix, strlen(STATES[i].prefix)) == 0) {
-            *trouble_out = STATES[i].trouble;
-            return err_set(err, STATES[i].status, "fleet database: %s (%s): %.120s", words, state, doing);
-        }
     *trouble_out = TROUBLE_FINAL;
-    return err_set(err, ST_INTERNAL, "fleet database: %s (%s): %.200s", words, state, doing);
+    (void)judge_state(state, &status, trouble_out);
+    return err_set(err, status, "fleet database: %s (%s): %.120s", words, state, doing);
 }
 
 struct retry {
@@ -239,13 +267,18 @@ static enum status take_password(struct pg *pg, const char *path, struct err *er
 static bool is_local_host(const char *host, size_t len)
 {
     static const char *const NAMES[] = {"localhost", "::1"};
+    char name[INET_ADDRSTRLEN];
+    struct in_addr address;
 
-    if (len == 0 || host[0] == '/' || host[0] == '@' || (len >= 4 && strncmp(host, "127.", 4) == 0))
+    if (len == 0 || host[0] == '/' || host[0] == '@')
         return true;
+    if (len >= sizeof name)
+        return false;
+    (void)snprintf(name, sizeof name, "%.*s", (int)len, host);
     for (size_t i = 0; i < ARRAY_COUNT(NAMES); i++)
-        if (len == strlen(NAMES[i]) && strncmp(host, NAMES[i], len) == 0)
+        if (strcmp(name, NAMES[i]) == 0)
             return true;
-    return false;
+    return inet_pton(AF_INET, name, &address) == 1 && ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
 }
 
 /* Of a comma list, as libpq takes it. */
@@ -370,6 +403,7 @@ static PGconn *start_one(const struct pg *pg)
     PGconn *handle = PQconnectStartParams(pg->keywords, pg->values, 0);
 
     (void)PQsetNoticeReceiver(handle, ignore_notice, NULL);
+    (void)PQsetErrorVerbosity(handle, PQERRORS_VERBOSE); /* only so a refusal has its SQLSTATE */
     return handle;
 }
 
@@ -389,8 +423,8 @@ static enum status start_connecting(struct pg *pg, struct connection *connection
     return connection->handle != NULL ? ST_OK : no_memory(err);
 }
 
-static enum status connect(struct pg *pg, struct connection *connection, enum trouble *trouble_out,
-                           struct err *err)
+static enum status open_connection(struct pg *pg, struct connection *connection, enum trouble *trouble_out,
+                                   struct err *err)
 {
     enum status status;
 
@@ -425,7 +459,7 @@ static enum status take_connection(struct pg *pg, struct connection **connection
     if (connection->handle != NULL && PQstatus(connection->handle) != CONNECTION_OK)
         disconnect(pg, connection);
     if (connection->handle == NULL)
-        status = connect(pg, connection, trouble_out, err);
+        status = open_connection(pg, connection, trouble_out, err);
     if (status == ST_OK)
         *connection_out = connection;
     return status;

@@ -7,6 +7,7 @@ import re
 import shutil
 import socket
 import sqlite3
+import struct
 import subprocess
 import threading
 
@@ -416,6 +417,7 @@ class Talker(threading.Thread):
 @pytest.mark.parametrize("host, mode, is_plain", [
     ("127.0.0.1", "", True),                     # this host
     ("2130706433", "", False),                   # the same address, but it does not look like it
+    ("127.1", "", False),                        # so does a name such as 127.example.org
     ("2130706433", "sslmode=require", False),
     ("2130706433", "sslmode=prefer", True)])     # told so
 def test_a_remote_server_must_prove_who_it_is(make_site, host, mode, is_plain):
@@ -444,12 +446,121 @@ def test_the_password_comes_from_its_file(make_site, tmp_path, postgres):
         postgres.run("pg_ctl", "-D", postgres.data, "reload")
         site = make_site(fleet=postgres.conninfo("postgres").replace("user=tlsrpt", "user=keyed"), fleet_password_file=secret)
         wait_until(lambda: "password" in site.run("push", check=False).stderr, "the rule to hold")
+        assert site.run("push", check=False).returncode == 77
         secret.write_text("the-right-one\n")
         assert "tlsrpt-gen fleet-init" in site.run("push", check=False).stderr  # it is let in; there are no tables
     finally:
         rules.write_text(before)
         postgres.run("pg_ctl", "-D", postgres.data, "reload")
         postgres.psql("postgres", "DROP ROLE keyed")
+
+
+@pytest.mark.parametrize("change, code, words", [
+    (("user=tlsrpt", "user=stranger"), 77, 'role "stranger" does not exist'),
+    (("dbname=postgres", "dbname=nowhere"), 78, 'database "nowhere" does not exist')])
+def test_what_the_server_says_to_a_connection_is_an_exit_code(make_site, postgres, change, code, words):
+    done = make_site(fleet=postgres.conninfo("postgres").replace(*change)).run("push", check=False)
+    assert done.returncode == code and words in done.stderr, done.stderr
+
+
+class Liar(threading.Thread):
+    """A server that lets everybody in and answers every statement with one row, as answer() says: a list of values."""
+
+    def __init__(self, answer):
+        super().__init__(daemon=True)
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.start()
+
+    @staticmethod
+    def message(kind, body=b""):
+        return kind + struct.pack("!i", len(body) + 4) + body
+
+    def row(self, sql):
+        values = self.answer(sql)
+        columns = b"".join(b"x\0" + struct.pack("!ihihih", 0, 0, 25, -1, -1, 0) for _ in values)
+        fields = b"".join(struct.pack("!i", -1) if value is None else struct.pack("!i", len(value)) + value for value in values)
+        count = struct.pack("!h", len(values))
+        return self.message(b"T", count + columns) + self.message(b"D", count + fields) + self.message(b"C", b"SELECT 1\0")
+
+    def serve(self, stream):
+        def read(count):
+            data = stream.read(count)
+            if len(data) < count:
+                raise OSError("it has gone")
+            return data
+        ready, prepared, bound = self.message(b"Z", b"I"), {}, b""
+        while struct.unpack("!ii", read(8))[1] == 80877103:  # may we speak TLS?
+            stream.write(b"N")
+            stream.flush()
+        words = b""
+        while not words.endswith(b"\0\0"):
+            words += read(1)
+        stream.write(self.message(b"R", bytes(4)) + self.message(b"S", b"server_encoding\0UTF8\0") + ready)
+        while True:
+            stream.flush()
+            kind, size = read(1), struct.unpack("!i", read(4))[0]
+            body = read(size - 4)
+            if kind == b"P":
+                name, sql = body.split(b"\0")[:2]
+                prepared[name] = sql.decode()
+                stream.write(self.message(b"1"))
+            elif kind == b"B":
+                bound = prepared[body.split(b"\0")[1]]
+                stream.write(self.message(b"2"))
+            elif kind == b"E":
+                stream.write(self.row(bound))
+            elif kind == b"Q":
+                stream.write(self.message(b"C", b"BEGIN\0") + ready)
+            elif kind == b"S":
+                stream.write(ready)
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                threading.Thread(target=self.talk, args=(client,), daemon=True).start()
+
+    def talk(self, client):
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with client, contextlib.suppress(OSError), client.makefile("rwb") as stream:
+            self.serve(stream)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.listener.close()
+
+
+@pytest.mark.parametrize("what, values", [
+    ("rows without a column", []),
+    ("nothing but NULL", [None] * 16),
+    ("the largest numbers", [b"9223372036854775807"] * 16),
+    ("the smallest numbers", [b"-9223372036854775808"] * 16),
+    ("numbers beyond", [b"1e400"] * 16),
+    ("neither text nor numbers", [b"\xff\x1b[2J\n"] * 16)])
+def test_answers_of_a_hostile_database_are_only_answers(make_site, nsd, what, values):
+    """Of the right version, and wrong in all else: no crash, an exit code, and nothing raw on the terminal."""
+    pgsql.need()
+    told = {"schema_version": [b"1", b"0" * 32]}
+    if values:  # let it come to the work on one domain's day
+        told.update({"SELECT bucket, host": [b"3", b"", b"1"], "RETURNING bucket": [b"3", b"1"],
+                     "SELECT min(complete": [b"1999999999"], "closed_day WHERE": [b"0"],
+                     "SELECT utc_day, count(*), sum": [b"20525", *values], "SELECT domain, sum": [b"a.example", *values],
+                     "SELECT t.domain, ": [b"a.example", *values]})
+    def answer(sql):
+        return next((row for words, row in told.items() if words in sql), values)
+    with Liar(answer) as liar:
+        site = make_site(fleet=f"host=127.0.0.1 port={liar.port} user=u dbname=x", resolver=nsd.address)
+        site.collect([fleets.datagram("a.example")])
+        for words in (["push"], [], ["status"], ["status", "--format", "json"], ["status", "--format", "prometheus"],
+                      ["show", "a.example"], ["--dry-run", "--day", DAY], ["unsuppress", "x@a.example"],
+                      ["fleet-forget", "mx9"], ["fleet-init"]):
+            done = site.run(*words, check=False)
+            assert done.returncode in (0, 65, 66, 75, 78), (what, words, done.returncode, done.stderr)
+            assert "\x1b" not in done.stdout + done.stderr, (what, words)
 
 
 def test_check_looks_at_the_fleet(make_fleet, make_site, postgres):
