@@ -111,8 +111,8 @@ enum status session_push_texts(struct session_store *store, const struct session
                          row->domain);
     for (int i = 0; status == ST_OK && i < KINDS[kind].text_count; i++) {
         texts_out[i] = db_column_text(statement, i);
-        if (texts_out[i] == NULL)
-            texts_out[i] = "";
+        if (texts_out[i] == NULL) /* no column may be NULL; a number needs memory to become a text */
+            status = err_set(err, ST_NOMEM, "%s: out of memory", sqlite->db.name);
     }
     return status;
 }
