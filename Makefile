@@ -299,6 +299,11 @@ check-bare: deps-install-test ## root: the README's commands on a clean Debian 1
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
 	@BUILD=$(abspath $(BUILD)) tests/install/check_bare $(BUILD)/$(NAME_VERSION) $(SUITES)
 
+.PHONY: check-fleet
+check-fleet: deps-install-test ## root: the fleet's tests against PostgreSQL 15 of Debian 12 and 17 of Debian 13
+	@$(MAKE) --no-print-directory -s -j2 all
+	@BUILD=$(abspath $(BUILD)) tests/install/check_fleet $(SUITES)
+
 .PHONY: check-mta
 check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12 and 13 against receivers with TLS faults; their reports against what they knew
 	@$(MAKE) --no-print-directory -s -j2 all

@@ -2,6 +2,7 @@
 """A PostgreSQL server of Debian's package, in a folder of its own, reached by a UNIX socket only.
 
 It refuses to run as root: then it runs as "nobody".  If it is not installed, or tlsrpt-gen has no libpq, tests are skipped.
+POSTGRES_TREE=FOLDER: the server of a Debian tree (root; tests/install/check_fleet makes one), without network.
 """
 import contextlib
 import os
@@ -24,10 +25,23 @@ USER = "tlsrpt"
 START_S = 60
 
 
+TREE = os.environ.get("POSTGRES_TREE", "")
+
+# FOLDER TREE USER COMMAND ...: run it in the tree, where the folder is to be found too.
+IN_TREE = """
+tree=$1; user=$2; shift 2
+mount --rbind /dev "$tree/dev"
+mount -t tmpfs none "$tree/tmp"
+mkdir -p "$tree$0"
+mount --bind "$0" "$tree$0"
+exec chroot --userspec="$user" "$tree" "$@"
+"""
+
+
 def binaries():
-    """The folder of the newest server's programs, or None."""
-    found = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
-    return found[-1].parent if found else None
+    """The folder of the newest server's programs (in the tree, as seen there), or None."""
+    found = sorted(pathlib.Path(f"{TREE}/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: int(path.parts[-3]))
+    return pathlib.Path(str(found[-1].parent)[len(TREE):]) if found else None
 
 
 def has_libpq():
@@ -58,14 +72,20 @@ class Postgres:
             nobody = pwd.getpwnam("nobody")
             os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
             self.wrapper = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+            if TREE:
+                self.wrapper = ["unshare", "--mount", "--net", "sh", "-ec", IN_TREE, self.folder, TREE,
+                                f"{nobody.pw_uid}:{nobody.pw_gid}"]
         # Trust: the socket's folder lets nobody else in (and root).
         self.run("initdb", "-D", self.data, "-U", USER, "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
         (self.data / "postgresql.auto.conf").write_text("".join(f"{key} = {value}\n" for key, value in self.settings.items()))
         self.start()
 
+    def command(self, program, *arguments):
+        return [*map(str, [*self.wrapper, binaries() / program, *arguments])]
+
     def run(self, program, *arguments):
-        subprocess.run([*self.wrapper, binaries() / program, *map(str, arguments)], cwd=self.folder, check=True,
-                       stdin=subprocess.DEVNULL, capture_output=True, timeout=START_S)
+        subprocess.run(self.command(program, *arguments), cwd=self.folder, check=True, stdin=subprocess.DEVNULL,
+                       capture_output=True, timeout=START_S)
 
     @property
     def socket(self):
@@ -73,12 +93,12 @@ class Postgres:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, binaries() / "postgres", "-D", self.data], cwd=self.folder,
+            self.process = subprocess.Popen(self.command("postgres", "-D", self.data), cwd=self.folder,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: self.ready(), "PostgreSQL to start", START_S)
 
     def ready(self):
-        return subprocess.run([binaries() / "pg_isready", "-q", "-h", self.folder], check=False).returncode == 0
+        return subprocess.run(self.command("pg_isready", "-q", "-h", self.folder), check=False).returncode == 0
 
     def stop(self, how="fast"):
         if self.process is not None:
@@ -100,9 +120,9 @@ class Postgres:
 
     def psql(self, database, sql):
         """Rows as lists of texts."""
-        done = subprocess.run([binaries() / "psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
-                               "-h", self.folder, "-U", USER, "-d", database], input=sql, capture_output=True, text=True,
-                              timeout=120, check=False)
+        done = subprocess.run(self.command("psql", "-X", "-q", "-A", "-t", "-F", "\t", "-v", "ON_ERROR_STOP=1",
+                                           "-h", self.folder, "-U", USER, "-d", database),
+                              input=sql, capture_output=True, text=True, timeout=120, check=False)
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return [line.split("\t") for line in done.stdout.splitlines()]
