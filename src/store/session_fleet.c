@@ -59,82 +59,8 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "fleet's sessions: out of memory");
 }
 
-/* ---- what only a collector does --------------------------------------------------------------------------
+/* ---- what only a collector has ---------------------------------------------------------------------------
  */
-
-static enum status refuse(struct err *err)
-{
-    return err_set(err, ST_UNSUPPORTED, "a fleet's store is written by pushing only");
-}
-
-static enum status fleet_begin(struct session_store *store, struct err *err)
-{
-    (void)store;
-    return refuse(err);
-}
-
-static void fleet_rollback(struct session_store *store)
-{
-    (void)store;
-}
-
-static enum status fleet_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                             uint64_t count, int64_t arrival_s, struct tally_plan *plan_out, struct err *err)
-{
-    (void)store;
-    (void)event;
-    (void)utc_day;
-    (void)count;
-    (void)arrival_s;
-    (void)plan_out;
-    return refuse(err);
-}
-
-static enum status fleet_count(struct session_store *store, struct tally_plan *plan, uint64_t count,
-                               int64_t arrival_s, struct err *err)
-{
-    (void)store;
-    (void)plan;
-    (void)count;
-    (void)arrival_s;
-    return refuse(err);
-}
-
-static enum status fleet_set_mark(struct session_store *store, const struct session_mark *mark,
-                                  struct err *err)
-{
-    (void)store;
-    (void)mark;
-    return refuse(err);
-}
-
-static enum status fleet_add_counter(struct session_store *store, const char *name, uint64_t by,
-                                     uint64_t at_least, struct err *err)
-{
-    (void)store;
-    (void)name;
-    (void)by;
-    (void)at_least;
-    return refuse(err);
-}
-
-static enum status fleet_add_refused(struct session_store *store, int64_t uid, uint64_t count,
-                                     struct err *err)
-{
-    (void)store;
-    (void)uid;
-    (void)count;
-    return refuse(err);
-}
-
-static enum status fleet_set_note(struct session_store *store, const char *name, const char *text,
-                                  struct err *err)
-{
-    (void)store;
-    (void)name;
-    (void)text;
-    return refuse(err);
-}
 
 /* The hosts' own counters stand with their instances. */
 static enum status fleet_counters(struct session_store *store, uint64_t counters_out[COUNTER_COUNT],
@@ -570,21 +496,13 @@ static void fleet_close_store(struct session_store *store)
     free(sessions);
 }
 
+/* No begin, and nothing that is done behind it. */
 static const struct session_methods METHODS = {
     .close = fleet_close_store,
-    .begin = fleet_begin,
-    .commit = fleet_begin,
-    .rollback = fleet_rollback,
-    .add = fleet_add,
-    .count = fleet_count,
     .is_closed = fleet_is_closed,
-    .set_mark = fleet_set_mark,
     .get_mark = fleet_get_mark,
-    .add_counter = fleet_add_counter,
     .counters = fleet_counters,
-    .add_refused = fleet_add_refused,
     .each_refused = fleet_each_refused,
-    .set_note = fleet_set_note,
     .each_note = fleet_each_note,
     .close_day = fleet_close_day,
     .delete_before = fleet_delete_before,

@@ -10,6 +10,9 @@
 
 struct session_methods {
     void (*close)(struct session_store *store);
+
+    /* NULL, and with it all that is done behind it (commit, rollback, add, count, set_*, add_*): never
+     * written. */
     enum status (*begin)(struct session_store *store, struct err *err);
     enum status (*commit)(struct session_store *store, struct err *err);
     void (*rollback)(struct session_store *store);

@@ -62,6 +62,9 @@ static void forget_counters(struct session_store *store)
 
 enum status session_store_begin(struct session_store *store, struct err *err)
 {
+    if (store->methods->begin == NULL)
+        return err_set(err, ST_UNSUPPORTED,
+                       "a fleet's sessions are written by none but tlsrpt-gen push; count into sessions.db");
     forget_counters(store);
     return store->methods->begin(store, err);
 }

@@ -14,6 +14,7 @@
 #include "base/strbuf.h"
 #include "store/fleet.h"
 #include "store/pg.h"
+#include "store/session_store.h"
 
 static void test_arrays_of_texts(void **state)
 {
@@ -120,12 +121,25 @@ static void test_settings_that_cannot_be(void **state)
     }
 }
 
+static void test_sessions_of_a_fleet_are_not_written(void **state)
+{
+    struct session_store *store = NULL;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(fleet_open_sessions(NULL, &store, &err), ST_OK);
+    assert_int_equal(session_store_begin(store, &err), ST_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "tlsrpt-gen push"));
+    session_store_close(&store);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arrays_of_texts),
         cmocka_unit_test(test_buckets_never_change),
         cmocka_unit_test(test_ids_are_new_each_time),
+        cmocka_unit_test(test_sessions_of_a_fleet_are_not_written),
         cmocka_unit_test(test_settings_that_cannot_be),
     };
 
