@@ -164,7 +164,7 @@ static enum status show_stored(void *context, const struct ledger_report *report
     if (strbuf_is_failed(&show->raw))
         return err_set(err, ST_NOMEM, "out of memory");
     show->envelope = (struct report_envelope){.file_name = report->file_name};
-    status = unpack(show, "reports.db", err);
+    status = unpack(show, "the ledger", err);
     if (status != ST_OK)
         return status;
     return show->is_json ? print_json(show->json, err) : print_report(show, &is_sound, err);

@@ -145,7 +145,7 @@ static enum status nothing_known(const struct walk *walk, struct err *err)
         utc_day_format(walk->utc_day, day);
     return err_set(
         err, ST_NOT_FOUND,
-        "%s: no such file, and no report of that domain%s%s is in reports.db; "
+        "%s: no such file, and no report of that domain%s%s is in the ledger; "
         "\"tlsrpt-gen status\" tells of the days, \"tlsrpt-gen --dry-run --domain %s --day today\" of "
         "today",
         walk->domain, *day != '\0' ? " for " : "", day, walk->domain);
