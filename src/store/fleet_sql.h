@@ -193,6 +193,7 @@
     X(DELETE_DETAILS,   "DELETE FROM tlsrpt_gen.detail WHERE utc_day < $1") \
     X(DELETE_RECORDS,   "DELETE FROM tlsrpt_gen.record WHERE utc_day < $1") \
     X(DELETE_INSTANCES, "DELETE FROM tlsrpt_gen.instance WHERE last_seen_s < $1") \
+    X(DELETE_GENERATORS, "DELETE FROM tlsrpt_gen.generator WHERE seen_at < now() - INTERVAL '30 days'") \
     X(DELETE_DELIVERIES, "DELETE FROM tlsrpt_gen.delivery WHERE utc_day < $1 AND (domain, utc_day) NOT IN" \
                         " (SELECT domain, utc_day FROM tlsrpt_gen.delivery WHERE utc_day < $1 AND state < 2)") \
     X(DELETE_REPORTS,   "DELETE FROM tlsrpt_gen.report WHERE utc_day < $1 AND (domain, utc_day) NOT IN" \
@@ -277,7 +278,8 @@
     X("GRANT USAGE ON SCHEMA tlsrpt_gen TO tlsrpt_generate;") \
     X("GRANT SELECT, DELETE ON tlsrpt_gen.policy, tlsrpt_gen.detail, tlsrpt_gen.tally, tlsrpt_gen.detail_tally," \
       " tlsrpt_gen.record, tlsrpt_gen.instance TO tlsrpt_generate;") \
-    X("GRANT SELECT, INSERT, UPDATE ON tlsrpt_gen.generator, tlsrpt_gen.cleanup TO tlsrpt_generate;") \
+    X("GRANT SELECT, INSERT, UPDATE, DELETE ON tlsrpt_gen.generator TO tlsrpt_generate;") \
+    X("GRANT SELECT, INSERT, UPDATE ON tlsrpt_gen.cleanup TO tlsrpt_generate;") \
     X("GRANT SELECT, UPDATE ON tlsrpt_gen.lease TO tlsrpt_generate;") \
     X("GRANT SELECT, INSERT, UPDATE, DELETE ON tlsrpt_gen.report, tlsrpt_gen.delivery, tlsrpt_gen.waiting," \
       " tlsrpt_gen.suppression TO tlsrpt_generate;") \

@@ -829,6 +829,7 @@ static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
                                                   FLEET_DELETE_MAILED,  FLEET_DELETE_CLOSED,
                                                   FLEET_DELETE_MISSED,  FLEET_DELETE_DELIVERIES};
+    const struct pg_params none = {.count = 0};
     struct ledger_fleet *ledger = fleet_of(base);
     struct pg_params params = {.count = 0};
     int64_t is_first = 0;
@@ -846,6 +847,8 @@ static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int
         status = run_before(ledger, FLEET_DELETE_REPORTS, utc_day, count_out, err);
     if (status == ST_OK)
         status = run_before(ledger, FLEET_DELETE_SUPPRESSIONS, now_s - SUPPRESSION_MEMORY_S, NULL, err);
+    if (status == ST_OK)
+        status = pg_query(ledger->fleet->pg, FLEET_DELETE_GENERATORS, &none, NULL, NULL, NULL, err);
     return status;
 }
 

@@ -248,7 +248,9 @@ def test_old_days_go_from_the_database_and_the_hosts(make_fleet, postgres, datab
         assert postgres.psql(name, f"SELECT count(*) FROM tlsrpt_gen.{table}") == [["0"]]
     assert postgres.psql(name, "SELECT count(*) FROM tlsrpt_gen.report") != [["0"]]
     fleet.pass_day("2026-06-20T00:05:00Z")
+    postgres.psql(name, "UPDATE tlsrpt_gen.generator SET seen_at = seen_at - INTERVAL '31 days'")
     fleet.hosts[1].run()
+    assert postgres.psql(name, "SELECT host FROM tlsrpt_gen.generator") == [["mx1"]]
     for table in ("report", "delivery", "skipped", "closed_day", "mailed"):
         assert postgres.psql(name, f"SELECT count(*) FROM tlsrpt_gen.{table}") == [["0"]], table
     for host in fleet.hosts:
@@ -272,6 +274,7 @@ def test_screens_show_the_fleet(make_fleet, smtp_sink):
     shown = json.loads(host.run("show", "--format", "json", DOMAINS[0]).stdout)
     assert fleets.summary_of(shown) == seen.summary(DOMAINS[0])
     assert "delivered" in fleet.hosts[0].run("show", DOMAINS[0]).stdout
+    assert "no report of that domain is in the ledger" in host.run("show", "nobody.example", check=False).stderr
     table = host.run("status").stdout
     for name in ("mx0", "mx1", "mx2"):
         assert name in table
