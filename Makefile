@@ -23,6 +23,7 @@ DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 
                libesmtp-1.0:1.1 libidn2:2.3 $(if $(filter yes,$(WITH_PGSQL)),libpq:14)
 
 # A fleet of hosts on PostgreSQL: yes or no; yes where libpq is found.
+PGSQL_TOLD := $(WITH_PGSQL)
 ifeq ($(WITH_PGSQL),)
 WITH_PGSQL := $(shell pkg-config --atleast-version=14 libpq 2>/dev/null && echo yes || echo no)
 endif
@@ -43,8 +44,10 @@ BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4
                  libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
 # Not needed, but used where it is there: a fleet of hosts on PostgreSQL (WITH_PGSQL).
 PGSQL_PACKAGES = libpq-dev
+# Told "no", tests do without it and without a server; those that want them are skipped.
+PGSQL_TEST_PACKAGES = $(if $(filter no,$(PGSQL_TOLD)),,$(PGSQL_PACKAGES) postgresql)
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
-TEST_PACKAGES  = $(DEMO_PACKAGES) $(PGSQL_PACKAGES) postgresql git libcmocka-dev python3-pytest python3-pytest-xdist \
+TEST_PACKAGES  = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist \
                  python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
 LINT_PACKAGES  = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES = $(TEST_PACKAGES) nginx-light curl dnsperf
