@@ -85,11 +85,11 @@ def begin_again(site):
     site.set_time(f"{NEXT_DAY}T00:05:00Z")
 
 
-def run_with(site, fault, *arguments):
+def run_with(site, fault, *arguments, **variables):
     seen = site.directory / "seen"
     seen.unlink(missing_ok=True)
     done = subprocess.run(site.command(*arguments), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
-                          timeout=lib.RUN_S, env=environment(site, fault, seen), check=False)
+                          timeout=lib.RUN_S, env=dict(environment(site, fault, seen), **variables), check=False)
     check_end(done, fault)
     return seen.exists(), done
 
