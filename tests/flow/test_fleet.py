@@ -619,6 +619,29 @@ def test_every_statement_runs_under_serializable(make_fleet, postgres, database)
         assert rows[-1] == ["serializable"]
 
 
+def test_a_lease_is_taken_from_nobody_who_lives(make_fleet, postgres, database):
+    """The statements themselves: two generators that come at the same moment, and one that is stale."""
+    make_fleet(1)
+    name = database.split("dbname=")[1].split()[0]
+    found = pgsql.statements()
+    first, second = "'00000000000000000000000000000001'", "'00000000000000000000000000000002'"
+
+    def execute(key, *values):
+        sql = found[key] + ("" if "RETURNING" in found[key] else " RETURNING t.bucket, t.epoch")
+        return postgres.psql(name, f"PREPARE s AS {sql}; EXECUTE s ({', '.join(values)})")
+
+    assert execute("TAKE_LEASES", first, "'mx0'", "60", "'{5,6}'") == [["5", "1"], ["6", "1"]]
+    assert execute("TAKE_LEASES", second, "'mx1'", "60", "'{5}'") == []
+    assert execute("TAKE_LEASES", first, "'mx1'", "60", "'{5}'") == []  # a copy of its state folder on another host
+    assert execute("TAKE_LEASES", first, "'mx0'", "60", "'{5}'") == [["5", "2"]]  # after a crash
+    assert execute("FENCE", "'{5,6}'", "'{1,1}'", "60") == [["6", "1"]]
+    assert execute("RELEASE", "'{5}'", "'{1}'") == []
+    assert execute("TAKE_LEASES", second, "'mx1'", "60", "'{5}'") == []
+    assert execute("RELEASE", "'{5}'", "'{2}'") == [["5", "3"]]
+    assert execute("TAKE_LEASES", second, "'mx1'", "60", "'{5}'") == [["5", "4"]]
+    assert execute("FENCE", "'{5}'", "'{2}'", "60") == []
+
+
 def test_nothing_else_is_sent(make_fleet, smtp_sink):
     """What the server logs is what the one file lists; whole programs, every transaction SERIALIZABLE, at the same time."""
     server = pgsql.Postgres(default_transaction_isolation="'serializable'", log_statement="'all'", log_line_prefix="'~'")

@@ -158,6 +158,27 @@ def test_a_push_cut_anywhere_is_finished_by_the_next(make_site, postgres, databa
     fleets.check_day(smtp_sink, seen)
 
 
+def test_an_older_push_that_arrives_later_changes_nothing(make_site, postgres, database, proxy, nsd, smtp_sink):
+    """What clients said in the first push comes again behind the second."""
+    domains = [f"d{n}.example" for n in range(5)]
+    seen = fleets.Seen()
+    fleets.records(nsd, domains)
+    fleet = fleets.Fleet(make_site, through(proxy, database), 1, resolver=nsd.address, relay=smtp_sink.address)
+    fleet.hosts[0].start_collector()
+    for _ in range(2):
+        fleet.hosts[0].send(*[seen.session(fleet.chance, domains) for _ in range(40)])
+        fleet.hosts[0].run("push")
+    older = next(stream for stream in proxy.streams if b"tlsrpt_gen.tally" in stream)
+    name = database.split("dbname=")[1].split()[0]
+    tables = "SELECT * FROM tlsrpt_gen.tally ORDER BY 1, 2, 3, 4; SELECT * FROM tlsrpt_gen.detail_tally ORDER BY 1, 2, 3, 4, 5"
+    before = postgres.psql(name, tables)
+    proxy.replay(older)
+    assert before and postgres.psql(name, tables) == before
+    fleet.pass_day()
+    fleet.hosts[0].run()
+    fleets.check_day(smtp_sink, seen)
+
+
 def test_a_silent_network_ends_a_push_in_time(make_site, database, proxy):
     site = make_site(fleet=through(proxy, database))
     proxy.is_dead = True
