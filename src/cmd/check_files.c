@@ -403,7 +403,11 @@ void check_collector(struct checkup *checkup)
     else if (status == ST_NOT_FOUND)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(), "it has never run here");
     else
-        checkup_say(checkup, VERDICT_FAIL, "collector", "see what the message says", "%s", err.text);
+        checkup_say(checkup, VERDICT_FAIL, "collector",
+                    status == ST_DENIED && *checkup->config->fleet != '\0'
+                        ? "grant this host's role tlsrpt_read or tlsrpt_generate (tlsrpt-gen-fleet(7))"
+                        : "see what the message says",
+                    "%s", err.text);
     status_facts_done(facts);
     free(facts);
 }

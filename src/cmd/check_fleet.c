@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "check_socket.h"
 #include "checkup.h"
 #include "cmd/stores.h"
 
@@ -32,7 +33,9 @@ static const char *mend_of(enum status status)
         return "do what it says";
     return status == ST_DENIED
                ? "grant this host's role what tlsrpt-gen fleet-init prints"
-               : "see whether the server runs and lets this host in; outcomes are kept here meanwhile";
+               : "see whether the server runs, has that database, offers TLS with a certificate that is "
+                 "trusted here, and takes this host's role and password (tlsrpt-gen-fleet(7)); outcomes are "
+                 "kept here meanwhile";
 }
 
 void check_fleet(struct checkup *checkup)
@@ -54,7 +57,9 @@ void check_fleet(struct checkup *checkup)
         checkup_say(checkup, VERDICT_OK, "fleet", NULL, "its database answers; hosts that push to it: %zu",
                     look.hosts);
     else
-        checkup_say(checkup, VERDICT_WARN, "fleet", "run systemctl enable --now tlsrpt-gen-push.timer",
+        checkup_say(checkup, VERDICT_WARN, "fleet",
+                    check_has_systemd() ? "run systemctl enable --now tlsrpt-gen-push.timer"
+                                        : "let cron start tlsrpt-gen push every minute",
                     "its database answers, but %s has not pushed in the last 10 minutes", look.host);
     fleet_close(&fleet);
 }

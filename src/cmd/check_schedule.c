@@ -24,6 +24,35 @@ static const char *const CRON_FILES[] = {"/etc/crontab"};
 static const char *const CRON_FOLDERS[] = {"/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily",
                                            "/var/spool/cron/crontabs", "/var/spool/cron"};
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* Is what stands behind the program's name that of a run, not a command as status or push? */
+static bool is_run(const char *at, size_t len)
+{
+    const char *end = at + len;
+    bool is_value = false; /* the word before was -c or -o */
+
+    if (len > 0 && !is_blank(*at))
+        return false;
+    while (at < end) {
+        const char *word;
+
+        while (at < end && is_blank(*at))
+            at++;
+        for (word = at; at < end && !is_blank(*at);)
+            at++;
+        if (!is_value && word < at && *word >= 'a' && *word <= 'z')
+            return false;
+        if (!is_value && word < at && *word != '-')
+            return true; /* a redirection, or the shell's next command */
+        is_value = !is_value && at - word == 2 && word[0] == '-' && (word[1] == 'c' || word[1] == 'o');
+    }
+    return true;
+}
+
 /* A line that is no comment and starts the generator, not one of its other programs. */
 static bool is_job(const char *line, size_t len)
 {
@@ -39,7 +68,7 @@ static bool is_job(const char *line, size_t len)
     for (; found != NULL; found = memmem(found + 1, (size_t)(line + len - found - 1), WORD, strlen(WORD))) {
         const char *behind = found + strlen(WORD);
 
-        if (found > line && found[-1] == '/' && (behind == line + len || *behind == ' ' || *behind == '\t'))
+        if (found > line && found[-1] == '/' && is_run(behind, (size_t)(line + len - behind)))
             return true;
     }
     return false;
@@ -108,6 +137,15 @@ static const char *own_path(char path_out[PATH_MAX])
     return path_out;
 }
 
+static const char *mend_of(struct checkup *checkup, bool has_systemd)
+{
+    char path[PATH_MAX];
+
+    return has_systemd ? "run systemctl enable --now " TIMER
+                       : checkup_format(checkup, "run echo '*/15 * * * * root %s' >/etc/cron.d/tlsrpt-gen",
+                                        own_path(path));
+}
+
 void check_schedule(struct checkup *checkup)
 {
     bool has_systemd = check_has_systemd();
@@ -117,11 +155,12 @@ void check_schedule(struct checkup *checkup)
         checkup_say(checkup, VERDICT_OK, "timer", NULL, "systemd starts tlsrpt-gen (" TIMER ")");
     else if (find_cron(path, sizeof path))
         checkup_say(checkup, VERDICT_OK, "timer", NULL, "cron starts tlsrpt-gen (%s)", path);
+    else if (*checkup->config->fleet != '\0')
+        checkup_say(
+            checkup, VERDICT_WARN, "timer",
+            checkup_format(checkup, "if this host is to do that too, %s", mend_of(checkup, has_systemd)),
+            "nothing starts tlsrpt-gen here: other hosts of the fleet must build and deliver");
     else
-        checkup_say(checkup, VERDICT_FAIL, "timer",
-                    has_systemd
-                        ? "run systemctl enable --now " TIMER
-                        : checkup_format(checkup, "run echo '*/15 * * * * root %s' >/etc/cron.d/tlsrpt-gen",
-                                         own_path(path)),
+        checkup_say(checkup, VERDICT_FAIL, "timer", mend_of(checkup, has_systemd),
                     "nothing starts tlsrpt-gen: reports would never go out");
 }

@@ -646,7 +646,9 @@ def a_second_key_without_record(world):
 
 @scenario("FAIL", "timer", "nothing starts tlsrpt-gen")
 def nothing_starts_it(world):
-    CRON.write_text("# */15 * * * * root /usr/sbin/tlsrpt-gen\n*/15 * * * * root /usr/sbin/tlsrpt-gen-log\n")
+    CRON.write_text("# */15 * * * * root /usr/sbin/tlsrpt-gen\n*/15 * * * * root /usr/sbin/tlsrpt-gen-log\n"
+                    "* * * * * root /usr/sbin/tlsrpt-gen status --format prometheus --output /srv/tlsrpt.prom\n"
+                    "* * * * * root /usr/sbin/tlsrpt-gen -c /etc/tlsrpt-gen/tlsrpt-gen.conf push\n")
 
 
 @scenario("FAIL", "timer", "nothing starts tlsrpt-gen")

@@ -367,7 +367,9 @@ def test_printed_grants_are_enough(make_fleet, smtp_sink, postgres, database):
 
 @pytest.mark.parametrize("value", ["postgresql://u:secret-word@db/x", "host=db password=secret-word",
                                    "host=db password = 'secret-word'", "postgresql://u:secret-word?@db/x",
-                                   "postgresql://u:secret-word/@db/x", "postgresql://u@x:secret-word@db/x"])
+                                   "postgresql://u:secret-word/@db/x", "postgresql://u@x:secret-word@db/x",
+                                   "postgresql//u:secret-word@db/x", "postgresql:/u:secret-word@db/x?sslmode=require",
+                                   "host=db PASSWORD=secret-word", "host=db passwd=secret-word"])
 def test_a_password_among_the_settings_is_refused_and_not_shown(make_site, value):
     site = make_site(fleet=value)
     for command in (["push"], ["--show-config"], []):
@@ -575,8 +577,12 @@ def test_check_looks_at_the_fleet(make_fleet, make_site, postgres):
     assert said().startswith("warn") and "has not pushed" in said()
     host.run("push")
     assert said().startswith("ok") and "hosts that push to it: 1" in said()
+    timer = next(line for line in host.run("check", check=False).stdout.splitlines() if " timer " in line)
+    assert not timer.startswith("FAIL")  # a host that only pushes needs none
     host.set(fleet=postgres.conninfo("no_such_database"))
     assert said().startswith("FAIL")
+    table = host.run("status").stdout
+    assert "deliveries  not known while" in table and not re.search(r" (open|sending|done|today)\n", table)
 
 
 def test_push_needs_a_fleet(make_site):
