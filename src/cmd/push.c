@@ -132,9 +132,10 @@ static void print_grants(int64_t from)
     if (from == 0)
         (void)printf("-- schema tlsrpt_gen, version %d, was made\n", fleet_schema_version());
     else
-        (void)printf("-- schema tlsrpt_gen was version %lld and is version %d now\n", (long long)from,
-                     fleet_schema_version());
-    (void)puts("-- Roles that can do no more than they must; run what you want of this as the owner:");
+        (void)printf("-- schema tlsrpt_gen was version %lld and is version %d%s\n", (long long)from,
+                     fleet_schema_version(), from == fleet_schema_version() ? " still" : " now");
+    (void)puts("-- Roles that can do no more than they must; run what you want of this in this database,\n"
+               "-- as a user who may make roles; that a role is there already does no harm:");
     for (size_t i = 0; fleet_grant(i) != NULL; i++)
         (void)puts(fleet_grant(i));
 }

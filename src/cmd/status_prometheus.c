@@ -60,7 +60,7 @@ static void print_yesterday(const struct status_facts *facts, FILE *out)
 
 static void print_deliveries(const struct status_facts *facts, FILE *out)
 {
-    begin(out, "deliveries", "gauge", "deliveries in reports.db, by state");
+    begin(out, "deliveries", "gauge", "deliveries that are kept, by state");
     for (enum delivery_state state = DELIVERY_DUE; state < DELIVERY_STATE_COUNT; state++)
         (void)fprintf(out, PREFIX "deliveries{state=\"%s\"} %" PRId64 "\n", delivery_state_name(state),
                       facts->totals.by_state[state]);
@@ -69,7 +69,7 @@ static void print_deliveries(const struct status_facts *facts, FILE *out)
           facts->has_due ? facts->oldest_due_s : 0);
     gauge(out, "next_attempt_timestamp_seconds", "when the next open delivery is tried, 0 if there is none",
           facts->has_due ? facts->next_attempt_s : 0);
-    gauge(out, "reports", "reports in reports.db", facts->totals.reports);
+    gauge(out, "reports", "reports that are kept", facts->totals.reports);
     gauge(out, "suppressed_addresses", "addresses that get no report for a while because they refused one",
           (int64_t)facts->suppressed_total);
 }

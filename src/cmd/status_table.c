@@ -152,6 +152,8 @@ static void print_warnings(const struct screen *screen)
         .title = "state"                                                                                     \
     }
 
+#define OUTCOME_COLUMNS 6 /* DAY_COLUMNS_RIGHT */
+
 static const struct table_column DAY_COLUMNS[] = {DAY_COLUMNS_LEFT, DAY_COLUMNS_RIGHT};
 static const struct table_column FLEET_DAY_COLUMNS[] = {
     DAY_COLUMNS_LEFT, {.title = "late", .is_right = true}, DAY_COLUMNS_RIGHT};
@@ -175,10 +177,32 @@ static const char *day_state(const struct status_facts *facts, const struct stat
     return open_count(&day->ledger) > 0 ? "sending" : "done";
 }
 
+static void add_dashes(struct table *table, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        table_add_cell(table, STYLE_DIM, "-");
+}
+
+/* What became of the day's domains; not known while the fleet's database, which holds it, is away. */
+static void add_outcome(struct table *table, const struct status_facts *facts, const struct status_day *day)
+{
+    uint64_t due = open_count(&day->ledger), lost = lost_count(&day->ledger);
+
+    if (facts->fleet.trouble != NULL) {
+        add_dashes(table, OUTCOME_COLUMNS);
+        return;
+    }
+    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.reports);
+    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.skipped);
+    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.by_state[DELIVERY_DELIVERED]);
+    table_add_number(table, due > 0 ? STYLE_WARN : STYLE_PLAIN, due);
+    table_add_number(table, lost > 0 ? STYLE_BAD : STYLE_PLAIN, lost);
+    table_add_cell(table, STYLE_PLAIN, day_state(facts, day));
+}
+
 static void add_day(struct table *table, const struct status_facts *facts, const struct status_day *day)
 {
     char text[UTC_DAY_TEXT_SIZE];
-    uint64_t due = open_count(&day->ledger), lost = lost_count(&day->ledger);
 
     utc_day_format(day->utc_day, text);
     table_add_row(table);
@@ -188,18 +212,13 @@ static void add_day(struct table *table, const struct status_facts *facts, const
         table_add_number(table, STYLE_PLAIN, day->sessions.success);
         table_add_number(table, day->sessions.failure > 0 ? STYLE_BAD : STYLE_PLAIN, day->sessions.failure);
     } else {
-        table_add_cell(table, STYLE_DIM, "-");
-        table_add_cell(table, STYLE_DIM, "-");
-        table_add_cell(table, STYLE_DIM, "-");
+        add_dashes(table, 3);
     }
-    if (facts->fleet.is_set)
+    if (facts->fleet.trouble != NULL)
+        add_dashes(table, 1);
+    else if (facts->fleet.is_set)
         table_add_number(table, day->late > 0 ? STYLE_WARN : STYLE_PLAIN, day->late);
-    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.reports);
-    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.skipped);
-    table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.by_state[DELIVERY_DELIVERED]);
-    table_add_number(table, due > 0 ? STYLE_WARN : STYLE_PLAIN, due);
-    table_add_number(table, lost > 0 ? STYLE_BAD : STYLE_PLAIN, lost);
-    table_add_cell(table, STYLE_PLAIN, day_state(facts, day));
+    add_outcome(table, facts, day);
 }
 
 static enum status print_days(const struct screen *screen, struct err *err)
@@ -243,7 +262,10 @@ static void print_totals(const struct screen *screen)
                         table_number((uint64_t)totals->by_state[state], number), delivery_state_name(state));
     }
     (void)fputc('\n', screen->out);
-    print_line(screen, "deliveries", text.len > 0 ? text.data : "none yet");
+    if (screen->facts->fleet.trouble != NULL)
+        print_line(screen, "deliveries", "not known while the fleet's database is away");
+    else
+        print_line(screen, "deliveries", text.len > 0 ? text.data : "none yet");
     strbuf_done(&text);
 }
 

@@ -156,7 +156,8 @@ static enum status fail_result(const struct connection *connection, const PGresu
     copy_words(message != NULL ? message : "", words, sizeof words);
     *trouble_out = TROUBLE_FINAL;
     (void)judge_state(state, &status, trouble_out);
-    return err_set(err, status, "fleet database: %s (%s): %.120s", words, state, doing);
+    return err_set(err, status, "fleet database: %s (%s)%s: %.120s", words, state,
+                   status == ST_DENIED ? ", see tlsrpt-gen-fleet(7) for the rights of roles" : "", doing);
 }
 
 struct retry {
