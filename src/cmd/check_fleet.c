@@ -30,12 +30,12 @@ static enum status look_at_instance(void *context, const struct fleet_instance *
 static const char *mend_of(enum status status)
 {
     if (status == ST_CONFIG)
-        return "do what it says";
+        return "do what the message says, or correct fleet and fleet_password_file";
     return status == ST_DENIED
-               ? "grant this host's role what tlsrpt-gen fleet-init prints"
-               : "see whether the server runs, has that database, offers TLS with a certificate that is "
-                 "trusted here, and takes this host's role and password (tlsrpt-gen-fleet(7)); outcomes are "
-                 "kept here meanwhile";
+               ? "see whether role and password are right, and grant the role what tlsrpt-gen fleet-init "
+                 "prints"
+               : "see whether the server runs, offers TLS with a certificate that is trusted here, and lets "
+                 "this host in (tlsrpt-gen-fleet(7)); outcomes are kept here meanwhile";
 }
 
 void check_fleet(struct checkup *checkup)

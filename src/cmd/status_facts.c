@@ -286,14 +286,14 @@ static enum status gather_ledger(struct gathering *gathering, struct err *err)
 
 /* ---- both stores ---- */
 
-/* A fleet that cannot be reached is told, and the rest shown. */
+/* A fleet that cannot be reached, or does not let us in, is told, and the rest shown. */
 static enum status open_fleet(struct gathering *gathering, struct err *err)
 {
     struct status_facts *facts = gathering->facts;
     enum status status = stores_open_fleet(gathering->config, &gathering->fleet, err);
 
     facts->fleet.is_set = *gathering->config->fleet != '\0';
-    if (status == ST_TEMPORARY) {
+    if (status != ST_OK && status != ST_NOMEM) {
         facts->fleet.trouble = status_facts_copy(facts, err->text);
         return ST_OK;
     }

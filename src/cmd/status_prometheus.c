@@ -87,7 +87,7 @@ static void print_fleet(const struct status_facts *facts, FILE *out)
             complete_s = fleet->hosts[i].complete_through_s;
     for (size_t i = 0; i < facts->day_count; i++)
         late += (int64_t)facts->days[i].late;
-    gauge(out, "fleet_up", "1 if the fleet's database answers, 0 if not", fleet->trouble == NULL);
+    gauge(out, "fleet_up", "1 if the fleet's database can be read, 0 if not", fleet->trouble == NULL);
     gauge(out, "fleet_hosts", "hosts that pushed to the fleet's database lately", (int64_t)fleet->host_count);
     gauge(out, "fleet_complete_through_timestamp_seconds", "what every host of the fleet has pushed through",
           complete_s);

@@ -183,7 +183,7 @@ static void add_dashes(struct table *table, size_t count)
         table_add_cell(table, STYLE_DIM, "-");
 }
 
-/* What became of the day's domains; not known while the fleet's database, which holds it, is away. */
+/* What became of the day's domains; not known while the fleet's database, which holds it, cannot be read. */
 static void add_outcome(struct table *table, const struct status_facts *facts, const struct status_day *day)
 {
     uint64_t due = open_count(&day->ledger), lost = lost_count(&day->ledger);
@@ -263,7 +263,7 @@ static void print_totals(const struct screen *screen)
     }
     (void)fputc('\n', screen->out);
     if (screen->facts->fleet.trouble != NULL)
-        print_line(screen, "deliveries", "not known while the fleet's database is away");
+        print_line(screen, "deliveries", "not known while the fleet's database cannot be read");
     else
         print_line(screen, "deliveries", text.len > 0 ? text.data : "none yet");
     strbuf_done(&text);
