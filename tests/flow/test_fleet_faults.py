@@ -168,7 +168,7 @@ def test_an_older_push_that_arrives_later_changes_nothing(make_site, postgres, d
     for _ in range(2):
         fleet.hosts[0].send(*[seen.session(fleet.chance, domains) for _ in range(40)])
         fleet.hosts[0].run("push")
-    older = next(stream for stream in proxy.streams if b"tlsrpt_gen.tally" in stream)
+    older = next(stream for stream in proxy.streams if b"INSERT INTO tlsrpt_gen.tally" in stream)
     name = database.split("dbname=")[1].split()[0]
     tables = "SELECT * FROM tlsrpt_gen.tally ORDER BY 1, 2, 3, 4; SELECT * FROM tlsrpt_gen.detail_tally ORDER BY 1, 2, 3, 4, 5"
     before = postgres.psql(name, tables)
