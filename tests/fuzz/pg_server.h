@@ -66,6 +66,7 @@ static int server_count;
 static bool is_welcome;
 static struct strbuf said;
 static size_t ends[SAID_MAX / 5]; /* where it lets the client speak: behind each 'Z' */
+static bool hangs[SAID_MAX / 5];  /* and where it hangs up there */
 static size_t end_count, next_end, said_until;
 
 static void say_length(struct strbuf *out, size_t len)
@@ -83,11 +84,20 @@ static void say(struct strbuf *out, char type, const void *body, size_t len)
     strbuf_add(out, body, len);
 }
 
+/* Up to here, then the client speaks, or is alone. */
+static void end_saying(bool is_over)
+{
+    if (end_count == ARRAY_COUNT(ends))
+        return;
+    hangs[end_count] = is_over;
+    ends[end_count++] = said.len;
+}
+
 static void say_ready(struct strbuf *out)
 {
     say(out, 'Z', "I", 1);
-    if (out == &said && end_count < ARRAY_COUNT(ends))
-        ends[end_count++] = out->len;
+    if (out == &said)
+        end_saying(false);
 }
 
 /* Number of columns, then each with a name, or its length and text. */
@@ -161,6 +171,7 @@ __attribute__((visibility("default"))) int connect(int fd, const struct sockaddr
 __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, size_t len, int flags)
 {
     int server = servers[server_count - 1];
+    bool is_over = false;
 
     (void)fd;
     (void)flags;
@@ -176,15 +187,19 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
         is_welcome = true;
     } else if (next_end < end_count) {
         (void)!write(server, said.data + said_until, ends[next_end] - said_until);
-        said_until = ends[next_end++];
+        said_until = ends[next_end];
+        is_over = hangs[next_end++];
     }
-    if (next_end == end_count)
+    if (is_over || next_end == end_count)
         (void)shutdown(server, SHUT_WR);
     return (ssize_t)len;
 }
 
 /* Nothing comes by waiting. */
-__attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t count, int timeout)
+__attribute__((visibility("default"))) int wait_for_nobody(struct pollfd *fds, nfds_t count,
+                                                           int timeout) __asm__("poll");
+
+int wait_for_nobody(struct pollfd *fds, nfds_t count, int timeout)
 {
     int ready = (int)syscall(SYS_poll, fds, count, 0);
 
