@@ -14,6 +14,7 @@
 enum named_file_kind {
     NAMED_FILE_ANY,    /* it can be read */
     NAMED_FILE_SECRET, /* and its first line is USER:PASSWORD, and others than owner and group are kept out */
+    NAMED_FILE_PASSWORD,     /* and its first line is one, and others are kept out likewise */
     NAMED_FILE_CERTIFICATES, /* and a certificate in PEM form is in it */
 };
 

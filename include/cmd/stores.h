@@ -21,7 +21,10 @@ MUST_CHECK enum status stores_path(const struct config *config, const char *name
 /* How this host is called: fleet_host, or the system's name. */
 const char *stores_host(const struct config *config, char name_out[FLEET_HOST_SIZE]);
 
-struct fleet_settings stores_fleet_settings(const struct config *config, char name_out[FLEET_HOST_SIZE]);
+/* The settings' texts belong to config and to name_out.  ST_CONFIG: the password's file is not for everybody
+ * to read, or holds none. */
+MUST_CHECK enum status stores_fleet_settings(const struct config *config, char name_out[FLEET_HOST_SIZE],
+                                             struct fleet_settings *settings_out, struct err *err);
 
 /* *fleet_out is NULL where no fleet is set.  Statuses of fleet_open. */
 MUST_CHECK enum status stores_open_fleet(const struct config *config, struct fleet **fleet_out,

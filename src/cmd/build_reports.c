@@ -218,6 +218,34 @@ static enum status build_batch(void *context, struct candidate *candidates, size
     return status;
 }
 
+struct closed_day {
+    int32_t utc_day;
+    bool is_closed;
+};
+
+static enum status compare_day(void *context, int32_t utc_day, int64_t closed_at_s, struct err *err)
+{
+    struct closed_day *day = context;
+
+    (void)closed_at_s;
+    (void)err;
+    day->is_closed = day->is_closed || utc_day == day->utc_day;
+    return ST_OK;
+}
+
+/* Of a fleet's day we may have closed one share of many: only the last one closes it. */
+static enum status tell_closed(struct day_build *build, const char *day_text, struct err *err)
+{
+    struct closed_day day = {.utc_day = build->utc_day};
+    enum status status = ledger_each_closed_day(build->generator->ledger, compare_day, &day, err);
+
+    if (status != ST_OK || !day.is_closed)
+        return status;
+    build->totals.days++;
+    LOG_FACT(EV_DAY_CLOSED, log_text("day", day_text));
+    return ST_OK;
+}
+
 /*
  * 1. From now on outcomes for the day are late, so that what is built is all there is.
  * 2. Build what has no report yet: after a crash, only the rest.
@@ -242,11 +270,9 @@ static enum status build_day(struct day_build *build, struct err *err)
         return ST_OK;
     }
     status = ledger_close_day(generator->ledger, build->utc_day, generator->now_s, err); /* 3 */
-    if (status != ST_OK)
-        return err_wrap(err, "day %s", day);
-    build->totals.days++;
-    LOG_FACT(EV_DAY_CLOSED, log_text("day", day));
-    return ST_OK;
+    if (status == ST_OK)
+        status = tell_closed(build, day, err);
+    return status == ST_OK ? ST_OK : err_wrap(err, "day %s", day);
 }
 
 /* ---- the fleet ------------------------------------------------------------------------------------------

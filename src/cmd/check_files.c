@@ -243,6 +243,8 @@ void check_folders(struct checkup *checkup)
     check_named_file(checkup, "https_ca_file", NAMED_FILE_CERTIFICATES, checkup->config->https_ca_file);
     check_named_file(checkup, "relay_ca_file", NAMED_FILE_CERTIFICATES, checkup->config->relay_ca_file);
     check_named_file(checkup, "relay_auth", NAMED_FILE_SECRET, checkup->config->relay_auth);
+    check_named_file(checkup, "fleet_password_file", NAMED_FILE_PASSWORD,
+                     checkup->config->fleet_password_file);
 }
 
 /* ---- sockets ---- */

@@ -21,6 +21,7 @@ enum place {
     PLACE_FOLDER,
     PLACE_FILE,
     PLACE_SECRET,       /* a file with USER:PASSWORD */
+    PLACE_PASSWORD,     /* a file with a password in its first line */
     PLACE_CERTIFICATES, /* a file in PEM form */
     PLACE_PARENT,       /* of a file that will be made: its folder must be there */
     PLACE_GROUP,
@@ -35,6 +36,7 @@ static const struct {
     [PLACE_FOLDER] = {"is not a folder", "make it, or name another one"},
     [PLACE_FILE] = {"cannot be read", "name a file that can, or remove the line"},
     [PLACE_SECRET] = {"cannot be read", "name a file that can, or remove the line"},
+    [PLACE_PASSWORD] = {"cannot be read", "name a file that can, or remove the line"},
     [PLACE_CERTIFICATES] = {"cannot be read", "name a file that can, or remove the line"},
     [PLACE_PARENT] = {"lies in no folder that is there", "make the folder, or name another one"},
     [PLACE_GROUP] = {"is no group here", "correct the name, or make the group"},
@@ -109,6 +111,7 @@ static bool is_there(const struct look *look, enum place place, const char *valu
         return is_folder(value);
     case PLACE_FILE:
     case PLACE_SECRET:
+    case PLACE_PASSWORD:
     case PLACE_CERTIFICATES:
         return is_readable(look, value);
     case PLACE_PARENT:
@@ -128,6 +131,7 @@ static bool is_there(const struct look *look, enum place place, const char *valu
 static enum status look_into(const struct look *look, const char *setting, enum place place, const char *path)
 {
     enum named_file_kind kind = place == PLACE_SECRET         ? NAMED_FILE_SECRET
+                                : place == PLACE_PASSWORD     ? NAMED_FILE_PASSWORD
                                 : place == PLACE_CERTIFICATES ? NAMED_FILE_CERTIFICATES
                                                               : NAMED_FILE_ANY;
     struct named_file_fault fault;
@@ -184,7 +188,7 @@ static enum status check_generator(const struct look *look)
         {"relay_auth", PLACE_SECRET, config->relay_auth},
         {"relay_ca_file", PLACE_CERTIFICATES, config->relay_ca_file},
         {"https_ca_file", PLACE_CERTIFICATES, config->https_ca_file},
-        {"fleet_password_file", PLACE_FILE, config->fleet_password_file},
+        {"fleet_password_file", PLACE_PASSWORD, config->fleet_password_file},
         {"archive_dir", PLACE_FOLDER, config->archive_dir},
     };
     enum status status = look_at_list(look, "dkim_key", PLACE_KEY, &config->dkim_key);

@@ -17,6 +17,8 @@ static const struct named_file_fault UNREADABLE = {NULL, "name a file that can, 
 static const struct named_file_fault OPEN_TO_ALL = {"may be read by everybody", "run chmod o=", true};
 static const struct named_file_fault NO_SECRET = {"does not begin with a line USER:PASSWORD", "write it so",
                                                   false};
+static const struct named_file_fault NO_PASSWORD = {"has nothing in its first line",
+                                                    "write the password there", false};
 static const struct named_file_fault NO_CERTIFICATE = {"holds no certificate in PEM form",
                                                        "name a file that does, or remove the line", false};
 
@@ -39,6 +41,17 @@ static bool is_secret(const char *path)
 
     strbuf_init(&text, SECRET_FILE_MAX);
     is_good = file_read(path, &text, NULL) == ST_OK && split_secret(&text, &user, &password);
+    strbuf_done(&text);
+    return is_good;
+}
+
+static bool has_password(const char *path)
+{
+    struct strbuf text;
+    bool is_good;
+
+    strbuf_init(&text, SECRET_FILE_MAX);
+    is_good = file_read(path, &text, NULL) == ST_OK && text.len > 0 && strcspn(text.data, "\r\n") > 0;
     strbuf_done(&text);
     return is_good;
 }
@@ -69,8 +82,10 @@ bool named_file_is_good(enum named_file_kind kind, const char *path, struct name
         *fault_out = UNREADABLE;
         return false;
     }
-    if (kind == NAMED_FILE_SECRET && (found.st_mode & S_IRWXO) != 0)
+    if ((kind == NAMED_FILE_SECRET || kind == NAMED_FILE_PASSWORD) && (found.st_mode & S_IRWXO) != 0)
         *fault_out = OPEN_TO_ALL;
+    else if (kind == NAMED_FILE_PASSWORD && !has_password(path))
+        *fault_out = NO_PASSWORD;
     else if (kind == NAMED_FILE_SECRET && !is_secret(path))
         *fault_out = NO_SECRET;
     else if (kind == NAMED_FILE_CERTIFICATES && !has_certificate(path))

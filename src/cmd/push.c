@@ -156,7 +156,8 @@ int cmd_fleet_init(const struct config *config, int argc, char **argv)
     if (code >= 0)
         return code;
     status = need_fleet(config, &err);
-    settings = stores_fleet_settings(config, name);
+    if (status == ST_OK)
+        status = stores_fleet_settings(config, name, &settings, &err);
     if (status == ST_OK)
         status = fleet_init(&settings, &from, &err);
     if (status != ST_OK)
@@ -178,19 +179,35 @@ static enum status forget_host(struct fleet *fleet, const char *host, struct err
     return status;
 }
 
+/* One that is not known keeps nobody from being forgotten; the exit code is that of the last failure. */
+static int forget_hosts(struct fleet *fleet, char **hosts, int count)
+{
+    int code = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct err err;
+
+        if (forget_host(fleet, hosts[i], &err) != ST_OK)
+            code = program_fail(&PROGRAM, &err);
+    }
+    return code;
+}
+
 int cmd_fleet_forget(const struct config *config, int argc, char **argv)
 {
     struct fleet *fleet = NULL;
     struct err err;
     enum status status;
+    int code;
 
     if (argc < 2 || argv[1][0] == '-')
         return take_words(argc > 1 ? argc : 0, argv, "usage: tlsrpt-gen [-c FILE] fleet-forget HOST ...\n");
     status = need_fleet(config, &err);
     if (status == ST_OK)
         status = stores_open_fleet(config, &fleet, &err);
-    for (int i = 1; i < argc && status == ST_OK; i++)
-        status = forget_host(fleet, argv[i], &err);
+    if (status != ST_OK)
+        return program_fail(&PROGRAM, &err);
+    code = forget_hosts(fleet, argv + 1, argc - 1);
     fleet_close(&fleet);
-    return status == ST_OK ? 0 : program_fail(&PROGRAM, &err);
+    return code;
 }

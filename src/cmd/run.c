@@ -97,11 +97,13 @@ static void log_summary(const struct build_totals *built, const struct delivery_
 struct run_totals {
     struct build_totals built;
     struct delivery_totals sent;
+    bool is_begun; /* there was something to work on */
 };
 
 static void add_totals(struct run_totals *totals, const struct build_totals *built,
                        const struct delivery_totals *sent)
 {
+    totals->is_begun = true;
     totals->built.days += built->days;
     totals->built.reports += built->reports;
     totals->built.skipped += built->skipped;
@@ -177,7 +179,8 @@ static bool run(struct generator *generator, bool is_flush, struct err *first)
     else
         work(generator, is_flush, &totals, first);
     keep_first(forget_old_days(generator, &err), &err, first);
-    log_summary(&totals.built, &totals.sent);
+    if (totals.is_begun || first->code == ST_OK)
+        log_summary(&totals.built, &totals.sent);
     return totals.built.reports > 0;
 }
 

@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/named_file.h"
+
 enum status stores_path(const struct config *config, const char *name, char path_out[PATH_MAX],
                         struct err *err)
 {
@@ -26,22 +28,42 @@ const char *stores_host(const struct config *config, char name_out[FLEET_HOST_SI
     return name_out;
 }
 
-struct fleet_settings stores_fleet_settings(const struct config *config, char name_out[FLEET_HOST_SIZE])
+/* A file that cannot be read at all is told of when it is read. */
+static enum status check_password_file(const char *path, struct err *err)
 {
-    return (struct fleet_settings){.conninfo = config->fleet,
-                                   .password_file = config->fleet_password_file,
-                                   .host = stores_host(config, name_out),
-                                   .window_s = config->fleet_window_s,
-                                   .lease_s = config->fleet_lease_s};
+    struct named_file_fault fault;
+
+    if (*path == '\0' || named_file_is_good(NAMED_FILE_PASSWORD, path, &fault) || fault.what == NULL)
+        return ST_OK;
+    return err_set(err, ST_CONFIG, "fleet_password_file: %.200s %s; %s%s%.200s", path, fault.what, fault.mend,
+                   fault.is_mode ? " " : "", fault.is_mode ? path : "");
+}
+
+enum status stores_fleet_settings(const struct config *config, char name_out[FLEET_HOST_SIZE],
+                                  struct fleet_settings *settings_out, struct err *err)
+{
+    enum status status = check_password_file(config->fleet_password_file, err);
+
+    if (status == ST_OK)
+        *settings_out = (struct fleet_settings){.conninfo = config->fleet,
+                                                .password_file = config->fleet_password_file,
+                                                .host = stores_host(config, name_out),
+                                                .window_s = config->fleet_window_s,
+                                                .lease_s = config->fleet_lease_s};
+    return status;
 }
 
 enum status stores_open_fleet(const struct config *config, struct fleet **fleet_out, struct err *err)
 {
     char name[FLEET_HOST_SIZE];
-    struct fleet_settings settings = stores_fleet_settings(config, name);
+    struct fleet_settings settings;
+    enum status status;
 
     *fleet_out = NULL;
-    return *config->fleet != '\0' ? fleet_open(&settings, fleet_out, err) : ST_OK;
+    if (*config->fleet == '\0')
+        return ST_OK;
+    status = stores_fleet_settings(config, name, &settings, err);
+    return status == ST_OK ? fleet_open(&settings, fleet_out, err) : status;
 }
 
 /* Is the file there?  A folder that we may not look into is an error, not a missing file. */

@@ -44,6 +44,19 @@ def test_three_hosts_send_one_report_with_the_sum(make_fleet, smtp_sink):
     fleets.check_day(smtp_sink, seen)
 
 
+def test_a_day_that_is_closed_in_shares_is_told_once(make_fleet, smtp_sink):
+    fleet, seen = make_fleet(2), fleets.Seen()
+    fleet.collect(seen, DOMAINS, 40)
+    for host in fleet.hosts:
+        host.run()  # both build and deliver: whoever comes first leaves a share to the other
+    fleet.pass_day()
+    done = fleet.hosts[1].run()
+    assert len(fleets.events(done, "fleet_share")) > 1
+    assert [event["day"] for event in fleets.events(done, "day_closed")] == [DAY]
+    assert fleets.events(done, "run_done")[0]["days"] == "1"
+    fleets.check_day(smtp_sink, seen)
+
+
 def test_pushing_again_changes_nothing(make_fleet, postgres, database):
     fleet, seen = make_fleet(2), fleets.Seen()
     fleet.collect(seen, DOMAINS, 40)
@@ -156,7 +169,9 @@ def test_a_host_that_left_is_forgotten(make_fleet, smtp_sink):
         host.run("push")
     fleet.hosts[0].pass_day(f"{NEXT_DAY}T00:05:00Z")
     assert fleets.events(fleet.hosts[0].run(), "day_waits")
-    assert "mx1 is not waited for" in fleet.hosts[0].run("fleet-forget", "mx1").stdout
+    forgotten = fleet.hosts[0].run("fleet-forget", "mx7", "mx1", check=False)
+    assert forgotten.returncode == 66 and "no host mx7" in forgotten.stderr
+    assert "mx1 is not waited for" in forgotten.stdout
     assert fleet.hosts[0].run("fleet-forget", "mx1", check=False).returncode == 66
     assert fleet.hosts[0].run("fleet-forget", check=False).returncode == 64
     assert fleets.events(fleet.hosts[0].run(), "day_closed")
@@ -438,6 +453,9 @@ def test_a_remote_server_must_prove_who_it_is(make_site, host, mode, is_plain):
 def test_the_password_comes_from_its_file(make_site, tmp_path, postgres):
     secret = tmp_path / "secret"
     secret.write_text("not-this-one\n")
+    open_to_all = make_site(fleet="host=127.0.0.1 port=9 user=u dbname=x", fleet_password_file=secret).run("push", check=False)
+    assert open_to_all.returncode == 78 and f"may be read by everybody; run chmod o= {secret}" in open_to_all.stderr
+    secret.chmod(0o600)
     with Talker() as talker:
         site = make_site(fleet=f"host=127.0.0.1 port={talker.port} user=u dbname=x", fleet_password_file=secret)
         done = site.run("push", check=False)
@@ -464,8 +482,11 @@ def test_the_password_comes_from_its_file(make_site, tmp_path, postgres):
     (("user=tlsrpt", "user=stranger"), 77, 'role "stranger" does not exist'),
     (("dbname=postgres", "dbname=nowhere"), 78, 'database "nowhere" does not exist')])
 def test_what_the_server_says_to_a_connection_is_an_exit_code(make_site, postgres, change, code, words):
-    done = make_site(fleet=postgres.conninfo("postgres").replace(*change)).run("push", check=False)
+    site = make_site(fleet=postgres.conninfo("postgres").replace(*change))
+    done = site.run("push", check=False)
     assert done.returncode == code and words in done.stderr, done.stderr
+    done = site.run(check=False)
+    assert done.returncode == code and not fleets.events(done, "run_done")  # of a run that never began
 
 
 class Liar(threading.Thread):
