@@ -39,6 +39,9 @@ static struct {
     char host[1024], hostaddr[1024], sslmode[64];
 } last;
 
+/* The C library's own names of the parameters are not ours. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
+
 /* libpq finds these before the C library's. */
 __attribute__((visibility("default"))) int socket(int domain, int type, int protocol)
 {
@@ -58,6 +61,8 @@ __attribute__((visibility("default"))) int getaddrinfo(const char *node, const c
     *found = NULL;
     return EAI_NONAME;
 }
+
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 static void copy(char *out, size_t size, const char *value)
 {

@@ -148,6 +148,9 @@ static void say_welcome(struct strbuf *out)
     say_ready(out);
 }
 
+/* The C library's own names of the parameters are not ours. */
+// NOLINTBEGIN(readability-inconsistent-declaration-parameter-name)
+
 /* libpq finds these before the C library's: its socket becomes one end of a pair ... */
 __attribute__((visibility("default"))) int connect(int fd, const struct sockaddr *address, socklen_t len)
 {
@@ -194,6 +197,8 @@ __attribute__((visibility("default"))) ssize_t send(int fd, const void *bytes, s
         (void)shutdown(server, SHUT_WR);
     return (ssize_t)len;
 }
+
+// NOLINTEND(readability-inconsistent-declaration-parameter-name)
 
 /* Nothing comes by waiting. */
 __attribute__((visibility("default"))) int wait_for_nobody(struct pollfd *fds, nfds_t count,
