@@ -59,19 +59,22 @@ static void add_counts(struct json_out *json, const struct ledger_counts *counts
     json_out_end_object(json);
 }
 
-static void add_day(struct json_out *json, const struct status_day *day)
+/* What became of the day is not known while the fleet's database, which holds it, cannot be read. */
+static void add_day(struct json_out *json, const struct status_facts *facts, const struct status_day *day)
 {
     char text[UTC_DAY_TEXT_SIZE];
 
     utc_day_format(day->utc_day, text);
     json_out_begin_object(json, NULL);
     json_out_text(json, "day", text);
-    json_out_bool(json, "closed", day->is_closed);
     json_out_number(json, "domains", (int64_t)day->domains);
     json_out_number(json, "sessions_ok", (int64_t)day->sessions.success);
     json_out_number(json, "sessions_failed", (int64_t)day->sessions.failure);
-    json_out_number(json, "sessions_late", (int64_t)day->late);
-    add_counts(json, &day->ledger);
+    if (facts->fleet.trouble == NULL) {
+        json_out_number(json, "sessions_late", (int64_t)day->late);
+        json_out_bool(json, "closed", day->is_closed);
+        add_counts(json, &day->ledger);
+    }
     json_out_end_object(json);
 }
 
@@ -150,11 +153,13 @@ enum status status_print_json(const struct status_facts *facts, FILE *out, struc
     add_fleet(&json, &facts->fleet);
     json_out_begin_array(&json, "days");
     for (size_t i = 0; i < facts->day_count; i++)
-        add_day(&json, &facts->days[i]);
+        add_day(&json, facts, &facts->days[i]);
     json_out_end_array(&json);
-    json_out_begin_object(&json, "totals");
-    add_counts(&json, &facts->totals);
-    json_out_end_object(&json);
+    if (facts->fleet.trouble == NULL) {
+        json_out_begin_object(&json, "totals");
+        add_counts(&json, &facts->totals);
+        json_out_end_object(&json);
+    }
     add_time(&json, "oldest_due", facts->has_due ? facts->oldest_due_s : 0);
     add_time(&json, "next_attempt", facts->has_due ? facts->next_attempt_s : 0);
     add_errors(&json, facts);

@@ -87,7 +87,10 @@ static void print_fleet(const struct status_facts *facts, FILE *out)
             complete_s = fleet->hosts[i].complete_through_s;
     for (size_t i = 0; i < facts->day_count; i++)
         late += (int64_t)facts->days[i].late;
-    gauge(out, "fleet_up", "1 if the fleet's database can be read, 0 if not", fleet->trouble == NULL);
+    gauge(out, "fleet_up", "1 if the fleet's database can be read, 0 if not; then what it holds is left out",
+          fleet->trouble == NULL);
+    if (fleet->trouble != NULL)
+        return;
     gauge(out, "fleet_hosts", "hosts that pushed to the fleet's database lately", (int64_t)fleet->host_count);
     gauge(out, "fleet_complete_through_timestamp_seconds", "what every host of the fleet has pushed through",
           complete_s);
@@ -109,6 +112,8 @@ void status_print_prometheus(const struct status_facts *facts, FILE *out)
           facts->mark.counted_through_s);
     print_fleet(facts, out);
     print_counters(facts, out);
+    if (facts->fleet.trouble != NULL)
+        return; /* a 0 would be taken for the truth */
     print_yesterday(facts, out);
     print_deliveries(facts, out);
 }

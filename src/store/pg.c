@@ -115,18 +115,28 @@ static bool judge_state(const char *state, enum status *status_out, enum trouble
     return false;
 }
 
-/* Where the SQLSTATE stands in libpq's verbose words, "... FATAL:  28P01: ..."; "" if the server said
+/* Where the SQLSTATE stands in libpq's verbose words, "... FATAL:  28P01: ..."; their end if the server said
  * nothing. */
-static const char *state_in_words(const char *words)
+static size_t find_state(const char *words)
 {
     static const char BEFORE[] = ":  ";
 
     for (const char *at = words; (at = strstr(at, BEFORE)) != NULL;) {
         at += strlen(BEFORE);
         if (strspn(at, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 5 && at[5] == ':')
-            return at;
+            return (size_t)(at - words);
     }
-    return "";
+    return strlen(words);
+}
+
+/* "FATAL:  28P01: no" is read as "FATAL:  no". */
+static void drop_state(char *words)
+{
+    const size_t len = strlen("28P01: ");
+    char *state = words + find_state(words);
+
+    if (strlen(state) > len)
+        memmove(state, state + len, strlen(state + len) + 1);
 }
 
 static enum status fail_connection(const struct connection *connection, const char *doing,
@@ -137,8 +147,9 @@ static enum status fail_connection(const struct connection *connection, const ch
     char words[ERR_TEXT_MAX / 2];
 
     copy_words(all, words, sizeof words);
+    drop_state(words);
     *trouble_out = TROUBLE_LOST;
-    (void)judge_state(state_in_words(all), &status, trouble_out);
+    (void)judge_state(all + find_state(all), &status, trouble_out);
     return err_set(err, status, "fleet database: %s: %s", doing,
                    *words != '\0' ? words : "no answer in time");
 }

@@ -484,7 +484,10 @@ def test_the_password_comes_from_its_file(make_site, tmp_path, postgres):
 def test_what_the_server_says_to_a_connection_is_an_exit_code(make_site, postgres, change, code, words):
     site = make_site(fleet=postgres.conninfo("postgres").replace(*change))
     done = site.run("push", check=False)
-    assert done.returncode == code and words in done.stderr, done.stderr
+    assert done.returncode == code and f"FATAL:  {words}" in done.stderr, done.stderr
+    assert "tlsrpt_gen_fleet_up 0" in (metrics := site.run("status", "--format", "prometheus").stdout)
+    assert "deliveries" not in metrics and "yesterday" not in metrics  # not known; a 0 would be a lie
+    assert "totals" not in json.loads(site.run("status", "--format", "json").stdout)
     done = site.run(check=False)
     assert done.returncode == code and not fleets.events(done, "run_done")  # of a run that never began
 
