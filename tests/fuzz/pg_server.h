@@ -23,7 +23,7 @@
 
 #define SAID_MAX    (1 << 20)
 #define COLUMNS     16
-#define SERVERS_MAX 64
+#define SERVERS_MAX 8
 
 /* ---- time: nobody waits here ---- */
 
