@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/memory.h"
+#include "base/json_text.h"
 #include "base/utf8.h"
-#include "json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
@@ -27,8 +26,7 @@ typedef enum status clean_fn(struct span text, struct arena *arena, const char *
 
 void datagram_init(void)
 {
-    json_set_alloc_funcs(memory_alloc, memory_free);
-    json_object_seed(0);
+    json_text_init();
 }
 
 /* ---- 1. bounds ------------------------------------------------------------------------------------------
@@ -92,33 +90,16 @@ static enum status json_failure(enum status status, const json_error_t *error, s
     return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
 }
 
-static enum status load_repaired(struct arena *arena, const char *text, size_t len, json_t **root_out,
-                                 struct err *err)
-{
-    enum status status = ST_NOMEM;
-    struct strbuf repaired;
-    json_error_t error;
-
-    strbuf_init(&repaired, 3 * DATAGRAM_BYTES_MAX);
-    (void)utf8_repair(text, len, &repaired);
-    if (!strbuf_is_failed(&repaired))
-        status = json_text_load_in(arena, repaired.data, repaired.len, root_out, &error);
-    if (status != ST_OK)
-        status = json_failure(status, &error, err);
-    strbuf_done(&repaired);
-    return status;
-}
-
 /* Jansson's tree dies with the event, in its arena. */
 static enum status load(struct arena *arena, const char *text, size_t len, json_t **root_out,
                         bool *is_repaired_out, struct err *err)
 {
     json_error_t error;
-    enum status status = json_text_load_in(arena, text, len, root_out, &error);
+    enum status status = json_text_load(arena, text, len, JSON_TEXT_OURS, root_out, &error);
 
     *is_repaired_out = status == ST_SYNTAX && json_error_code(&error) == json_error_invalid_utf8;
     if (*is_repaired_out)
-        return load_repaired(arena, text, len, root_out, err);
+        status = json_text_load_repaired(arena, text, len, JSON_TEXT_OURS, root_out, &error);
     return status == ST_OK ? ST_OK : json_failure(status, &error, err);
 }
 

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
-#include "json_text.h"
+#include "base/json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/tls_reason.h"
@@ -44,23 +43,18 @@ static int64_t number_of(const json_t *object, const char *key)
     return cursor_at_end(&cursor) ? (int64_t)number : 0;
 }
 
-static enum status load(const char *bytes, size_t len, json_t **root_out, struct err *err)
+static enum status load(struct arena *arena, const char *bytes, size_t len, json_t **root_out,
+                        struct err *err)
 {
-    enum status status = ST_NOMEM;
-    struct strbuf repaired;
     json_error_t error;
+    enum status status = json_text_load_repaired(arena, bytes, len, JSON_TEXT_OURS, root_out, &error);
 
-    strbuf_init(&repaired, 3 * EXIM_LINE_BYTES_MAX);
-    (void)utf8_repair(bytes, len, &repaired);
-    if (!strbuf_is_failed(&repaired))
-        status = json_text_load(repaired.data, repaired.len, root_out, &error);
     if (status == ST_NOMEM)
         status = err_set(err, ST_NOMEM, "Exim's line: out of memory");
     else if (status != ST_OK)
         status = err_set(err, ST_SYNTAX, "Exim's line is not JSON: byte %d: %s", error.position, error.text);
     else if (!json_is_object(*root_out))
         status = err_set(err, ST_SYNTAX, "Exim's line is not a JSON object");
-    strbuf_done(&repaired);
     return status;
 }
 
@@ -175,16 +169,18 @@ enum status exim_line_decode(const void *bytes, size_t len, int64_t now_s, struc
                              struct event *event_out, struct err *err)
 {
     struct event event = {0};
+    struct arena tree;
     json_t *root = NULL;
     enum status status;
 
     if (len > EXIM_LINE_BYTES_MAX)
         return err_set(err, ST_RANGE, "%zu bytes; the limit is %d", len, EXIM_LINE_BYTES_MAX);
-    status = load(bytes, len, &root, err);
+    arena_init(&tree, (size_t)3 * EXIM_LINE_BYTES_MAX * JSON_TEXT_GROWTH_MAX);
+    status = load(&tree, bytes, len, &root, err);
     if (status == ST_OK)
         status = decode(root, now_s, arena, &event, err);
     if (status == ST_OK)
         *event_out = event;
-    json_decref(root);
+    arena_done(&tree);
     return status;
 }

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-#include "base/utf8.h"
-#include "json_text.h"
+#include "base/json_text.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
@@ -283,21 +282,16 @@ static enum status decode(struct decoder *decoder, const json_t *root, int64_t n
     return status;
 }
 
-static enum status load(const char *bytes, size_t len, json_t **root_out, struct err *err)
+static enum status load(struct arena *arena, const char *bytes, size_t len, json_t **root_out,
+                        struct err *err)
 {
-    enum status status = ST_NOMEM;
-    struct strbuf repaired;
     json_error_t error;
+    enum status status = json_text_load_repaired(arena, bytes, len, JSON_TEXT_OURS, root_out, &error);
 
-    strbuf_init(&repaired, 3 * NDJSON_LINE_BYTES_MAX);
-    (void)utf8_repair(bytes, len, &repaired);
-    if (!strbuf_is_failed(&repaired))
-        status = json_text_load(repaired.data, repaired.len, root_out, &error);
     if (status == ST_NOMEM)
         status = err_set(err, ST_NOMEM, "line: out of memory");
     else if (status != ST_OK)
         status = err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error.position, error.text);
-    strbuf_done(&repaired);
     return status;
 }
 
@@ -306,19 +300,21 @@ enum status ndjson_line_decode(const void *bytes, size_t len, int64_t now_s, str
 {
     struct decoder decoder = {.arena = arena, .err = err};
     struct event event = {0};
+    struct arena tree;
     json_t *root = NULL;
     int64_t utc_s = now_s;
     enum status status;
 
     if (len > NDJSON_LINE_BYTES_MAX)
         return err_set(err, ST_RANGE, "%zu bytes; the limit is %d", len, NDJSON_LINE_BYTES_MAX);
-    status = load(bytes, len, &root, err);
+    arena_init(&tree, (size_t)3 * NDJSON_LINE_BYTES_MAX * JSON_TEXT_GROWTH_MAX);
+    status = load(&tree, bytes, len, &root, err);
     if (status == ST_OK)
         status = decode(&decoder, root, now_s, &event, &utc_s);
     if (status == ST_OK) {
         *event_out = event;
         *utc_s_out = utc_s;
     }
-    json_decref(root);
+    arena_done(&tree);
     return status;
 }

@@ -176,12 +176,15 @@ static enum status add_tree(struct strbuf *out, json_t *tree, struct err *err)
 
 enum status report_format_pretty(const char *json, size_t len, struct strbuf *out, struct err *err)
 {
+    struct arena arena;
     json_t *tree = NULL;
-    enum status status = report_json_load(json, len, NULL, &tree, err);
+    enum status status;
 
+    arena_init(&arena, REPORT_JSON_ARENA_BYTES);
+    status = report_json_load(&arena, json, len, NULL, &tree, err);
     if (status == ST_OK)
         status = add_tree(out, tree, err);
-    json_decref(tree);
+    arena_done(&arena);
     strbuf_add_char(out, '\n');
     if (status == ST_OK && strbuf_lacks_memory(out))
         return err_set(err, ST_NOMEM, "out of memory");

@@ -473,11 +473,14 @@ enum status report_read(const char *json, size_t len, struct arena *arena, struc
 {
     struct reader reader = {.arena = arena, .findings = findings};
     struct report_document document = {0};
+    struct arena tree_arena;
     json_t *tree = NULL;
-    enum status status = report_json_load(json, len, findings, &tree, err);
+    enum status status;
 
+    arena_init(&tree_arena, REPORT_JSON_ARENA_BYTES);
+    status = report_json_load(&tree_arena, json, len, findings, &tree, err);
     if (status != ST_OK)
-        return status;
+        goto out;
     if (!looks_like_report(tree)) {
         status = err_set(err, ST_SYNTAX, "JSON, but not a TLSRPT report: it is %s without any of its members",
                          kind_name(tree));
@@ -494,6 +497,6 @@ enum status report_read(const char *json, size_t len, struct arena *arena, struc
     else
         *document_out = document;
 out:
-    json_decref(tree);
+    arena_done(&tree_arena);
     return status;
 }

@@ -716,6 +716,7 @@ static const struct job JOBS[] = {
     {"read a DNS reply", read_dns_reply, "tests/fuzz/corpus/dns_reply/txt", NULL, NULL, 1},
     {"build, compress, compose and sign a report", build_report, NULL, NULL, NULL, 1},
     {"read a report", read_report, "tests/data/foreign_reports/google.json", NULL, NULL, 1},
+    {"read a report of three policies", read_report, "tests/data/worked/3.report.json", NULL, NULL, 1},
     {"find the report in a mail", read_mail, "tests/data/foreign_reports/google.eml", NULL, NULL, 1},
     {"count sessions into a new store", count_events, NULL, no_store, check_store, 3},
     {"read a domain's day from the store", read_store, NULL, one_store, NULL, 1},
