@@ -32,6 +32,7 @@ struct pg_row;
 struct pg_settings {
     const char *conninfo; /* "postgresql://…", "host=… dbname=…" or "service=…"; holds no password */
     const char *password_file; /* "": none; else its first line */
+    const char *first;         /* said first on each connection; NULL: nothing */
     const char *const *statements;
     size_t statement_count;
 };

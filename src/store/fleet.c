@@ -145,6 +145,7 @@ static enum status connect(const struct fleet_settings *settings, struct fleet *
 {
     const struct pg_settings pg_settings = {.conninfo = settings->conninfo,
                                             .password_file = settings->password_file,
+                                            .first = STATEMENTS[FLEET_SESSION],
                                             .statements = STATEMENTS,
                                             .statement_count = FLEET_STATEMENT_COUNT};
     struct fleet *fleet = calloc(1, sizeof *fleet);

@@ -29,6 +29,10 @@
 #define OF_DAY(column, parameter) "(" parameter "::integer < 0 OR " column " = " parameter "::integer)"
 
 #define FLEET_STATEMENTS(X) \
+    /* first on each connection: a client that hangs in a transaction must not keep others from its leases, nor may */ \
+    /* anybody wait for a lock for ever */ \
+    X(SESSION,          "SELECT set_config('idle_in_transaction_session_timeout', '10000', false)," \
+                        " set_config('lock_timeout', '30000', false)") \
     /* the schema */ \
     X(VERSION,          "SELECT version, content_key FROM tlsrpt_gen.schema_version WHERE only_row = 1") \
     X(SET_VERSION,      "INSERT INTO tlsrpt_gen.schema_version AS v (only_row, version, content_key) VALUES (1, $1, $2)" \

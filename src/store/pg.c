@@ -34,6 +34,7 @@ struct pg {
     const char *keywords[KEYWORDS_MAX];
     const char *values[KEYWORDS_MAX];
     size_t keyword_count;
+    const char *first;
     const char *const *statements;
     size_t statement_count;
     struct connection connections[PG_CONNECTIONS_MAX];
@@ -435,6 +436,9 @@ static enum status start_connecting(struct pg *pg, struct connection *connection
     return connection->handle != NULL ? ST_OK : no_memory(err);
 }
 
+static enum status run_words(struct pg *pg, struct connection *connection, const char *sql,
+                             enum trouble *trouble_out, struct err *err);
+
 static enum status open_connection(struct pg *pg, struct connection *connection, enum trouble *trouble_out,
                                    struct err *err)
 {
@@ -450,6 +454,8 @@ static enum status open_connection(struct pg *pg, struct connection *connection,
         status = fail_connection(connection, "connect", trouble_out, err);
     if (status == ST_OK && PQsetnonblocking(connection->handle, 1) != 0)
         status = fail_connection(connection, "connect", trouble_out, err);
+    if (status == ST_OK && pg->first != NULL)
+        status = run_words(pg, connection, pg->first, trouble_out, err);
     if (status != ST_OK)
         disconnect(pg, connection);
     return status;
@@ -487,6 +493,7 @@ enum status pg_open(const struct pg_settings *settings, struct pg **pg_out, stru
     if (pg == NULL)
         return no_memory(err);
     arena_init(&pg->arena, SETTINGS_BYTES);
+    pg->first = settings->first;
     pg->statements = settings->statements;
     pg->statement_count = settings->statement_count;
     status = take_settings(pg, settings, err);

@@ -260,8 +260,10 @@ def test_a_generator_that_was_taken_for_dead_changes_nothing(make_site, postgres
                 break
         sleeper.send_signal(signal.SIGSTOP)
         time.sleep(1.2)  # real time: the lease ends by the database's clock
-        fleet.hosts[1].run()
-        sleeper.send_signal(signal.SIGCONT)
+        try:
+            fleet.hosts[1].run()
+        finally:
+            sleeper.send_signal(signal.SIGCONT)
         words = sleeper.communicate(timeout=60)[1]
     fleet.hosts[1].run()
     came = fleets.received(smtp_sink)
@@ -291,3 +293,32 @@ def test_what_another_is_sending_by_now_is_not_given_back(make_site, postgres, d
         words = sleeper.communicate(timeout=60)[1]
     assert sleeper.returncode == 75 and "somebody else has it by now" in words
     assert postgres.psql(name, "SELECT state, tries FROM tlsrpt_gen.delivery") == [["1", "2"]]
+
+
+def test_a_generator_that_hangs_in_a_transaction_holds_nobody_up(make_site, postgres, database, proxy, nsd, smtp_sink):
+    """Its lease is over, and what it has locked is free again soon: a host may lose its power at any moment."""
+    fleets.records(nsd, ["a.example"])
+    fleet = fleets.Fleet(make_site, database, 2, resolver=nsd.address, relay=smtp_sink.address, fleet_lease=1)
+    seen = fleets.Seen()
+    fleet.collect(seen, ["a.example"], 5)
+    fleet.pass_day()
+    fleet.hosts[0].set(fleet=through(proxy, database))
+    fleet.hosts[0].run("push")
+    is_held, go_on = proxy.hold_at(b"t.epoch = l.e")  # prepared before the transaction that it is the first statement of
+    with subprocess.Popen(fleet.hosts[0].command(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True, env=fleet.hosts[0].environment) as sleeper:
+        try:
+            assert is_held.wait(30)
+            is_held, now = proxy.hold_at(b"COMMIT\0")
+            go_on.set()
+            assert is_held.wait(30)
+            time.sleep(1.2)  # real time: the lease ends by the database's clock
+            begin = time.monotonic()
+            fleet.hosts[1].run()
+            assert time.monotonic() - begin < 40
+            fleets.check_day(smtp_sink, seen)
+        finally:
+            now.set()
+        words = sleeper.communicate(timeout=60)[1]
+    assert sleeper.returncode in (0, 75), words
+    fleets.check_day(smtp_sink, seen)
