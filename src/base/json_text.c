@@ -24,10 +24,8 @@ static void *take_memory(size_t size)
     if (entered == NULL)
         return malloc(size);
     memory = arena_alloc(entered, size);
-    if (memory == NULL) {
-        entered = NULL;
+    if (memory == NULL)
         longjmp(*way_out, 1);
-    }
     return memory;
 }
 
@@ -35,6 +33,12 @@ static void give_memory(void *memory)
 {
     if (entered == NULL)
         free(memory);
+}
+
+static void leave(void)
+{
+    entered = NULL;
+    way_out = NULL;
 }
 
 /* ---- trees -----------------------------------------------------------------------------------------------
@@ -52,12 +56,14 @@ enum status json_text_load(struct arena *arena, const char *text, size_t len, si
     jmp_buf escape;
     json_t *root;
 
-    if (setjmp(escape) != 0)
+    if (setjmp(escape) != 0) {
+        leave();
         return ST_NOMEM;
+    }
     entered = arena;
     way_out = &escape;
     root = json_loadb(text, len, flags, error);
-    entered = NULL;
+    leave();
     if (root == NULL)
         return ST_SYNTAX;
     *root_out = root;
