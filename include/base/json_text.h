@@ -21,9 +21,6 @@
 /* A tree takes at most so many bytes for each byte of its text; 77 were seen ("[{},{},..."). */
 #define JSON_TEXT_GROWTH_MAX 128
 
-/* Before the first tree, and before a second thread is started. */
-void json_text_init(void);
-
 /*
  * Parse text[0..len) by Jansson's decoding flags.  *root_out lives in arena, and with it: never json_decref
  * it, nor change it.

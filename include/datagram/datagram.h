@@ -26,9 +26,6 @@
 #define DATAGRAM_CONTAINERS_MAX 10000              /* arrays and objects in all */
 #define DATAGRAM_ARENA_BYTES    (32 * 1024 * 1024) /* enough for the largest event and its JSON */
 
-/* Once per process, before the first decode: seeds the hash of object keys. */
-void datagram_init(void);
-
 /*
  * Decode one datagram.  Borrows bytes for the call; all that *event_out points to lives in arena.
  * ST_SYNTAX       not a JSON object, no valid "d", "policies" not an array, or no usable policy in it

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/json_text.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -44,18 +45,20 @@ static void leave(void)
 /* ---- trees -----------------------------------------------------------------------------------------------
  */
 
-void json_text_init(void)
+static void prepare_jansson(void)
 {
     json_set_alloc_funcs(take_memory, give_memory);
-    json_object_seed(0);
+    json_object_seed(0); /* names cannot be chosen to collide */
 }
 
 enum status json_text_load(struct arena *arena, const char *text, size_t len, size_t flags, json_t **root_out,
                            json_error_t *error)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     jmp_buf escape;
     json_t *root;
 
+    (void)pthread_once(&once, prepare_jansson);
     if (setjmp(escape) != 0) {
         leave();
         return ST_NOMEM;

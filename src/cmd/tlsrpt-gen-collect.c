@@ -22,7 +22,6 @@
 #include "cmd/host_settings.h"
 #include "cmd/log_events.h"
 #include "collect.h"
-#include "datagram/datagram.h"
 #include "service.h"
 
 #define QUEUE_FILE       "/proc/sys/net/unix/max_dgram_qlen"
@@ -223,7 +222,6 @@ static enum status open_ring(struct collect *collect, struct err *err)
 
 static enum status open_rest(struct collect *collect, struct err *err)
 {
-    datagram_init();
     collect->max_age_days = collect->program.config.max_age_days;
     collect->batch = listen_batch_new();
     collect->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -17,7 +17,6 @@
 #include "cmd/log_events.h"
 #include "cmd/log_read.h"
 #include "cmd/program.h"
-#include "datagram/datagram.h"
 #include "datagram/ndjson_line.h"
 #include "model/utc_day.h"
 
@@ -361,7 +360,6 @@ static enum status run(struct arguments *arguments, struct err *err)
     enum status status;
 
     catch_signals();
-    datagram_init();
     status = log_sink_open(&sink, arguments->sink, arguments->socket, err);
     sink.from_s = arguments->from_s;
     sink.until_s = arguments->until_s;

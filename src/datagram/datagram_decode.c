@@ -24,11 +24,6 @@ struct decoder {
 
 typedef enum status clean_fn(struct span text, struct arena *arena, const char **text_out);
 
-void datagram_init(void)
-{
-    json_text_init();
-}
-
 /* ---- 1. bounds ------------------------------------------------------------------------------------------
  */
 

@@ -68,7 +68,6 @@ static enum status load_text(load_fn *load, struct arena *arena, const char *jso
 enum status report_json_load(struct arena *arena, const char *json, size_t len, struct finding_list *findings,
                              json_t **tree_out, struct err *err)
 {
-    json_text_init();
     if (len >= strlen(BYTE_ORDER_MARK) && memcmp(json, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0) {
         add_finding(findings, "RFC 8259 section 8.1", "a byte order mark stands in front");
         json += strlen(BYTE_ORDER_MARK);

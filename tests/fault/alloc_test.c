@@ -802,7 +802,6 @@ static int make_world(void **state)
 
     (void)state;
     fault_install();
-    datagram_init();
     strcpy(world.folder,
            access("/dev/shm", W_OK) == 0 ? "/dev/shm/alloc_test.XXXXXX" : "/tmp/alloc_test.XXXXXX");
     if (mkdtemp(world.folder) == NULL)

@@ -134,8 +134,9 @@ static void talk(struct pg *pg)
 
 /* libpq 15 forgets the result it has begun, 2 KB, where a copy begins behind a description of rows.  What our
  * side forgets to clear is noticed by the tests with a real server. */
-const char *__lsan_default_suppressions(void); // NOLINT(bugprone-reserved-identifier): LeakSanitizer's name
-const char *__lsan_default_suppressions(void)  // NOLINT(bugprone-reserved-identifier)
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(
+    void);                                    // NOLINT(bugprone-reserved-identifier): LeakSanitizer's name
+const char *__lsan_default_suppressions(void) // NOLINT(bugprone-reserved-identifier)
 {
     return "leak:libpq";
 }

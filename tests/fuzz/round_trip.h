@@ -10,12 +10,6 @@
 #include "base/utf8.h"
 #include "datagram/datagram.h"
 
-/* As every program does before its first decode. */
-__attribute__((constructor)) static void begin_decoding(void)
-{
-    datagram_init();
-}
-
 static inline void require(bool is_true)
 {
     if (!is_true)

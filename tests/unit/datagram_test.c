@@ -32,7 +32,6 @@ static int setup(void **state)
 
     fixture = (struct fixture){0};
     arena_init(&fixture.arena, DATAGRAM_ARENA_BYTES);
-    datagram_init();
     *state = &fixture;
     return 0;
 }
