@@ -19,6 +19,7 @@
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/keyed_hash.h"
+#include "base/strbuf.h"
 #include "cmd/host_settings.h"
 #include "cmd/log_events.h"
 #include "collect.h"

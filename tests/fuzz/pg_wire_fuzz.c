@@ -134,9 +134,10 @@ static void talk(struct pg *pg)
 
 /* libpq 15 forgets the result it has begun, 2 KB, where a copy begins behind a description of rows.  What our
  * side forgets to clear is noticed by the tests with a real server. */
-__attribute__((visibility("default"))) const char *__lsan_default_suppressions(
-    void);                                    // NOLINT(bugprone-reserved-identifier): LeakSanitizer's name
-const char *__lsan_default_suppressions(void) // NOLINT(bugprone-reserved-identifier)
+// NOLINTNEXTLINE(bugprone-reserved-identifier): LeakSanitizer's name
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+// NOLINTNEXTLINE(bugprone-reserved-identifier)
+const char *__lsan_default_suppressions(void)
 {
     return "leak:libpq";
 }
