@@ -7,8 +7,8 @@ random moment: with SIGKILL (now and then again while it starts), or with SIGTER
 store, once:
   SIGTERM                   exactly
   SIGKILL, own socket       but for what the kernel's queue and one recvmmsg held
-  SIGKILL, inherited socket but for what one recvmmsg held; killed again while it starts, it had in hand what was left
-                            in the kernel's queue
+  SIGKILL, inherited socket but for what one recvmmsg held at each kill; senders have stopped before the second, so
+                            later hands come from what the kernel's queue still holds
 One line of JSON at the end; exit code 1 if a round broke the rule.
 """
 import argparse
@@ -89,7 +89,7 @@ def run_round(site, held, chance, number):
     site.stop_collector()
     if not is_kill:
         return sent, 0
-    return sent, HAND if held and starts_killed == 0 else HAND + queue_length()
+    return sent, HAND + (min(HAND * starts_killed, queue_length()) if held else queue_length())
 
 
 class Tally:
