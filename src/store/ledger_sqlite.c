@@ -384,9 +384,7 @@ static enum status sqlite_skip(struct ledger *base, int32_t utc_day, const char 
 static enum status sqlite_wait(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
                                int64_t now_s, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return enter_domain(ledger, Q_WAIT, utc_day, domain, reason, now_s, err);
+    return enter_domain(sqlite_of(base), Q_WAIT, utc_day, domain, reason, now_s, err);
 }
 
 static enum status each_domain(struct ledger_sqlite *ledger, enum query query, int32_t utc_day,
@@ -410,17 +408,13 @@ static enum status each_domain(struct ledger_sqlite *ledger, enum query query, i
 static enum status sqlite_each_skipped(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
                                        void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return each_domain(ledger, Q_EACH_SKIPPED, utc_day, fn, context, err);
+    return each_domain(sqlite_of(base), Q_EACH_SKIPPED, utc_day, fn, context, err);
 }
 
 static enum status sqlite_each_waiting(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
                                        void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return each_domain(ledger, Q_EACH_WAITING, utc_day, fn, context, err);
+    return each_domain(sqlite_of(base), Q_EACH_WAITING, utc_day, fn, context, err);
 }
 
 static enum status sqlite_close_day(struct ledger *base, int32_t utc_day, int64_t now_s, struct err *err)
@@ -616,17 +610,13 @@ static enum status each_delivery(struct ledger_sqlite *ledger, enum query query,
 static enum status sqlite_each_due(struct ledger *base, int64_t now_s, ledger_delivery_fn *fn, void *context,
                                    struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return each_delivery(ledger, Q_EACH_DUE, now_s, fn, context, err);
+    return each_delivery(sqlite_of(base), Q_EACH_DUE, now_s, fn, context, err);
 }
 
 static enum status sqlite_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
                                         void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return each_delivery(ledger, Q_EACH_DELIVERY, utc_day, fn, context, err);
+    return each_delivery(sqlite_of(base), Q_EACH_DELIVERY, utc_day, fn, context, err);
 }
 
 static enum status sqlite_each_delivery_of(struct ledger *base, int32_t utc_day, const char *domain,
