@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "mail/base64.h"
+#include "base64.h"
 
 #include <stdint.h>
 

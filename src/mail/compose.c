@@ -8,8 +8,8 @@
 #include <strings.h>
 #include <time.h>
 
-#include "mail/base64.h"
-#include "mail/mail_text.h"
+#include "base64.h"
+#include "mail_text.h"
 
 #define LINE_MAX_BYTES 998 /* RFC 5322 section 2.1.1 */
 #define BASE64_COLUMNS 76

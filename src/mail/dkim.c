@@ -26,7 +26,7 @@
 
 #include "base/cursor.h"
 #include "base/file.h"
-#include "mail/base64.h"
+#include "base64.h"
 
 #define BASE64_COLUMNS    72
 #define HEADER_BYTES_MAX  65536

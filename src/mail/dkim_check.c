@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "mail/base64.h"
+#include "base64.h"
 #include "mail/dkim.h"
 #include "mail_decode.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "mail/mail_text.h"
+#include "mail_text.h"
 
 #include <inttypes.h>
 #include <string.h>

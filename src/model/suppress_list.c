@@ -8,7 +8,7 @@
 
 #include "base/cursor.h"
 #include "model/domain.h"
-#include "model/identity.h"
+#include "identity.h"
 
 #define ARENA_MAX (64u << 20)
 #define BLANKS    " \t\r"

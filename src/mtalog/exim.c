@@ -21,10 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mtalog/exim_grammar.h"
-#include "mtalog/reader.h"
+#include "exim_grammar.h"
+#include "reader.h"
 #include "mtalog/slots.h"
-#include "mtalog/text.h"
+#include "text.h"
 
 #define FAILURES_MAX 4
 #define SEEN_MAX     16

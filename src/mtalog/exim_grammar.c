@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "mtalog/exim_grammar.h"
+#include "exim_grammar.h"
 
-#include "mtalog/text.h"
+#include "text.h"
 
 /* ---- small pieces of the grammar ---- */
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mtalog/reader.h"
+#include "reader.h"
 
 struct mtalog {
     struct mtalog_settings settings;

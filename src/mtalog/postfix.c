@@ -25,10 +25,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "mtalog/postfix_grammar.h"
-#include "mtalog/reader.h"
+#include "postfix_grammar.h"
+#include "reader.h"
 #include "mtalog/slots.h"
-#include "mtalog/text.h"
+#include "text.h"
 
 #define SESSIONS_MAX     4
 #define SWEEP_S          60

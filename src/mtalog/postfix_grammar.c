@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "mtalog/postfix_grammar.h"
+#include "postfix_grammar.h"
 
-#include "mtalog/text.h"
+#include "text.h"
 
 static const struct span NOTHING = {"", 0};
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "mtalog/session.h"
+#include "session.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "mtalog/stamp.h"
+#include "stamp.h"
 
 #include <string.h>
 #include <time.h>

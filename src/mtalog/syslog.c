@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "mtalog/reader.h"
+#include "reader.h"
 
 /* Bytes before the first `byte` in text; all if it is not there. */
 static size_t bytes_before(struct span text, char byte)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "report/report_text.h"
+#include "report_text.h"
 
 #include <stdbool.h>
 #include <stdint.h>

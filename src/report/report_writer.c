@@ -6,7 +6,7 @@
 
 #include "model/address.h"
 #include "model/utc_day.h"
-#include "report/report_text.h"
+#include "report_text.h"
 
 #define DUMP_FLAGS       (JSON_COMPACT | JSON_ENSURE_ASCII) /* R14 */
 #define ORGANIZATION_MAX 1024

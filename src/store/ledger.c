@@ -3,7 +3,7 @@
 
 #include <stddef.h>
 
-#include "ledger_methods.h"
+#include "store/ledger_methods.h"
 
 enum status ledger_open(const char *path, enum ledger_mode mode, struct ledger **ledger_out, struct err *err)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/attr.h"
-#include "ledger_methods.h"
+#include "store/ledger_methods.h"
 #include "model/utc_day.h"
 #include "store/db.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "session_sqlite.h"
+#include "store/session_sqlite.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <string.h>
 
-#include "session_sqlite.h"
-#include "session_text.h"
+#include "store/session_sqlite.h"
+#include "store/session_text.h"
 
 /* One policy's texts: two lists of at most POLICY_LINES_MAX lines. */
 #define POLICY_ARENA_BYTES ((size_t)4 * POLICY_LINES_MAX * (POLICY_LINE_MAX + 1))

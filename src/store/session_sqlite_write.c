@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "session_sqlite.h"
+#include "store/session_sqlite.h"
 
 /* The event that is being counted. */
 struct resolver {

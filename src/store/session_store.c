@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "session_methods.h"
+#include "store/session_methods.h"
 
 static const struct {
     const char *name;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "session_text.h"
+#include "store/session_text.h"
 
 #include <string.h>
 

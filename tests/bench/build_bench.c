@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "cmd/generator.h"
+#include "generate/generator.h"
 #include "model/utc_day.h"
 
 #define DAY      20526 /* 2026-03-14 */

@@ -18,8 +18,8 @@
 #include "../fuzz/array_literal.h"
 #include "../fuzz/fake_pg.h"
 #include "fault.h"
-#include "store/fleet.h"
-#include "store/push.h"
+#include "fleet/fleet.h"
+#include "fleet/push.h"
 #include "store/session_store.h"
 
 #define DAY      20526 /* 2026-03-14 */
@@ -304,7 +304,7 @@ static void restart_collector(void)
     end_counting(store);
 }
 
-/* A whole push, as cmd/push.c does it. */
+/* A whole push, as generate/push.c does it. */
 static enum status push(struct push_totals *totals_out, struct err *err)
 {
     const struct fleet_settings settings = {.conninfo = "", .password_file = "", .host = "mx1"};

@@ -229,7 +229,7 @@ class Proxy:
 
 def statements():
     """name -> SQL of every statement in fleet_sql.h, as the server sees it."""
-    text = (lib.ROOT / "src" / "store" / "fleet_sql.h").read_text()
+    text = (lib.ROOT / "src" / "fleet" / "fleet_sql.h").read_text()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     macros = {}
     for name, body in re.findall(r"^#define (REPORT_COLUMNS|DELIVERY_SELECT) \\\n((?:.*\\\n)*.*\n)", text, re.M):
@@ -245,6 +245,6 @@ def statements():
 
 
 def migrations():
-    text = (lib.ROOT / "src" / "store" / "fleet_sql.h").read_text()
+    text = (lib.ROOT / "src" / "fleet" / "fleet_sql.h").read_text()
     block = text[text.index("#define FLEET_MIGRATIONS(X)"):text.index("#define FLEET_SCHEMA_VERSION")]
     return ["".join(re.findall(r'"((?:[^"\\]|\\.)*)"', part)) for part in re.split(r"\bX\((?=\d+,)", block)[1:]]

@@ -10,9 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/store/fleet_sql.h"
+#include "fleet/fleet_sql.h"
 #include "base/attr.h"
-#include "store/pg.h"
+#include "fleet/pg.h"
 
 #define FAKE_PG_COLUMNS 16
 #define FAKE_PG_BATCH   4096

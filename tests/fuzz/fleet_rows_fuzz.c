@@ -13,7 +13,7 @@
 #include "fake_pg.h"
 #include "report/report_build.h"
 #include "report/report_read.h"
-#include "store/fleet.h"
+#include "fleet/fleet.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 

@@ -12,7 +12,7 @@
 
 #include "base/attr.h"
 #include "model/config.h"
-#include "store/pg.h"
+#include "fleet/pg.h"
 
 #define PASSWORD "hush-hush-hush"
 

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "../../src/store/pg_array.h"
+#include "fleet/pg_array.h"
 #include "array_literal.h"
 
 #define ARRAY_MAX (1 << 20)

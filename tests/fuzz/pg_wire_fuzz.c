@@ -10,7 +10,7 @@
  */
 #include <stdint.h>
 
-#include "store/pg.h"
+#include "fleet/pg.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

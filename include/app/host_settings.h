@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * host_settings.h - settings that name something on this host (folders, files, groups, users) are looked at
+ * before anything is begun, so that a slip is found at start and not at midnight.
+ */
+#ifndef APP_HOST_SETTINGS_H
+#define APP_HOST_SETTINGS_H
+
+#include "base/err.h"
+#include "model/config.h"
+
+enum host_settings_for {
+    HOST_SETTINGS_COLLECT,  /* the collector makes its sockets itself */
+    HOST_SETTINGS_INHERIT,  /* the service manager made them */
+    HOST_SETTINGS_RUN,      /* the generator */
+    HOST_SETTINGS_REHEARSE, /* it only shows: what it may not read does not matter */
+};
+
+/* ST_CONFIG  something is not there; err names file, line, setting and mend. */
+MUST_CHECK enum status host_settings_check(const struct config *config, enum host_settings_for purpose,
+                                           struct err *err);
+
+#endif

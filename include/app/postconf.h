@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * postconf.h - ask and change Postfix's main.cf through its own postconf(1).
+ *
+ * Limits: an answer has at most POSTCONF_VALUE_MAX bytes, and only its first line is taken.
+ */
+#ifndef APP_POSTCONF_H
+#define APP_POSTCONF_H
+
+#include <stddef.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+#define POSTCONF_VALUE_MAX 8192
+
+/*
+ * The value of a setting, cut to size; "" if this Postfix does not know it or it is empty.
+ * ST_NOT_FOUND  there is no postconf (Postfix is not installed)
+ * ST_RANGE      the answer is longer than POSTCONF_VALUE_MAX
+ * ST_IO         postconf failed
+ */
+MUST_CHECK enum status postconf_get(const char *name, char *value_out, size_t size, struct err *err);
+
+/* Set it in main.cf.  What postconf complains about goes to stderr.  Statuses as postconf_get. */
+MUST_CHECK enum status postconf_set(const char *name, const char *value, struct err *err);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * service.h - talk to the service manager (sd_notify(3)'s protocol).  Without one, all of this does nothing.
+ */
+#ifndef COLLECT_SERVICE_H
+#define COLLECT_SERVICE_H
+
+#include <stdint.h>
+
+/* Send "READY=1", "WATCHDOG=1", "STATUS=text", ... to NOTIFY_SOCKET. */
+void service_notify(const char *state);
+
+/* How often WATCHDOG=1 is wanted, in ms: half of WATCHDOG_USEC.  0: not at all. */
+int64_t service_watchdog_ms(void);
+
+#endif

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * status_facts.h - everything that `status` can tell, gathered once; three printers show it.
+ *
+ * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
+ * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users.
+ */
+#ifndef INSPECT_STATUS_FACTS_H
+#define INSPECT_STATUS_FACTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/terminal.h"
+#include "model/config.h"
+#include "model/domain.h"
+#include "model/outcome.h"
+#include "fleet/fleet.h"
+#include "store/ledger.h"
+#include "store/session_store.h"
+
+#define STATUS_DAYS_MAX   100
+#define STATUS_ERRORS_MAX 10
+#define STATUS_LIST_MAX   100
+#define STATUS_FRESH_S    25 /* an idle collector moves its mark every 20 seconds */
+#define STATUS_SILENT_S   90 /* a busy one may take longer */
+
+enum collector_state {
+    COLLECTOR_NEVER,  /* it has not run here */
+    COLLECTOR_UP,     /* its mark is fresh */
+    COLLECTOR_STUCK,  /* it holds its lock, but its mark is old: it hangs, or cannot write its store */
+    COLLECTOR_SILENT, /* it is not there */
+};
+
+struct status_day {
+    int32_t utc_day;
+    bool has_sessions; /* the collector knows it */
+    bool is_closed;    /* its reports are built */
+    uint64_t domains;
+    struct session_counts sessions;
+    struct ledger_counts ledger;
+    uint64_t late; /* sessions of a fleet that came after their domain's report was built */
+};
+
+/* The last failure of one destination. */
+struct status_error {
+    char host[DOMAIN_NAME_MAX + 1];
+    char domain[DOMAIN_NAME_MAX + 1]; /* whose report it was */
+    char text[OUTCOME_TEXT_MAX];
+    int64_t at_s;
+    enum delivery_state state;
+    int64_t next_at_s; /* if the state is open */
+};
+
+struct status_suppressed {
+    const char *address;
+    const char *reason;
+    int64_t until_s;
+};
+
+struct status_refused {
+    int64_t uid;
+    uint64_t count;
+};
+
+struct status_note {
+    const char *name;
+    const char *text;
+};
+
+struct status_host {
+    const char *name;
+    int64_t last_seen_s; /* its last push */
+    int64_t complete_through_s;
+    uint64_t received;
+    uint64_t stored;
+    uint64_t dropped;
+};
+
+/* A day that was closed without all of a host's counts. */
+struct status_missed {
+    int32_t utc_day;
+    const char *host;
+    int64_t complete_through_s;
+};
+
+struct status_fleet {
+    bool is_set;
+    const char *trouble; /* why it cannot be asked now; NULL: it was */
+    struct status_host hosts[STATUS_LIST_MAX];
+    size_t host_count;
+    struct status_missed missed[STATUS_LIST_MAX];
+    size_t missed_count;
+};
+
+struct status_facts {
+    struct arena arena;
+    int64_t now_s;
+    const char *missing_setting; /* without which nothing is sent; NULL: none */
+    const char *settings_file;   /* where it is to be set */
+
+    enum collector_state collector;
+    int64_t started_s;      /* 0: not known */
+    int64_t alive_s;        /* its last sign of life: its mark, or when it began; 0: none */
+    int64_t queue_len;      /* net.unix.max_dgram_qlen when its sockets were made; 0: not known */
+    uint64_t ring_used;     /* bytes that wait to be counted */
+    uint64_t ring_capacity; /* 0: there is no ring */
+    struct session_mark mark;
+    uint64_t counters[COUNTER_COUNT];
+    struct status_note notes[STATUS_LIST_MAX];
+    size_t note_count;
+    struct status_refused refused[STATUS_LIST_MAX];
+    size_t refused_count;
+
+    struct status_fleet fleet;
+
+    bool has_ledger;
+    struct ledger_counts totals;
+    bool has_due;
+    int64_t oldest_due_s; /* the first try of the oldest open delivery, or when it was due first */
+    char oldest_due_domain[DOMAIN_NAME_MAX + 1];
+    char oldest_due_host[DOMAIN_NAME_MAX + 1];
+    int64_t next_attempt_s;
+    uint64_t overdue; /* open and due now */
+    struct status_error errors[STATUS_ERRORS_MAX];
+    size_t error_count;
+    struct status_suppressed suppressed[STATUS_LIST_MAX];
+    size_t suppressed_count;
+    size_t suppressed_total;
+
+    struct status_day days[STATUS_DAYS_MAX]; /* oldest first */
+    size_t day_count;
+};
+
+/* ST_NOT_FOUND  neither store is there;  else as the stores' functions.  Free with status_facts_done. */
+MUST_CHECK enum status status_facts_gather(const struct config *config, struct status_facts *facts,
+                                           struct err *err);
+void status_facts_done(struct status_facts *facts);
+
+/* status_fleet.c: the hosts, the days that lack one, and what came late. */
+MUST_CHECK enum status status_fleet_gather(struct status_facts *facts, struct fleet *fleet, struct err *err);
+MUST_CHECK enum status status_fleet_print_table(const struct status_facts *facts,
+                                                const struct terminal *terminal, FILE *out, struct err *err);
+
+/* A text of at most a few hundred bytes that lives as long as facts. */
+const char *status_facts_copy(struct status_facts *facts, const char *text);
+
+/* The row of a day, made if it is new; NULL if it is older than everything that fits. */
+struct status_day *status_facts_day(struct status_facts *facts, int32_t utc_day);
+
+/* The value of a note, or NULL. */
+const char *status_note_find(const struct status_facts *facts, const char *name);
+
+MUST_CHECK enum status status_print_table(const struct status_facts *facts, const struct terminal *terminal,
+                                          FILE *out, struct err *err);
+MUST_CHECK enum status status_print_json(const struct status_facts *facts, FILE *out, struct err *err);
+void status_print_prometheus(const struct status_facts *facts, FILE *out);
+
+#endif

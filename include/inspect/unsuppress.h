@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * unsuppress.h - `tlsrpt-gen unsuppress ADDRESS`: a mailbox that refused may get reports again at once.
+ */
+#ifndef INSPECT_UNSUPPRESS_H
+#define INSPECT_UNSUPPRESS_H
+
+#include "model/config.h"
+
+/* argv: "unsuppress" and one or more addresses.  Returns an exit code. */
+int cmd_unsuppress(const struct config *config, int argc, char **argv);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * log_sink.h - where tlsrpt-gen-log's events go: to the collector's socket, to standard output, or into a
+ * count.
+ */
+#ifndef READLOG_LOG_SINK_H
+#define READLOG_LOG_SINK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "base/strbuf.h"
+#include "model/event.h"
+
+enum log_sink_kind {
+    LOG_SINK_SOCKET,
+    LOG_SINK_STDOUT,
+    LOG_SINK_SUMMARY,
+};
+
+struct log_memo;
+struct log_counts;
+
+struct log_sink {
+    enum log_sink_kind kind;
+    const char *socket_path;
+    int64_t from_s, until_s; /* only events logged in [from_s, until_s) */
+    int64_t patience_ms;     /* how long to wait for a collector; -1: until the program is to end */
+    int fd;
+    bool is_waiting; /* the collector is away, and it was said */
+    uint64_t told;
+    uint64_t log_id;     /* 0: outcomes are not numbered; else each is told with this and the next number */
+    uint64_t log_number; /* of the last one told */
+    struct strbuf bytes, numbered;
+    struct log_memo *memo;     /* of what was encoded lately: many sessions are equal */
+    struct log_counts *counts; /* LOG_SINK_SUMMARY */
+};
+
+/* ST_NOMEM.  socket_path is borrowed. */
+MUST_CHECK enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const char *socket_path,
+                                     struct err *err);
+void log_sink_close(struct log_sink *sink);
+
+/*
+ * Tell one event.
+ * ST_TEMPORARY  no collector took it within patience_ms, or the program is to end
+ * ST_IO (standard output), ST_NOMEM
+ */
+MUST_CHECK enum status log_sink_tell(struct log_sink *sink, const struct event *event, int64_t utc_s,
+                                     struct err *err);
+
+/* What was counted, as a table. */
+void log_sink_print_summary(const struct log_sink *sink, FILE *out);
+
+/* Set by the signal handler: the program is to end. */
+extern volatile int log_sink_is_stopping;
+
+#endif

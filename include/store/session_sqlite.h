@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session_sqlite.h - the SQLite session store, shared by its three files: session_sqlite.c (open, days,
+ * marks, counters), session_sqlite_write.c (counting), session_sqlite_read.c (reading a day).
+ */
+#ifndef STORE_SESSION_SQLITE_H
+#define STORE_SESSION_SQLITE_H
+
+#include "base/arena.h"
+#include "base/strbuf.h"
+#include "store/session_methods.h"
+#include "store/db.h"
+
+/* Every statement, compiled when first used. */
+// clang-format off
+#define SESSION_STATEMENTS(X) \
+    X(FIND_DOMAIN,    "SELECT id FROM domain WHERE name = ?1") \
+    X(ADD_DOMAIN,     "INSERT INTO domain (name, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING") \
+    X(FIND_POLICY,    "SELECT id FROM policy WHERE domain_id = ?1 AND type = ?2 AND policy_domain = ?3" \
+                      " AND strings = ?4 AND mx_hosts = ?5") \
+    X(ADD_POLICY,     "INSERT INTO policy (domain_id, type, policy_domain, strings, mx_hosts, id)" \
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6)") \
+    X(COUNT_TALLIES,  "SELECT count(*) FROM (SELECT 1 FROM tally WHERE domain_id = ?1 AND utc_day = ?2 LIMIT ?3)") \
+    X(ADD_TALLY,      "INSERT INTO tally (domain_id, utc_day, policy_id, success, failure)" \
+                      " VALUES (?1, ?2, ?3, ?4, ?5)") \
+    X(COUNT_SUCCESS,  "UPDATE tally SET success = success + ?4" \
+                      " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3") \
+    X(COUNT_FAILURE,  "UPDATE tally SET failure = failure + ?4" \
+                      " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3") \
+    X(FIND_DETAIL,    "SELECT id FROM detail WHERE domain_id = ?1 AND result_type = ?2" \
+                      " AND sending_mta_ip = ?3 AND receiving_mx_hostname = ?4 AND receiving_mx_helo = ?5" \
+                      " AND receiving_ip = ?6 AND additional_information = ?7 AND failure_reason_code = ?8") \
+    X(ADD_DETAIL,     "INSERT INTO detail (domain_id, result_type, sending_mta_ip, receiving_mx_hostname," \
+                      " receiving_mx_helo, receiving_ip, additional_information, failure_reason_code, id)" \
+                      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)") \
+    X(COUNT_DETAIL_TALLIES, "SELECT count(*) FROM" \
+                      " (SELECT 1 FROM detail_tally WHERE domain_id = ?1 AND utc_day = ?2 LIMIT ?3)") \
+    X(ADD_DETAIL_TALLY, "INSERT INTO detail_tally (domain_id, utc_day, policy_id, detail_id, sessions)" \
+                      " VALUES (?1, ?2, ?3, ?4, ?5)") \
+    X(COUNT_DETAIL,   "UPDATE detail_tally SET sessions = sessions + ?5" \
+                      " WHERE domain_id = ?1 AND utc_day = ?2 AND policy_id = ?3 AND detail_id = ?4") \
+    X(LIST_RECORDS,   "SELECT id, last_seen_s, text FROM record WHERE domain_id = ?1 AND utc_day = ?2") \
+    X(ADD_RECORD,     "INSERT INTO record (domain_id, utc_day, id, last_seen_s, text)" \
+                      " VALUES (?1, ?2, ?3, ?4, ?5)") \
+    X(TOUCH_RECORD,   "UPDATE record SET last_seen_s = max(last_seen_s, ?4)" \
+                      " WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
+    X(DELETE_RECORD,  "DELETE FROM record WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
+    X(SET_NEXT_ID,    "UPDATE mark SET next_id = ?1") \
+    X(IS_CLOSED,      "SELECT 1 FROM day WHERE utc_day = ?1") \
+    X(CLOSE_DAY,      "INSERT INTO day (utc_day, closed_at_s) VALUES (?1, ?2) ON CONFLICT DO NOTHING") \
+    X(SET_MARK,       "UPDATE mark SET counted_through_s = ?1, ring_sequence = ?2, ring_dropped = ?3") \
+    X(GET_MARK,       "SELECT counted_through_s, ring_sequence, ring_dropped FROM mark") \
+    X(ADD_COUNTER,    "INSERT INTO counter (name, value) VALUES (?1, max(?2, ?3)) ON CONFLICT (name)" \
+                      " DO UPDATE SET value = max(value + ?2, ?3)") \
+    X(LIST_COUNTERS,  "SELECT name, value FROM counter") \
+    X(ADD_REFUSED,    "INSERT INTO refused (uid, count) VALUES (?1, ?2) ON CONFLICT (uid)" \
+                      " DO UPDATE SET count = count + ?2") \
+    X(LIST_REFUSED,   "SELECT uid, count FROM refused ORDER BY uid") \
+    X(SET_NOTE,       "INSERT INTO note (name, text) VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET text = ?2") \
+    X(LIST_NOTES,     "SELECT name, text FROM note ORDER BY name") \
+    X(LIST_DAYS,      "SELECT utc_day, max(closed_at_s), sum(domains), sum(success), sum(failure) FROM" \
+                      " (SELECT utc_day, 0 AS closed_at_s, count(DISTINCT domain_id) AS domains," \
+                      "   sum(success) AS success, sum(failure) AS failure FROM tally GROUP BY utc_day" \
+                      "  UNION ALL SELECT utc_day, closed_at_s, 0, 0, 0 FROM day)" \
+                      " GROUP BY utc_day ORDER BY utc_day") \
+    X(LIST_DOMAINS,   "SELECT d.name, sum(t.success), sum(t.failure) FROM domain AS d" \
+                      " CROSS JOIN tally AS t WHERE t.domain_id = d.id AND t.utc_day = ?1" \
+                      " GROUP BY d.name ORDER BY d.name") \
+    X(LIST_POLICIES,  "SELECT p.id, p.type, p.policy_domain, p.strings, p.mx_hosts, t.success, t.failure" \
+                      " FROM policy AS p CROSS JOIN tally AS t" \
+                      " WHERE p.domain_id = ?1 AND t.domain_id = ?1 AND t.utc_day = ?2 AND t.policy_id = p.id" \
+                      " ORDER BY p.type, p.policy_domain, p.strings, p.mx_hosts") \
+    X(LIST_DETAILS,   "SELECT d.result_type, d.sending_mta_ip, d.receiving_mx_hostname, d.receiving_mx_helo," \
+                      "  d.receiving_ip, d.additional_information, d.failure_reason_code, t.sessions" \
+                      " FROM detail AS d CROSS JOIN detail_tally AS t" \
+                      " WHERE d.domain_id = ?1 AND t.domain_id = ?1 AND t.utc_day = ?2" \
+                      "  AND t.policy_id = ?3 AND t.detail_id = d.id" \
+                      " ORDER BY t.sessions DESC, d.result_type, d.sending_mta_ip, d.receiving_mx_hostname," \
+                      "  d.receiving_mx_helo, d.receiving_ip, d.additional_information," \
+                      "  d.failure_reason_code") \
+    X(PUSH_TALLIES,   "SELECT d.name, t.domain_id, t.utc_day, t.policy_id, 0, t.success, t.failure" \
+                      " FROM domain AS d CROSS JOIN tally AS t WHERE t.domain_id = d.id AND t.utc_day >= ?1" \
+                      " ORDER BY d.name") \
+    X(PUSH_DETAILS,   "SELECT d.name, t.domain_id, t.utc_day, t.policy_id, t.detail_id, t.sessions, 0" \
+                      " FROM domain AS d CROSS JOIN detail_tally AS t" \
+                      " WHERE t.domain_id = d.id AND t.utc_day >= ?1 ORDER BY d.name") \
+    X(PUSH_RECORDS,   "SELECT d.name, t.domain_id, t.utc_day, 0, t.id, t.last_seen_s, 0" \
+                      " FROM domain AS d CROSS JOIN record AS t WHERE t.domain_id = d.id AND t.utc_day >= ?1" \
+                      " ORDER BY d.name") \
+    X(PUSH_POLICY,    "SELECT type, policy_domain, strings, mx_hosts FROM policy WHERE domain_id = ?1 AND id = ?2") \
+    X(PUSH_DETAIL,    "SELECT result_type, sending_mta_ip, receiving_mx_hostname, receiving_mx_helo, receiving_ip," \
+                      " additional_information, failure_reason_code FROM detail WHERE domain_id = ?1 AND id = ?2") \
+    X(PUSH_RECORD,    "SELECT text FROM record WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
+    X(READ_RECORDS,   "SELECT r.text, r.last_seen_s FROM domain AS d JOIN record AS r" \
+                      " ON r.domain_id = d.id AND r.utc_day = ?1 WHERE d.name = ?2" \
+                      " ORDER BY r.last_seen_s DESC, r.text")
+// clang-format on
+
+enum session_statement {
+#define STATEMENT_ID(id, sql) SQL_##id,
+    SESSION_STATEMENTS(STATEMENT_ID)
+#undef STATEMENT_ID
+    SQL_COUNT,
+};
+
+/* Rows that one event adds to; grows as needed. */
+struct session_target {
+    enum tally_kind kind;
+    struct tally_target row;
+};
+
+struct session_sqlite {
+    struct session_store base;
+    struct db db;
+    struct sqlite3_stmt *statements[SQL_COUNT];
+    int64_t next_id;       /* for domains, policies, details and records alike */
+    int64_t saved_next_id; /* as the database has it */
+    bool has_small_cache;  /* read_domain was called */
+    struct session_target *targets;
+    size_t target_capacity;
+    struct strbuf strings; /* joined lists of the policy at hand */
+    struct strbuf mx_hosts;
+};
+
+static inline struct session_sqlite *session_sqlite_of(struct session_store *store)
+{
+    return (struct session_sqlite *)store;
+}
+
+/* The statement, compiled if need be and ready for binding. */
+MUST_CHECK enum status session_sqlite_get(struct session_sqlite *sqlite, enum session_statement id,
+                                          struct sqlite3_stmt **statement_out, struct err *err);
+
+/* Step to the next row of a reading: *has_row_out tells whether there is one. */
+MUST_CHECK enum status session_sqlite_next(struct session_sqlite *sqlite, struct sqlite3_stmt *statement,
+                                           bool *has_row_out, struct err *err);
+
+/* session_sqlite_write.c */
+enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
+                               uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
+                               struct err *err);
+enum status session_sqlite_count(struct session_store *store, struct tally_plan *plan, uint64_t count,
+                                 int64_t arrival_s, struct err *err);
+
+/* session_sqlite_read.c */
+enum status session_sqlite_each_day(struct session_store *store, session_day_fn *fn, void *context,
+                                    struct err *err);
+enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
+                                       void *context, struct err *err);
+enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
+                                       const struct report_visitor *visitor, struct err *err);
+enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
+                                       session_record_fn *fn, void *context, struct err *err);
+
+#endif

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checkup.h - what the parts of `check` share.  Each part looks at one thing and says what it found, once for
+ * each fact.
+ *
+ * A mend is meant literally: "run COMMAND", "set KEY = VALUE" (in the settings file), "publish NAME. TYPE
+ * DATA" (in DNS), or words for what no command can do.
+ */
+#ifndef CHECK_CHECKUP_H
+#define CHECK_CHECKUP_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/terminal.h"
+#include "mail/dkim.h"
+#include "model/config.h"
+#include "resolve/resolve.h"
+
+/* The account that the package makes; the services run as it. */
+#define CHECKUP_SERVICE_USER "tlsrpt-gen"
+
+enum verdict {
+    VERDICT_OK,
+    VERDICT_WARN,
+    VERDICT_FAIL,
+    VERDICT_COUNT,
+};
+
+struct checkup {
+    const struct config *config;
+    struct terminal terminal;
+    struct arena arena;
+    struct resolver *resolver; /* NULL: it could not be opened */
+    bool has_resolver;         /* and it answers */
+    struct dkim_keys *keys;
+    size_t sockets_asked,
+        sockets_heard;     /* of the settings: how many there are, on how many somebody listens */
+    bool has_setting_mend; /* a mend was a line of the settings file */
+    size_t counts[VERDICT_COUNT];
+};
+
+/* Print a finding.  mend is NULL for VERDICT_OK; topic is a word. */
+void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *mend,
+                 const char *format, ...) PRINTF_LIKE(5, 6);
+
+/* printf into the checkup's arena, for mends; "" when memory is out. */
+const char *checkup_format(struct checkup *checkup, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* The part of a mail address behind its @. */
+const char *checkup_domain_of(const char *mailbox);
+
+/* ---- the parts ---- */
+
+void check_settings(struct checkup *checkup);
+void check_folders(struct checkup *checkup);
+void check_sockets(struct checkup *checkup);
+void check_collector(struct checkup *checkup);
+void check_postfix(struct checkup *checkup);
+void check_resolver(struct checkup *checkup);
+void check_mailboxes(struct checkup *checkup);
+void check_spf(struct checkup *checkup);
+void check_relay(struct checkup *checkup);
+void check_dkim(struct checkup *checkup);
+void check_fleet(struct checkup *checkup);
+void check_schedule(struct checkup *checkup);
+
+#endif

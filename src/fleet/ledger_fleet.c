@@ -1,0 +1,1041 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The ledger in a fleet's database.  Changes are gathered, and sent as one transaction behind the fence of
+ * the leases that are held; each of them is harmless when it is done twice, because a commit whose answer was
+ * lost is sent again.  What was changed is not seen by reading until it is sent.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/keyed_hash.h"
+#include "fleet_inside.h"
+#include "store/ledger_methods.h"
+#include "model/utc_day.h"
+#include "pg_array.h"
+
+#define SUPPRESSION_MEMORY_S ((int64_t)28 * UTC_DAY_SECONDS) /* strikes count for so long after the end */
+#define PART_BYTES_MAX       ((size_t)32 << 20) /* a transaction is sent in parts, each of whole domains */
+#define NAMES_BYTES_MAX      ((size_t)1 << 20)
+#define COUNTED_DAYS_MAX     400
+
+/* What is known of a domain's day that was asked for in advance. */
+struct found {
+    const char *domain;
+    enum ledger_entry entry;
+    int64_t since_s;
+    int64_t mailed; /* our own mails to it on that day */
+};
+
+struct counted_day {
+    int32_t utc_day;
+    struct ledger_counts counts;
+};
+
+struct ledger_fleet {
+    struct ledger base;
+    struct fleet *fleet;
+    struct pg_batch *batch;
+    bool is_in_transaction;
+
+    struct arena arena;  /* holds the names below */
+    struct found *found; /* by domain */
+    size_t found_count;
+    int32_t found_day;
+
+    struct counted_day *counted; /* NULL: not counted since the last change */
+    size_t counted_count;
+};
+
+static struct ledger_fleet *fleet_of(struct ledger *ledger)
+{
+    return (struct ledger_fleet *)ledger;
+}
+
+static enum status no_memory(struct err *err)
+{
+    return err_set(err, ST_NOMEM, "fleet's ledger: out of memory");
+}
+
+/* ---- transactions ----------------------------------------------------------------------------------------
+ */
+
+static void forget_counts(struct ledger_fleet *ledger)
+{
+    free(ledger->counted);
+    ledger->counted = NULL;
+    ledger->counted_count = 0;
+}
+
+static void forget_found(struct ledger_fleet *ledger)
+{
+    arena_reset(&ledger->arena);
+    ledger->found = NULL;
+    ledger->found_count = 0;
+}
+
+static enum status send(struct ledger_fleet *ledger, struct err *err)
+{
+    enum status status = pg_batch_run(ledger->fleet->pg, ledger->batch, err);
+
+    pg_batch_reset(ledger->batch);
+    forget_counts(ledger);
+    return status;
+}
+
+/* The first change of a transaction stands behind the fence. */
+static enum status add(struct ledger_fleet *ledger, enum fleet_statement statement,
+                       const struct pg_params *params, int64_t least_rows, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (pg_batch_count(ledger->batch) == 0)
+        status = fleet_add_fence(ledger->fleet, ledger->batch, err);
+    if (status == ST_OK)
+        status = pg_batch_add(ledger->batch, statement, params, least_rows, err);
+    return status;
+}
+
+/* After the changes of one function: alone they are a transaction, and a large one is sent in parts. */
+static enum status settle(struct ledger_fleet *ledger, enum status status, struct err *err)
+{
+    bool is_due = !ledger->is_in_transaction || pg_batch_bytes(ledger->batch) > PART_BYTES_MAX;
+
+    if (status == ST_OK && is_due)
+        return send(ledger, err);
+    if (status != ST_OK && !ledger->is_in_transaction)
+        pg_batch_reset(ledger->batch);
+    return status;
+}
+
+static enum status fleet_begin(struct ledger *base, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+
+    (void)err;
+    pg_batch_reset(ledger->batch);
+    ledger->is_in_transaction = true;
+    return ST_OK;
+}
+
+static enum status fleet_commit(struct ledger *base, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+
+    ledger->is_in_transaction = false;
+    return send(ledger, err);
+}
+
+static void fleet_rollback(struct ledger *base)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+
+    ledger->is_in_transaction = false;
+    pg_batch_reset(ledger->batch);
+    forget_found(ledger);
+}
+
+static enum status read_rows(struct ledger_fleet *ledger, enum fleet_statement statement,
+                             const struct pg_params *params, pg_row_fn *fn, void *context, struct err *err)
+{
+    return pg_query(ledger->fleet->pg, statement, params, fn, context, NULL, err);
+}
+
+/* ---- days and domains ------------------------------------------------------------------------------------
+ */
+
+static int compare_found(const void *a, const void *b)
+{
+    return strcmp(((const struct found *)a)->domain, ((const struct found *)b)->domain);
+}
+
+static struct found *find_found(const struct ledger_fleet *ledger, const char *domain)
+{
+    const struct found key = {.domain = domain};
+
+    return ledger->found_count > 0
+               ? bsearch(&key, ledger->found, ledger->found_count, sizeof key, compare_found)
+               : NULL;
+}
+
+static enum status take_found(void *context, const struct pg_row *row, struct err *err)
+{
+    static const enum ledger_entry ENTRIES[] = {LEDGER_NOTHING, LEDGER_REPORT, LEDGER_SKIPPED,
+                                                LEDGER_WAITING};
+    struct found *found = find_found(context, pg_text(row, 0));
+
+    (void)err;
+    if (found == NULL)
+        return ST_OK;
+    found->entry = ENTRIES[pg_int(row, 1) & 3];
+    found->since_s = pg_int(row, 2);
+    return ST_OK;
+}
+
+static enum status take_mailed(void *context, const struct pg_row *row, struct err *err)
+{
+    struct found *found = find_found(context, pg_text(row, 0));
+
+    (void)err;
+    if (found != NULL)
+        found->mailed = pg_count(row, 1);
+    return ST_OK;
+}
+
+static enum status make_slots(struct ledger_fleet *ledger, const char *const *domains, size_t count,
+                              struct strbuf *names, struct err *err)
+{
+    forget_found(ledger);
+    ledger->found = arena_alloc_array(&ledger->arena, count + 1, sizeof ledger->found[0]);
+    if (ledger->found == NULL)
+        return no_memory(err);
+    pg_array_begin(names);
+    for (size_t i = 0; i < count; i++) {
+        const char *domain = arena_copy_text(&ledger->arena, domains[i], strlen(domains[i]));
+
+        if (domain == NULL)
+            return no_memory(err);
+        ledger->found[i] = (struct found){.domain = domain, .entry = LEDGER_NOTHING};
+        pg_array_add_text(names, domain);
+    }
+    pg_array_end(names);
+    qsort(ledger->found, count, sizeof ledger->found[0], compare_found);
+    ledger->found_count = count;
+    return strbuf_is_failed(names) ? no_memory(err) : ST_OK;
+}
+
+static enum status fleet_prefetch(struct ledger *base, int32_t utc_day, const char *const *domains,
+                                  size_t count, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    struct strbuf names;
+    enum status status;
+
+    strbuf_init(&names, NAMES_BYTES_MAX);
+    status = make_slots(ledger, domains, count, &names, err);
+    if (status == ST_OK) {
+        pg_add_text(&params, names.data);
+        pg_add_int(&params, utc_day);
+        status = read_rows(ledger, FLEET_FIND, &params, take_found, ledger, err);
+    }
+    if (status == ST_OK)
+        status = read_rows(ledger, FLEET_MAILED, &params, take_mailed, ledger, err);
+    ledger->found_day = utc_day;
+    if (status != ST_OK)
+        forget_found(ledger);
+    strbuf_done(&names);
+    return status;
+}
+
+static enum status find_or_ask(struct ledger_fleet *ledger, int32_t utc_day, const char *domain,
+                               const struct found **found_out, struct err *err)
+{
+    const struct found *found = ledger->found_day == utc_day ? find_found(ledger, domain) : NULL;
+    enum status status = ST_OK;
+
+    if (found == NULL) {
+        status = fleet_prefetch(&ledger->base, utc_day, &domain, 1, err);
+        found = status == ST_OK ? find_found(ledger, domain) : NULL;
+    }
+    if (found == NULL)
+        return status != ST_OK ? status : no_memory(err);
+    *found_out = found;
+    return ST_OK;
+}
+
+static enum status fleet_find(struct ledger *base, int32_t utc_day, const char *domain,
+                              enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err)
+{
+    const struct found *found = NULL;
+    enum status status = find_or_ask(fleet_of(base), utc_day, domain, &found, err);
+
+    if (status != ST_OK)
+        return status;
+    *entry_out = found->entry;
+    if (since_s_out != NULL && found->entry != LEDGER_NOTHING)
+        *since_s_out = found->since_s;
+    return ST_OK;
+}
+
+/* What we enter ourselves is known from then on. */
+static void note_found(struct ledger_fleet *ledger, int32_t utc_day, const char *domain,
+                       enum ledger_entry entry, int64_t since_s)
+{
+    struct found *found = ledger->found_day == utc_day ? find_found(ledger, domain) : NULL;
+
+    if (found == NULL || (found->entry == entry && entry != LEDGER_NOTHING))
+        return;
+    found->entry = entry;
+    found->since_s = since_s;
+}
+
+static void add_domain_day(struct pg_params *params, const char *domain, int32_t utc_day)
+{
+    pg_add_text(params, domain);
+    pg_add_int(params, utc_day);
+}
+
+static enum status remove_entry(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
+                                const char *domain, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, domain, utc_day);
+    return add(ledger, statement, &params, 0, err);
+}
+
+static enum status insert_report(struct ledger_fleet *ledger, const struct ledger_report *report,
+                                 struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    pg_add_int(&params, report->utc_day);
+    pg_add_text(&params, report->domain);
+    pg_add_text(&params, report->report_id);
+    pg_add_int(&params, report->created_at_s);
+    pg_add_text(&params, report->organization_name);
+    pg_add_text(&params, report->contact_info);
+    pg_add_text(&params, report->from);
+    pg_add_text(&params, report->envelope_from);
+    pg_add_text(&params, report->file_name);
+    pg_add_int(&params, report->inflated_bytes);
+    pg_add_int(&params, report->success);
+    pg_add_int(&params, report->failure);
+    pg_add_text(&params, report->note);
+    pg_add_int(&params, fleet_bucket(report->domain));
+    pg_add_bytes(&params, report->gzip, report->gzip_len);
+    return add(ledger, FLEET_ADD_REPORT, &params, 1, err);
+}
+
+static enum status insert_delivery(struct ledger_fleet *ledger, const struct ledger_report *report,
+                                   const struct ledger_delivery *delivery, size_t number, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, report->domain, report->utc_day);
+    pg_add_int(&params, (int64_t)number);
+    pg_add_int(&params, fleet_bucket(report->domain));
+    pg_add_text(&params, delivery->rua);
+    pg_add_int(&params, delivery->kind);
+    pg_add_text(&params, delivery->host);
+    pg_add_text(&params, delivery->message_id != NULL ? delivery->message_id : "");
+    pg_add_int(&params, delivery->state);
+    pg_add_int(&params, delivery->next_at_s);
+    pg_add_text(&params, delivery->last_text != NULL ? delivery->last_text : "");
+    return add(ledger, FLEET_ADD_DELIVERY, &params, 0, err);
+}
+
+static bool is_repeated(const struct ledger_delivery *deliveries, size_t number)
+{
+    for (size_t i = 0; i < number; i++)
+        if (strcmp(deliveries[i].rua, deliveries[number].rua) == 0)
+            return true;
+    return false;
+}
+
+static enum status fleet_add_report(struct ledger *base, const struct ledger_report *report,
+                                    const struct ledger_delivery *deliveries, size_t count, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    enum ledger_entry entry = LEDGER_NOTHING;
+    enum status status;
+
+    if (report->gzip_len > LEDGER_GZIP_MAX)
+        return err_set(err, ST_RANGE, "%s: a report of %zu bytes is larger than the ledger takes (%u)",
+                       report->domain, report->gzip_len, LEDGER_GZIP_MAX);
+    status = fleet_find(base, report->utc_day, report->domain, &entry, NULL, err);
+    if (status == ST_OK && entry == LEDGER_REPORT)
+        return err_set(err, ST_DENIED, "%s has a report for this day already", report->domain);
+    if (status == ST_OK)
+        status = insert_report(ledger, report, err);
+    for (size_t i = 0; i < count && status == ST_OK; i++)
+        if (!is_repeated(deliveries, i))
+            status = insert_delivery(ledger, report, &deliveries[i], i + 1, err);
+    if (status == ST_OK && entry == LEDGER_SKIPPED)
+        status = remove_entry(ledger, FLEET_UNSKIP, report->utc_day, report->domain, err);
+    if (status == ST_OK && entry == LEDGER_WAITING)
+        status = remove_entry(ledger, FLEET_UNWAIT, report->utc_day, report->domain, err);
+    if (status == ST_OK)
+        note_found(ledger, report->utc_day, report->domain, LEDGER_REPORT, report->created_at_s);
+    return settle(ledger, status, err);
+}
+
+static enum status enter(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
+                         const char *domain, const char *reason, int64_t now_s, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, domain, utc_day);
+    pg_add_int(&params, fleet_bucket(domain));
+    pg_add_text(&params, reason);
+    pg_add_int(&params, now_s);
+    return add(ledger, statement, &params, 0, err);
+}
+
+static enum status fleet_skip(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
+                              int64_t now_s, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    enum status status = enter(ledger, FLEET_SKIP, utc_day, domain, reason, now_s, err);
+
+    if (status == ST_OK)
+        status = remove_entry(ledger, FLEET_UNWAIT, utc_day, domain, err);
+    note_found(ledger, utc_day, domain, LEDGER_SKIPPED, now_s);
+    return settle(ledger, status, err);
+}
+
+static enum status fleet_wait(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
+                              int64_t now_s, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    enum status status = enter(ledger, FLEET_WAIT, utc_day, domain, reason, now_s, err);
+
+    note_found(ledger, utc_day, domain, LEDGER_WAITING, now_s);
+    return settle(ledger, status, err);
+}
+
+/* A walk's callback, and what the rows are. */
+struct walk {
+    void *context;
+    ledger_domain_fn *domain;
+    ledger_day_fn *day;
+    ledger_report_fn *report;
+    ledger_delivery_fn *delivery;
+    ledger_suppression_fn *suppression;
+};
+
+static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct walk *walk = context;
+
+    return walk->domain(walk->context, (int32_t)pg_int(row, 0), pg_text(row, 1), pg_text(row, 2),
+                        pg_int(row, 3), err);
+}
+
+static enum status walk_day(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
+                            pg_row_fn *fn, struct walk *walk, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    pg_add_int(&params, utc_day);
+    return read_rows(ledger, statement, &params, fn, walk, err);
+}
+
+static enum status fleet_each_skipped(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
+                                      void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .domain = fn};
+
+    return walk_day(fleet_of(base), FLEET_EACH_SKIPPED, utc_day, give_domain, &walk, err);
+}
+
+static enum status fleet_each_waiting(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
+                                      void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .domain = fn};
+
+    return walk_day(fleet_of(base), FLEET_EACH_WAITING, utc_day, give_domain, &walk, err);
+}
+
+/* Closed for the buckets that are ours. */
+static enum status fleet_close_day(struct ledger *base, int32_t utc_day, int64_t now_s, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    char buckets[FLEET_BUCKETS_TEXT];
+
+    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
+    pg_add_int(&params, utc_day);
+    pg_add_int(&params, now_s);
+    return settle(ledger, add(ledger, FLEET_CLOSE_DAY, &params, 0, err), err);
+}
+
+static enum status take_number(void *context, const struct pg_row *row, struct err *err)
+{
+    (void)err;
+    *(int64_t *)context = pg_int(row, 0);
+    return ST_OK;
+}
+
+static enum status fleet_day_is_closed(struct ledger *base, int32_t utc_day, bool *is_closed_out,
+                                       struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    char buckets[FLEET_BUCKETS_TEXT];
+    int64_t count = 0;
+    enum status status;
+
+    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
+    pg_add_int(&params, utc_day);
+    status = read_rows(ledger, FLEET_CLOSED_BUCKETS, &params, take_number, &count, err);
+    if (status == ST_OK)
+        *is_closed_out = count >= fleet_scope_count(ledger->fleet);
+    return status;
+}
+
+static enum status give_day(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct walk *walk = context;
+
+    return walk->day(walk->context, (int32_t)pg_int(row, 0), pg_int(row, 1), err);
+}
+
+static enum status fleet_each_closed_day(struct ledger *base, ledger_day_fn *fn, void *context,
+                                         struct err *err)
+{
+    struct walk walk = {.context = context, .day = fn};
+
+    return walk_day(fleet_of(base), FLEET_EACH_CLOSED_DAY, FLEET_BUCKETS, give_day, &walk, err);
+}
+
+/* ---- reports ---------------------------------------------------------------------------------------------
+ */
+
+/* The columns of REPORT_COLUMNS; texts belong to the row. */
+static struct ledger_report report_row(const struct pg_row *row)
+{
+    return (struct ledger_report){
+        .utc_day = (int32_t)pg_int(row, 0),
+        .domain = pg_text(row, 1),
+        .report_id = pg_text(row, 2),
+        .created_at_s = pg_int(row, 3),
+        .organization_name = pg_text(row, 4),
+        .contact_info = pg_text(row, 5),
+        .from = pg_text(row, 6),
+        .envelope_from = pg_text(row, 7),
+        .file_name = pg_text(row, 8),
+        .inflated_bytes = pg_count(row, 9),
+        .success = pg_count(row, 10),
+        .failure = pg_count(row, 11),
+        .note = pg_text(row, 12),
+    };
+}
+
+static enum status give_report(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct walk *walk = context;
+    struct ledger_report report = report_row(row);
+
+    report.gzip_len = (size_t)pg_count(row, 13);
+    return walk->report(walk->context, &report, err);
+}
+
+static enum status fleet_each_report(struct ledger *base, int32_t utc_day, ledger_report_fn *fn,
+                                     void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .report = fn};
+
+    return walk_day(fleet_of(base), FLEET_EACH_REPORT, utc_day, give_report, &walk, err);
+}
+
+struct wanted_report {
+    struct arena *arena;
+    struct ledger_report report;
+    bool is_there;
+};
+
+static enum status take_report(void *context, const struct pg_row *row, struct err *err)
+{
+    struct wanted_report *wanted = context;
+    struct ledger_report *report = &wanted->report;
+    const char **const texts[] = {&report->domain,       &report->report_id, &report->organization_name,
+                                  &report->contact_info, &report->from,      &report->envelope_from,
+                                  &report->file_name,    &report->note};
+
+    *report = report_row(row);
+    report->gzip = pg_bytes(row, 13, wanted->arena, &report->gzip_len);
+    wanted->is_there = true;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        *texts[i] = arena_copy_text(wanted->arena, *texts[i], strlen(*texts[i]));
+        if (*texts[i] == NULL)
+            return no_memory(err);
+    }
+    return report->gzip != NULL ? ST_OK : no_memory(err);
+}
+
+static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const char *domain,
+                                     struct arena *arena, struct ledger_report *report_out, struct err *err)
+{
+    struct wanted_report wanted = {.arena = arena};
+    struct pg_params params = {.count = 0};
+    enum status status;
+
+    add_domain_day(&params, domain, utc_day);
+    status = read_rows(fleet_of(base), FLEET_READ_REPORT, &params, take_report, &wanted, err);
+    if (status == ST_OK && !wanted.is_there)
+        status = err_set(err, ST_NOT_FOUND, "the ledger has no report for %s of that day", domain);
+    if (status == ST_OK)
+        *report_out = wanted.report;
+    return status;
+}
+
+/* ---- deliveries ------------------------------------------------------------------------------------------
+ */
+
+/* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
+static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct walk *walk = context;
+    int64_t state = pg_int(row, 8);
+    const struct ledger_delivery delivery = {
+        .id = pg_int(row, 0),
+        .utc_day = (int32_t)pg_int(row, 1),
+        .domain = pg_text(row, 2),
+        .report_id = pg_text(row, 3),
+        .kind = pg_int(row, 4) == DELIVERY_MAIL ? DELIVERY_MAIL : DELIVERY_HTTPS,
+        .rua = pg_text(row, 5),
+        .host = pg_text(row, 6),
+        .message_id = pg_text(row, 7),
+        .state = state >= 0 && state < DELIVERY_STATE_COUNT ? (enum delivery_state)state : DELIVERY_GIVEN_UP,
+        .tries = pg_count(row, 9),
+        .first_at_s = pg_int(row, 10),
+        .next_at_s = pg_int(row, 11),
+        .last_at_s = pg_int(row, 12),
+        .last_code = pg_int(row, 13),
+        .last_text = pg_text(row, 14),
+    };
+
+    return walk->delivery(walk->context, &delivery, err);
+}
+
+static enum status fleet_each_due(struct ledger *base, int64_t now_s, ledger_delivery_fn *fn, void *context,
+                                  struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct walk walk = {.context = context, .delivery = fn};
+    struct pg_params params = {.count = 0};
+    char buckets[FLEET_BUCKETS_TEXT];
+
+    pg_add_int(&params, now_s);
+    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
+    return read_rows(ledger, FLEET_EACH_DUE, &params, give_delivery, &walk, err);
+}
+
+static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
+                                       void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .delivery = fn};
+
+    return walk_day(fleet_of(base), FLEET_EACH_DELIVERY, utc_day, give_delivery, &walk, err);
+}
+
+static enum status fleet_each_delivery_of(struct ledger *base, int32_t utc_day, const char *domain,
+                                          ledger_delivery_fn *fn, void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .delivery = fn};
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, domain, utc_day);
+    return read_rows(fleet_of(base), FLEET_EACH_DELIVERY_OF, &params, give_delivery, &walk, err);
+}
+
+struct minimum {
+    bool is_there;
+    int64_t value;
+};
+
+static enum status take_minimum(void *context, const struct pg_row *row, struct err *err)
+{
+    struct minimum *minimum = context;
+
+    (void)err;
+    minimum->is_there = !pg_is_null(row, 0);
+    minimum->value = pg_int(row, 0);
+    return ST_OK;
+}
+
+static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, struct err *err)
+{
+    const struct pg_params none = {.count = 0};
+    struct minimum minimum = {false, 0};
+    enum status status = read_rows(fleet_of(base), FLEET_NEXT_DUE, &none, take_minimum, &minimum, err);
+
+    if (status == ST_OK && !minimum.is_there)
+        status = err_set(err, ST_NOT_FOUND, "no delivery is open");
+    if (status == ST_OK)
+        *next_at_s_out = minimum.value;
+    return status;
+}
+
+static enum status fleet_mark_sending(struct ledger *base, const struct ledger_delivery *delivery,
+                                      int64_t now_s, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, delivery->domain, delivery->utc_day);
+    pg_add_int(&params, delivery->id);
+    pg_add_int(&params, now_s);
+    return settle(ledger, add(ledger, FLEET_MARK_SENDING, &params, 0, err), err);
+}
+
+static enum status fleet_put_back(struct ledger *base, const struct ledger_delivery *delivery,
+                                  struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, delivery->domain, delivery->utc_day);
+    pg_add_int(&params, delivery->id);
+    return settle(ledger, add(ledger, FLEET_PUT_BACK, &params, 0, err), err);
+}
+
+static enum status fleet_record_outcome(struct ledger *base, const struct ledger_delivery *delivery,
+                                        enum delivery_state state, int64_t next_at_s,
+                                        const struct outcome *outcome, int64_t now_s, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, delivery->domain, delivery->utc_day);
+    pg_add_int(&params, delivery->id);
+    pg_add_int(&params, state);
+    pg_add_int(&params, next_at_s);
+    pg_add_int(&params, now_s);
+    pg_add_int(&params, outcome->code);
+    pg_add_text(&params, outcome->text);
+    return settle(ledger, add(ledger, FLEET_RECORD_OUTCOME, &params, 1, err), err);
+}
+
+/* Of the buckets whose leases we have taken: behind the fence, nobody else can be sending them. */
+static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    char buckets[FLEET_BUCKETS_TEXT];
+    enum status status;
+
+    pg_add_int(&params, now_s);
+    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
+    forget_found(ledger);
+    forget_counts(ledger);
+    status = add(ledger, FLEET_RECOVER, &params, 0, err);
+    if (status == ST_OK)
+        status = pg_batch_run(ledger->fleet->pg, ledger->batch, err);
+    if (status == ST_OK)
+        *count_out = pg_batch_changed(ledger->batch);
+    pg_batch_reset(ledger->batch);
+    return status;
+}
+
+/* ---- counts ----------------------------------------------------------------------------------------------
+ */
+
+static struct ledger_counts *counts_of(struct ledger_fleet *ledger, int32_t utc_day)
+{
+    for (size_t i = 0; i < ledger->counted_count; i++)
+        if (ledger->counted[i].utc_day == utc_day)
+            return &ledger->counted[i].counts;
+    if (ledger->counted_count == COUNTED_DAYS_MAX)
+        return NULL;
+    ledger->counted[ledger->counted_count] = (struct counted_day){.utc_day = utc_day};
+    return &ledger->counted[ledger->counted_count++].counts;
+}
+
+static enum status take_states(void *context, const struct pg_row *row, struct err *err)
+{
+    struct ledger_counts *counts = counts_of(context, (int32_t)pg_int(row, 0));
+    int64_t state = pg_int(row, 1);
+
+    (void)err;
+    if (counts != NULL && state >= 0 && state < DELIVERY_STATE_COUNT)
+        counts->by_state[state] = pg_count(row, 2);
+    return ST_OK;
+}
+
+static enum status take_entries(void *context, const struct pg_row *row, struct err *err)
+{
+    struct ledger_counts *counts = counts_of(context, (int32_t)pg_int(row, 0));
+
+    (void)err;
+    if (counts == NULL)
+        return ST_OK;
+    switch (pg_int(row, 1)) {
+    case 1:
+        counts->reports = pg_count(row, 2);
+        break;
+    case 2:
+        counts->skipped = pg_count(row, 2);
+        break;
+    default:
+        counts->waiting = pg_count(row, 2);
+        break;
+    }
+    return ST_OK;
+}
+
+/* All days at once: each would be a pass over the tables. */
+static enum status count_all(struct ledger_fleet *ledger, struct err *err)
+{
+    const struct pg_params none = {.count = 0};
+    enum status status;
+
+    if (ledger->counted != NULL)
+        return ST_OK;
+    ledger->counted = calloc(COUNTED_DAYS_MAX, sizeof ledger->counted[0]);
+    if (ledger->counted == NULL)
+        return no_memory(err);
+    status = read_rows(ledger, FLEET_COUNT_STATES, &none, take_states, ledger, err);
+    if (status == ST_OK)
+        status = read_rows(ledger, FLEET_COUNT_ENTRIES, &none, take_entries, ledger, err);
+    if (status != ST_OK)
+        forget_counts(ledger);
+    return status;
+}
+
+static void add_counts(struct ledger_counts *sum, const struct ledger_counts *counts)
+{
+    for (size_t i = 0; i < DELIVERY_STATE_COUNT; i++)
+        sum->by_state[i] += counts->by_state[i];
+    sum->reports += counts->reports;
+    sum->skipped += counts->skipped;
+    sum->waiting += counts->waiting;
+}
+
+static enum status fleet_count(struct ledger *base, int32_t utc_day, struct ledger_counts *counts_out,
+                               struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct ledger_counts sum = {.reports = 0};
+    enum status status = count_all(ledger, err);
+
+    if (status != ST_OK)
+        return status;
+    for (size_t i = 0; i < ledger->counted_count; i++)
+        if (utc_day < 0 || ledger->counted[i].utc_day == utc_day)
+            add_counts(&sum, &ledger->counted[i].counts);
+    *counts_out = sum;
+    return ST_OK;
+}
+
+/* ---- clean-up --------------------------------------------------------------------------------------------
+ */
+
+static enum status run_before(struct ledger_fleet *ledger, enum fleet_statement statement, int64_t before,
+                              int64_t *count_out, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    pg_add_int(&params, before);
+    return pg_query(ledger->fleet->pg, statement, &params, NULL, NULL, count_out, err);
+}
+
+/* A delivery goes only when none of its report is open, a report only when its deliveries went. */
+static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int64_t now_s,
+                                       int64_t *count_out, struct err *err)
+{
+    static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
+                                                  FLEET_DELETE_MAILED,  FLEET_DELETE_CLOSED,
+                                                  FLEET_DELETE_MISSED,  FLEET_DELETE_DELIVERIES};
+    const struct pg_params none = {.count = 0};
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    int64_t is_first = 0;
+    enum status status;
+
+    *count_out = 0;
+    pg_add_text(&params, "ledger");
+    pg_add_int(&params, utc_day);
+    status = pg_query(ledger->fleet->pg, FLEET_BEGIN_CLEANUP, &params, NULL, NULL, &is_first, err);
+    if (status != ST_OK || is_first == 0)
+        return status;
+    for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(BY_DAY); i++)
+        status = run_before(ledger, BY_DAY[i], utc_day, NULL, err);
+    if (status == ST_OK)
+        status = run_before(ledger, FLEET_DELETE_REPORTS, utc_day, count_out, err);
+    if (status == ST_OK)
+        status = run_before(ledger, FLEET_DELETE_SUPPRESSIONS, now_s - SUPPRESSION_MEMORY_S, NULL, err);
+    if (status == ST_OK)
+        status = pg_query(ledger->fleet->pg, FLEET_DELETE_GENERATORS, &none, NULL, NULL, NULL, err);
+    return status;
+}
+
+/* ---- mailboxes -------------------------------------------------------------------------------------------
+ */
+
+struct suppression {
+    bool is_there;
+    int64_t until_s;
+    int64_t strikes;
+};
+
+static enum status take_suppression(void *context, const struct pg_row *row, struct err *err)
+{
+    (void)err;
+    *(struct suppression *)context = (struct suppression){true, pg_int(row, 0), pg_count(row, 1)};
+    return ST_OK;
+}
+
+static enum status read_suppression(struct ledger_fleet *ledger, const char *address,
+                                    struct suppression *suppression_out, struct err *err)
+{
+    struct pg_params params = {.count = 0};
+
+    *suppression_out = (struct suppression){.is_there = false};
+    pg_add_text(&params, address);
+    return read_rows(ledger, FLEET_SUPPRESSION, &params, take_suppression, suppression_out, err);
+}
+
+static enum status fleet_suppress(struct ledger *base, const char *address, const char *reason, int64_t now_s,
+                                  int64_t *until_s_out, struct err *err)
+{
+    static const int64_t DAYS[] = {3, 7, 28};
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    struct suppression old;
+    int64_t until_s;
+    enum status status = read_suppression(ledger, address, &old, err);
+
+    if (status != ST_OK)
+        return status;
+    if (old.until_s > now_s) {
+        *until_s_out = old.until_s;
+        return ST_OK;
+    }
+    until_s = now_s + DAYS[old.strikes < 2 ? old.strikes : 2] * UTC_DAY_SECONDS;
+    pg_add_text(&params, address);
+    pg_add_int(&params, until_s);
+    pg_add_int(&params, old.strikes + 1);
+    pg_add_text(&params, reason);
+    status = settle(ledger, add(ledger, FLEET_SUPPRESS, &params, 1, err), err);
+    if (status == ST_OK)
+        *until_s_out = until_s;
+    return status;
+}
+
+static enum status fleet_is_suppressed(struct ledger *base, const char *address, int64_t now_s,
+                                       bool *is_suppressed_out, struct err *err)
+{
+    struct suppression suppression;
+    enum status status = read_suppression(fleet_of(base), address, &suppression, err);
+
+    if (status == ST_OK)
+        *is_suppressed_out = suppression.until_s > now_s;
+    return status;
+}
+
+static enum status fleet_unsuppress(struct ledger *base, const char *address, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    struct pg_params params = {.count = 0};
+    struct suppression old;
+    enum status status = read_suppression(ledger, address, &old, err);
+
+    if (status == ST_OK && !old.is_there)
+        status = err_set(err, ST_NOT_FOUND, "%s is not suppressed", address);
+    if (status != ST_OK)
+        return status;
+    pg_add_text(&params, address);
+    return settle(ledger, add(ledger, FLEET_UNSUPPRESS, &params, 0, err), err);
+}
+
+static enum status give_suppression(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct walk *walk = context;
+
+    return walk->suppression(walk->context, pg_text(row, 0), pg_int(row, 1), pg_int(row, 2), pg_text(row, 3),
+                             err);
+}
+
+static enum status fleet_each_suppression(struct ledger *base, int64_t now_s, ledger_suppression_fn *fn,
+                                          void *context, struct err *err)
+{
+    struct walk walk = {.context = context, .suppression = fn};
+    struct pg_params params = {.count = 0};
+
+    pg_add_int(&params, now_s);
+    return read_rows(fleet_of(base), FLEET_EACH_SUPPRESSION, &params, give_suppression, &walk, err);
+}
+
+/* A row of its own for each, so that one that is sent again is counted once. */
+static enum status fleet_add_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
+                                    int64_t count, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+    const struct hash_key random = hash_key_new();
+    struct pg_params params = {.count = 0};
+
+    add_domain_day(&params, mailbox_domain, utc_day);
+    pg_add_int(&params, (int64_t)(random.words[0] >> 1));
+    pg_add_int(&params, count);
+    return settle(ledger, add(ledger, FLEET_ADD_MAILED, &params, 0, err), err);
+}
+
+static enum status fleet_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
+                                int64_t *count_out, struct err *err)
+{
+    const struct found *found = NULL;
+    enum status status = find_or_ask(fleet_of(base), utc_day, mailbox_domain, &found, err);
+
+    if (status == ST_OK)
+        *count_out = found->mailed;
+    return status;
+}
+
+/* ---- the method table ------------------------------------------------------------------------------------
+ */
+
+static void fleet_close_ledger(struct ledger *base)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+
+    forget_counts(ledger);
+    arena_done(&ledger->arena);
+    pg_batch_free(&ledger->batch);
+    free(ledger);
+}
+
+static const struct ledger_methods METHODS = {
+    .close = fleet_close_ledger,
+    .rollback = fleet_rollback,
+    .begin = fleet_begin,
+    .commit = fleet_commit,
+    .find = fleet_find,
+    .prefetch = fleet_prefetch,
+    .add_report = fleet_add_report,
+    .skip = fleet_skip,
+    .wait = fleet_wait,
+    .each_skipped = fleet_each_skipped,
+    .each_waiting = fleet_each_waiting,
+    .close_day = fleet_close_day,
+    .day_is_closed = fleet_day_is_closed,
+    .each_closed_day = fleet_each_closed_day,
+    .each_report = fleet_each_report,
+    .read_report = fleet_read_report,
+    .each_due = fleet_each_due,
+    .each_delivery = fleet_each_delivery,
+    .each_delivery_of = fleet_each_delivery_of,
+    .next_due = fleet_next_due,
+    .mark_sending = fleet_mark_sending,
+    .put_back = fleet_put_back,
+    .record_outcome = fleet_record_outcome,
+    .recover = fleet_recover,
+    .count = fleet_count,
+    .delete_before = fleet_delete_before,
+    .suppress = fleet_suppress,
+    .is_suppressed = fleet_is_suppressed,
+    .unsuppress = fleet_unsuppress,
+    .each_suppression = fleet_each_suppression,
+    .add_mailed = fleet_add_mailed,
+    .mailed = fleet_mailed,
+};
+
+enum status fleet_open_ledger(struct fleet *fleet, struct ledger **ledger_out, struct err *err)
+{
+    struct ledger_fleet *ledger = calloc(1, sizeof *ledger);
+    enum status status;
+
+    if (ledger == NULL)
+        return no_memory(err);
+    ledger->base.methods = &METHODS;
+    ledger->fleet = fleet;
+    arena_init(&ledger->arena, (size_t)2 * NAMES_BYTES_MAX);
+    status = pg_batch_new(&ledger->batch, err);
+    if (status == ST_OK)
+        *ledger_out = &ledger->base;
+    else
+        free(ledger);
+    return status;
+}

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+#include "by_https.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "deliver/guard.h"
+#include "deliver/https.h"
+#include "deliver/queue.h"
+#include "model/rua.h"
+
+/* Deliveries that are marked "sending" together. */
+#define BATCH_MAX 64
+
+#define AT_ONCE_PER_HOST 8
+#define FAILURES_MAX     5 /* circuit breaker */
+
+#define HOSTS_ARENA_MAX (256u << 20)
+#define BATCH_ARENA_MAX (1u << 30)
+
+/* A host and what its name stands for, looked up once: what was checked is what is connected to (R61). */
+struct host {
+    const char *name;
+    enum resolve_outcome outcome;
+    const char *reason;
+    struct address addresses[HTTPS_ADDRESSES_MAX];
+    size_t address_count;
+    struct arena *arena;
+};
+
+/* Reports that were read together. */
+struct post_batch {
+    struct arena arena;
+    size_t open; /* posts that are not done */
+};
+
+/* What goes with one item. */
+struct post {
+    const struct host *host;
+    struct post_batch *batch; /* NULL: not marked as being sent */
+    bool is_begun;
+};
+
+struct post_run {
+    struct courier *courier;
+    struct courier_item *items;
+    struct post *posts; /* one for each item */
+    size_t count;
+    struct guard guard;
+    struct queue queue;
+    struct arena arena;
+    struct host *hosts; /* in the items' order */
+    size_t host_count;
+};
+
+/* ---- look-ups --------------------------------------------------------------------------------------------
+ */
+
+static void take_addresses(void *context, const struct resolve_answer *answer)
+{
+    struct host *host = context;
+
+    host->outcome = answer->outcome;
+    host->reason = arena_copy_text(host->arena, answer->reason, strlen(answer->reason));
+    for (size_t i = 0; i < answer->address_count && host->address_count < HTTPS_ADDRESSES_MAX; i++)
+        host->addresses[host->address_count++] = answer->addresses[i];
+}
+
+static enum status ask(struct post_run *run, struct host *host, const char *name, struct err *err)
+{
+    struct address address;
+    enum status status;
+
+    *host = (struct host){.name = name, .outcome = RESOLVE_NONE, .reason = "", .arena = &run->arena};
+    if (address_parse(name, strlen(name), &address)) {
+        host->outcome = RESOLVE_FOUND;
+        host->addresses[host->address_count++] = address;
+        return ST_OK;
+    }
+    status =
+        resolve_add(run->courier->generator->resolver, RESOLVE_ADDRESSES, name, take_addresses, host, err);
+    return status == ST_SYNTAX || status == ST_RANGE ? ST_OK : status;
+}
+
+/* Every host once; the items are sorted by host. */
+static enum status look_up_hosts(struct post_run *run, struct err *err)
+{
+    enum status status = ST_OK;
+
+    run->hosts = calloc(run->count, sizeof *run->hosts);
+    run->posts = calloc(run->count, sizeof *run->posts);
+    if (run->hosts == NULL || run->posts == NULL)
+        return err_set(err, ST_NOMEM, "hosts: out of memory");
+    for (size_t i = 0; status == ST_OK && i < run->count; i++) {
+        if (i == 0 || strcmp(run->items[i].row.host, run->items[i - 1].row.host) != 0)
+            status = ask(run, &run->hosts[run->host_count++], run->items[i].row.host, err);
+        run->posts[i].host = &run->hosts[run->host_count - 1];
+    }
+    resolve_run(run->courier->generator->resolver,
+                NULL); /* whatever was asked: the hosts do not outlive us */
+    return status;
+}
+
+/* A redirect's host; the look-up holds up the other posts for its few seconds. */
+static size_t locate(void *context, const char *name, struct address *addresses_out, size_t max)
+{
+    struct post_run *run = context;
+    struct host host;
+    size_t count;
+
+    if (ask(run, &host, name, NULL) != ST_OK)
+        return 0;
+    resolve_run(run->courier->generator->resolver, NULL);
+    count = host.address_count < max ? host.address_count : max;
+    memcpy(addresses_out, host.addresses, count * sizeof *addresses_out);
+    return count;
+}
+
+/* ---- marking ---------------------------------------------------------------------------------------------
+ */
+
+static void release(struct post *post)
+{
+    struct post_batch *batch = post->batch;
+
+    post->batch = NULL;
+    if (batch == NULL || --batch->open > 0)
+        return;
+    arena_done(&batch->arena);
+    free(batch);
+}
+
+/* Mark an item and those that will come next as being sent, and read their reports. */
+static bool mark(struct post_run *run, size_t index)
+{
+    struct post_batch *batch = calloc(1, sizeof *batch);
+    struct courier_item *items[BATCH_MAX] = {&run->items[index]};
+    size_t indexes[BATCH_MAX];
+    size_t count = queue_preview(&run->queue, indexes, BATCH_MAX - 1);
+
+    if (batch == NULL)
+        return false;
+    arena_init(&batch->arena, BATCH_ARENA_MAX);
+    run->posts[index].batch = batch;
+    batch->open = 1;
+    for (size_t i = 0; i < count; i++)
+        if (run->posts[indexes[i]].batch == NULL) {
+            items[batch->open++] = &run->items[indexes[i]];
+            run->posts[indexes[i]].batch = batch;
+        }
+    return courier_begin(run->courier, items, batch->open, &batch->arena);
+}
+
+/* What was marked and not begun is as it was. */
+static void put_back_rest(struct post_run *run)
+{
+    for (size_t i = 0; run->posts != NULL && i < run->count; i++) {
+        struct post *post = &run->posts[i];
+
+        if (post->batch == NULL)
+            continue;
+        if (!post->is_begun)
+            courier_put_back(run->courier, &run->items[i]);
+        release(post);
+    }
+}
+
+/* ---- posts -----------------------------------------------------------------------------------------------
+ */
+
+static void settle_item(struct post_run *run, size_t index, const struct outcome *outcome)
+{
+    courier_record(run->courier, &run->items[index], outcome);
+    queue_settle(&run->queue, index, outcome->kind);
+}
+
+static void fail(struct post_run *run, size_t index, enum outcome_kind kind, enum outcome_stage stage,
+                 const char *text)
+{
+    struct outcome outcome;
+
+    outcome_set(&outcome, kind, stage, 0, "%s", text);
+    settle_item(run, index, &outcome);
+    queue_release(&run->queue, index);
+    release(&run->posts[index]);
+}
+
+/* Fill *post_out for an item; false if its outcome is known already. */
+static bool prepare(struct post_run *run, size_t index, struct https_post *post_out)
+{
+    const struct courier_item *item = &run->items[index];
+    const struct host *host = run->posts[index].host;
+    struct rua rua;
+    struct err err;
+
+    run->posts[index].is_begun = true;
+    if (rua_parse(item->row.rua, strlen(item->row.rua), &run->posts[index].batch->arena, &rua, &err) !=
+        ST_OK) {
+        fail(run, index, OUTCOME_GIVE_UP, OUTCOME_AT_START, err.text);
+        return false;
+    }
+    if (host->outcome != RESOLVE_FOUND) {
+        fail(run, index, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE,
+             host->outcome == RESOLVE_NONE ? "the host name has no address" : host->reason);
+        return false;
+    }
+    *post_out = (struct https_post){
+        .id = (int64_t)index,
+        .url = item->row.rua,
+        .host = host->name,
+        .port = rua.port,
+        .addresses = host->addresses,
+        .address_count = host->address_count,
+        .body = item->report.gzip,
+        .len = item->report.gzip_len,
+    };
+    return true;
+}
+
+/* ---- hooks -----------------------------------------------------------------------------------------------
+ */
+
+static bool next_post(void *context, struct https_post *post_out)
+{
+    struct post_run *run = context;
+    size_t index;
+
+    while (run->courier->status == ST_OK && queue_take(&run->queue, &index)) {
+        if (run->posts[index].batch == NULL && !mark(run, index))
+            return false;
+        if (prepare(run, index, post_out))
+            return true;
+    }
+    return false;
+}
+
+static void take_outcome(void *context, int64_t id, const struct outcome *outcome)
+{
+    struct post_run *run = context;
+
+    settle_item(run, (size_t)id, outcome);
+}
+
+static void settle(void *context)
+{
+    struct post_run *run = context;
+
+    courier_commit(run->courier);
+}
+
+static void finish_post(void *context, const struct https_post *post)
+{
+    struct post_run *run = context;
+
+    queue_release(&run->queue, (size_t)post->id);
+    release(&run->posts[post->id]);
+}
+
+/* ---- the run ---------------------------------------------------------------------------------------------
+ */
+
+static enum status post_all(struct post_run *run, struct err *err)
+{
+    const struct config *config = run->courier->generator->config;
+    const struct https_settings settings = {
+        .guard = &run->guard,
+        .verify = (enum https_verify)config->https_verify,
+        .ca_file = config->https_ca_file,
+        .user_agent = "tlsrpt-gen/" TLSRPT_GEN_VERSION,
+        .redirects = (unsigned)config->https_redirects,
+        .parallel = HTTPS_PARALLEL_DEFAULT,
+        .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
+        .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS,
+        .stop_at_ms = run->courier->stop_at_ms,
+    };
+    const struct https_hooks hooks = {.context = run,
+                                      .next = next_post,
+                                      .outcome = take_outcome,
+                                      .settled = settle,
+                                      .post_done = finish_post,
+                                      .locate = locate};
+    enum status status = https_deliver(&settings, &hooks, err);
+
+    put_back_rest(run);
+    courier_commit(run->courier);
+    courier_log_left(&run->queue, DELIVERY_HTTPS);
+    if (status == ST_OK && run->courier->status != ST_OK) {
+        *err = run->courier->err;
+        status = run->courier->status;
+    }
+    return status;
+}
+
+static const char *host_of(void *context, size_t index)
+{
+    const struct post_run *run = context;
+
+    return run->items[index].row.host;
+}
+
+enum status deliver_https(struct courier *courier, struct err *err)
+{
+    const struct option_list *allow = &courier->generator->config->https_allow;
+    const struct queue_limits limits = courier_limits(courier, AT_ONCE_PER_HOST, FAILURES_MAX);
+    struct post_run run = {.courier = courier};
+    enum status status;
+
+    run.items = courier_items_of(courier, DELIVERY_HTTPS, &run.count);
+    if (run.count == 0)
+        return ST_OK;
+    arena_init(&run.arena, HOSTS_ARENA_MAX);
+    status = guard_init(&run.guard, GUARD_HTTPS_PORT, allow->items, allow->count, err);
+    if (status == ST_OK)
+        status = look_up_hosts(&run, err);
+    if (status == ST_OK)
+        status = queue_open(&run.queue, &limits, run.count, host_of, &run, err);
+    if (status == ST_OK)
+        status = post_all(&run, err);
+    queue_close(&run.queue);
+    free(run.hosts);
+    free(run.posts);
+    arena_done(&run.arena);
+    return status;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * deliver_https.h - post due reports to their URLs.
+ */
+#ifndef GENERATE_BY_HTTPS_H
+#define GENERATE_BY_HTTPS_H
+
+#include "delivery.h"
+
+/*
+ * Look up the hosts of every due post of the courier, then post.  What a server does to us is an outcome, not
+ * an error.  Statuses of guard_init, https_deliver and the ledger; ST_NOMEM.
+ */
+MUST_CHECK enum status deliver_https(struct courier *courier, struct err *err);
+
+#endif

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+#include "delivery.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/clock.h"
+#include "base/cursor.h"
+#include "base/file.h"
+#include "app/log_events.h"
+#include "model/backoff.h"
+#include "model/utc_day.h"
+
+/* Rows of one run: a few hundred thousand. */
+#define ROWS_ARENA_MAX (512u << 20)
+
+#define FIRST_CAPACITY 256
+
+/* ---- what is due -----------------------------------------------------------------------------------------
+ */
+
+static enum status grow(struct courier *courier, struct err *err)
+{
+    size_t capacity = courier->capacity > 0 ? courier->capacity * 2 : FIRST_CAPACITY;
+    struct courier_item *items;
+
+    if (courier->count < courier->capacity)
+        return ST_OK;
+    items = realloc(courier->items, capacity * sizeof *items);
+    if (items == NULL)
+        return err_set(err, ST_NOMEM, "deliveries: out of memory");
+    courier->items = items;
+    courier->capacity = capacity;
+    return ST_OK;
+}
+
+/* Point *text at a copy that lives as long as the courier; false if memory is out. */
+static bool keep(struct courier *courier, const char **text)
+{
+    *text = arena_copy_text(&courier->arena, *text, strlen(*text));
+    return *text != NULL;
+}
+
+static enum status take_row(void *context, const struct ledger_delivery *row, struct err *err)
+{
+    struct courier *courier = context;
+    enum status status = grow(courier, err);
+    struct ledger_delivery *copy;
+
+    if (status != ST_OK)
+        return status;
+    copy = &courier->items[courier->count].row;
+    *copy = *row;
+    if (!keep(courier, &copy->domain) || !keep(courier, &copy->report_id) || !keep(courier, &copy->rua) ||
+        !keep(courier, &copy->host) || !keep(courier, &copy->message_id) || !keep(courier, &copy->last_text))
+        return err_set(err, ST_NOMEM, "deliveries: out of memory");
+    courier->count++;
+    return ST_OK;
+}
+
+enum status courier_open(struct courier *courier, struct generator *generator, int64_t due_s, struct err *err)
+{
+    *courier = (struct courier){.generator = generator};
+    arena_init(&courier->arena, ROWS_ARENA_MAX);
+    return ledger_each_due(generator->ledger, due_s, take_row, courier, err);
+}
+
+void courier_close(struct courier *courier)
+{
+    arena_done(&courier->arena);
+    free(courier->items);
+    courier->items = NULL;
+}
+
+struct courier_item *courier_items_of(const struct courier *courier, enum delivery_kind kind,
+                                      size_t *count_out)
+{
+    size_t first = 0;
+    size_t end;
+
+    while (first < courier->count && courier->items[first].row.kind != kind)
+        first++;
+    for (end = first; end < courier->count && courier->items[end].row.kind == kind;)
+        end++;
+    *count_out = end - first;
+    return *count_out > 0 ? courier->items + first : NULL;
+}
+
+/* ---- the ledger's word before and after ------------------------------------------------------------------
+ */
+
+static bool keep_failure(struct courier *courier, enum status status, const struct err *err)
+{
+    if (status == ST_OK)
+        return true;
+    if (courier->status == ST_OK) {
+        courier->status = status;
+        courier->err = *err;
+    }
+    return false;
+}
+
+bool courier_begin(struct courier *courier, struct courier_item *const *items, size_t count,
+                   struct arena *arena)
+{
+    struct ledger *ledger = courier->generator->ledger;
+    struct err err;
+    enum status status;
+
+    courier_commit(courier);
+    if (courier->status != ST_OK)
+        return false;
+    status = ledger_begin(ledger, &err);
+    for (size_t i = 0; status == ST_OK && i < count; i++) {
+        status = ledger_read_report(ledger, items[i]->row.utc_day, items[i]->row.domain, arena,
+                                    &items[i]->report, &err);
+        if (status == ST_OK)
+            status = ledger_mark_sending(ledger, &items[i]->row, clock_utc_s(), &err);
+    }
+    if (status == ST_OK)
+        status = ledger_commit(ledger, &err);
+    if (status != ST_OK)
+        ledger_rollback(ledger);
+    return keep_failure(courier, status, &err);
+}
+
+void courier_commit(struct courier *courier)
+{
+    struct ledger *ledger = courier->generator->ledger;
+    struct err err;
+
+    if (!courier->is_in_transaction)
+        return;
+    courier->is_in_transaction = false;
+    if (!keep_failure(courier, ledger_commit(ledger, &err), &err))
+        ledger_rollback(ledger);
+}
+
+static uint32_t random_number(void)
+{
+    uint32_t number = 0;
+
+    /* Without randomness all retries keep the same distance: a pity, no fault. */
+    if (getrandom(&number, sizeof number, GRND_NONBLOCK) != (ssize_t)sizeof number)
+        number = UINT32_MAX / 2;
+    return number;
+}
+
+static enum delivery_state state_after(const struct courier_item *item, const struct outcome *outcome,
+                                       int64_t now_s, int64_t *next_at_s_out)
+{
+    int64_t first_at_s = item->row.first_at_s > 0 ? item->row.first_at_s : now_s;
+
+    *next_at_s_out = 0;
+    if (outcome->kind == OUTCOME_DELIVERED)
+        return DELIVERY_DELIVERED;
+    if (outcome->kind == OUTCOME_GIVE_UP)
+        return DELIVERY_GIVEN_UP;
+    return backoff_next(first_at_s, (unsigned)item->row.tries + 1, now_s, outcome->retry_after_s,
+                        random_number(), next_at_s_out)
+               ? DELIVERY_DUE
+               : DELIVERY_EXPIRED;
+}
+
+static void log_outcome(const struct courier_item *item, const struct outcome *outcome,
+                        enum delivery_state state, int64_t next_at_s)
+{
+    static const enum log_event_id EVENTS[DELIVERY_STATE_COUNT] = {
+        [DELIVERY_DUE] = EV_DELIVERY_LATER,
+        [DELIVERY_DELIVERED] = EV_REPORT_DELIVERED,
+        [DELIVERY_GIVEN_UP] = EV_DELIVERY_GIVEN_UP,
+        [DELIVERY_EXPIRED] = EV_DELIVERY_EXPIRED,
+        [DELIVERY_SUPPRESSED] = EV_DELIVERY_SUPPRESSED,
+    };
+    char day[UTC_DAY_TEXT_SIZE];
+    char next[UTC_STAMP_TEXT_SIZE] = "";
+
+    utc_day_format(item->row.utc_day, day);
+    if (state == DELIVERY_DUE)
+        utc_stamp_format(next_at_s, next);
+    LOG_FACT(EVENTS[state], log_text("day", day), log_text("domain", item->row.domain),
+             log_text("rua", item->row.rua), log_number("tries", item->row.tries + 1),
+             log_text("stage", outcome_stage_name(outcome->stage)), log_number("code", outcome->code),
+             log_text("reply", outcome->text), log_text("next", next));
+}
+
+/* A copy that cannot be kept is told and costs nothing else. */
+static void archive(const struct courier *courier, const struct courier_item *item)
+{
+    const char *folder = courier->generator->config->archive_dir;
+    char day[UTC_DAY_TEXT_SIZE];
+    char path[PATH_MAX];
+    struct err err;
+    enum status status;
+
+    if (*folder == '\0')
+        return;
+    utc_day_format(item->row.utc_day, day);
+    (void)snprintf(path, sizeof path, "%s/%s", folder, day);
+    status = file_make_folders(path, 0750, &err);
+    if (status == ST_OK &&
+        (size_t)snprintf(path, sizeof path, "%s/%s/%s", folder, day, item->report.file_name) >= sizeof path)
+        status = err_set(&err, ST_RANGE, "archive_dir: path is too long");
+    if (status == ST_OK)
+        status = file_replace(path, item->report.gzip, item->report.gzip_len, 0640, &err);
+    if (status != ST_OK)
+        LOG_FACT(EV_ARCHIVE_FAILED, log_text("path", path), log_text("reason", err.text));
+}
+
+static void count(struct delivery_totals *totals, enum delivery_state state)
+{
+    totals->delivered += state == DELIVERY_DELIVERED;
+    totals->later += state == DELIVERY_DUE;
+    totals->given_up += state == DELIVERY_GIVEN_UP;
+    totals->expired += state == DELIVERY_EXPIRED;
+    totals->suppressed += state == DELIVERY_SUPPRESSED;
+}
+
+/* Whatever is recorded between two commits is one transaction. */
+static enum status begin_transaction(struct courier *courier, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (!courier->is_in_transaction)
+        status = ledger_begin(courier->generator->ledger, err);
+    if (status == ST_OK)
+        courier->is_in_transaction = true;
+    return status;
+}
+
+void courier_put_back(struct courier *courier, const struct courier_item *item)
+{
+    struct err err;
+    enum status status = begin_transaction(courier, &err);
+
+    if (status == ST_OK)
+        status = ledger_put_back(courier->generator->ledger, &item->row, &err);
+    (void)keep_failure(courier, status, &err);
+}
+
+/*
+ * A refusal of the recipient says something of the mailbox, all else of this message or of us: so does a
+ * policy (X.7.Y of RFC 3463), as that of a relay which does not relay for us.
+ */
+static bool is_refusal_of_mailbox(const struct outcome *outcome)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, outcome->text, strlen(outcome->text));
+    (void)cursor_take_number(&cursor, UINT16_MAX);
+    return outcome->kind == OUTCOME_GIVE_UP && outcome->stage == OUTCOME_AT_RCPT &&
+           !cursor_skip_word(&cursor, " 5.7.");
+}
+
+static enum status suppress(struct courier *courier, const struct courier_item *item,
+                            const struct outcome *outcome, int64_t now_s, struct err *err)
+{
+    char until[UTC_STAMP_TEXT_SIZE];
+    int64_t until_s = 0;
+    enum status status =
+        ledger_suppress(courier->generator->ledger, item->row.rua, outcome->text, now_s, &until_s, err);
+
+    if (status != ST_OK)
+        return status;
+    utc_stamp_format(until_s, until);
+    LOG_FACT(EV_MAILBOX_SUPPRESSED, log_text("rua", item->row.rua), log_text("until", until),
+             log_text("reply", outcome->text));
+    return ST_OK;
+}
+
+/* What a mail's outcome says of its mailbox and of the sessions that it will cause (R50). */
+static enum status note_mail(struct courier *courier, const struct courier_item *item,
+                             const struct outcome *outcome, int64_t now_s, struct err *err)
+{
+    struct ledger *ledger = courier->generator->ledger;
+    enum status status = ST_OK;
+
+    if (is_refusal_of_mailbox(outcome))
+        return suppress(courier, item, outcome, now_s, err);
+    if (outcome->kind == OUTCOME_DELIVERED)
+        status = ledger_unsuppress(ledger, item->row.rua, err);
+    if (status == ST_NOT_FOUND)
+        status = ST_OK;
+    if (status == ST_OK && (outcome->kind == OUTCOME_DELIVERED || outcome->is_in_doubt))
+        status = ledger_add_mailed(ledger, utc_day_of(now_s), item->row.host, 1, err);
+    return status;
+}
+
+void courier_record(struct courier *courier, struct courier_item *item, const struct outcome *outcome)
+{
+    int64_t now_s = clock_utc_s();
+    int64_t next_at_s;
+    enum delivery_state state = state_after(item, outcome, now_s, &next_at_s);
+    struct err err;
+    enum status status = begin_transaction(courier, &err);
+
+    item->reached = outcome->stage;
+    if (status == ST_OK)
+        status = ledger_record_outcome(courier->generator->ledger, &item->row, state, next_at_s, outcome,
+                                       now_s, &err);
+    if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
+        status = note_mail(courier, item, outcome, now_s, &err);
+    (void)keep_failure(courier, status, &err);
+    count(&courier->totals, state);
+    log_outcome(item, outcome, state, next_at_s);
+    if (state == DELIVERY_DELIVERED)
+        archive(courier, item);
+}
+
+bool courier_is_suppressed(struct courier *courier, struct courier_item *item)
+{
+    struct ledger *ledger = courier->generator->ledger;
+    int64_t now_s = clock_utc_s();
+    bool is_suppressed = false;
+    struct outcome outcome;
+    struct err err;
+    enum status status = ledger_is_suppressed(ledger, item->row.rua, now_s, &is_suppressed, &err);
+
+    if (status == ST_OK && is_suppressed) {
+        outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "the mailbox refused lately");
+        status = begin_transaction(courier, &err);
+        if (status == ST_OK)
+            status = ledger_record_outcome(ledger, &item->row, DELIVERY_SUPPRESSED, 0, &outcome, now_s, &err);
+        count(&courier->totals, DELIVERY_SUPPRESSED);
+        log_outcome(item, &outcome, DELIVERY_SUPPRESSED, 0);
+    }
+    (void)keep_failure(courier, status, &err);
+    return is_suppressed;
+}
+
+/* ---- limits ----------------------------------------------------------------------------------------------
+ */
+
+struct queue_limits courier_limits(const struct courier *courier, size_t at_once, size_t failures)
+{
+    const struct config *config = courier->generator->config;
+
+    return (struct queue_limits){.at_once = at_once,
+                                 .failures = failures,
+                                 .per_host = (size_t)config->max_per_host,
+                                 .per_run = (size_t)config->max_per_run};
+}
+
+struct left {
+    enum delivery_kind kind;
+    size_t counts[QUEUE_LEFT_RUN + 1];
+};
+
+static void log_left(enum delivery_kind kind, const char *host, size_t count, enum queue_left why)
+{
+    LOG_FACT(EV_DELIVERIES_LEFT, log_text("kind", delivery_kind_name(kind)), log_text("host", host),
+             log_number("deliveries", (int64_t)count), log_text("reason", queue_left_words(why)));
+}
+
+static void take_left(void *context, const char *host, size_t count, enum queue_left why)
+{
+    struct left *left = context;
+
+    if (why == QUEUE_LEFT_FAILED || why == QUEUE_LEFT_HOST)
+        log_left(left->kind, host, count, why);
+    else
+        left->counts[why] += count;
+}
+
+void courier_log_left(const struct queue *queue, enum delivery_kind kind)
+{
+    struct left left = {.kind = kind};
+
+    queue_each_left(queue, take_left, &left);
+    for (size_t why = 0; why < ARRAY_COUNT(left.counts); why++)
+        if (left.counts[why] > 0)
+            log_left(kind, "", left.counts[why], (enum queue_left)why);
+}

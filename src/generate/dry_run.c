@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: MIT */
+/* The first half of a run in memory: the same days, look-ups and reports, shown instead of frozen and sent.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "build_reports.h"
+#include "app/json_out.h"
+#include "app/program.h"
+#include "report_mail.h"
+#include "app/table.h"
+#include "dry_run.h"
+
+#define LINE_MAX_BYTES (300u << 20)
+
+/* ---- json ------------------------------------------------------------------------------------------------
+ */
+
+static enum status json_line(struct rehearsal *rehearsal, const struct candidate *candidate, bool has_report,
+                             struct err *err)
+{
+    struct json_out json;
+
+    strbuf_reset(&rehearsal->text);
+    json_out_init(&json, &rehearsal->text, 0);
+    json_out_begin_object(&json, NULL);
+    json_out_text(&json, "day", rehearsal->day);
+    json_out_text(&json, "domain", candidate->domain);
+    json_out_begin_array(&json, "rua");
+    for (size_t i = 0; i < candidate->record.rua_count; i++)
+        json_out_text(&json, NULL, candidate->record.ruas[i].uri);
+    json_out_end_array(&json);
+    if (has_report)
+        json_out_raw(&json, "report", rehearsal->file.json.data, rehearsal->file.json.len);
+    else
+        json_out_text(&json, "skipped", candidate->reason);
+    json_out_end_object(&json);
+    if (strbuf_is_failed(&rehearsal->text))
+        return err_set(err, ST_NOMEM, "%s: out of memory", candidate->domain);
+    (void)printf("%s\n", rehearsal->text.data);
+    return ST_OK;
+}
+
+static enum status json_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+                               struct arena *arena, struct err *err)
+{
+    (void)arena;
+    return json_line(rehearsal, candidate, true, err);
+}
+
+static enum status json_skip(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err)
+{
+    return json_line(rehearsal, candidate, false, err);
+}
+
+/* ---- mail ------------------------------------------------------------------------------------------------
+ */
+
+static void print_bytes(const struct strbuf *buf)
+{
+    (void)fwrite(buf->data, 1, buf->len, stdout);
+}
+
+/* One message is printed bare; from the second on they are an mbox. */
+static void print_message(struct rehearsal *rehearsal)
+{
+    static const char SEPARATOR[] = "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\r\n";
+
+    rehearsal->messages++;
+    if (rehearsal->messages == 1) {
+        strbuf_reset(&rehearsal->held);
+        strbuf_add(&rehearsal->held, rehearsal->text.data, rehearsal->text.len);
+        return;
+    }
+    if (rehearsal->messages == 2) {
+        (void)printf("%s", SEPARATOR);
+        print_bytes(&rehearsal->held);
+    }
+    (void)printf("\r\n%s", SEPARATOR);
+    print_bytes(&rehearsal->text);
+}
+
+static enum status mail_one(struct rehearsal *rehearsal, const struct rua *rua, unsigned number,
+                            struct arena *arena, struct err *err)
+{
+    const struct report_file *file = &rehearsal->file;
+    struct mail_parts parts = {
+        .meta = &file->meta,
+        .summary = &file->built.summary,
+        .from = rehearsal->generator.config->from,
+        .to = rua->address,
+        .date_s = rehearsal->generator.now_s,
+        .file_name = file->file_name,
+        .gzip = file->gzip.data,
+        .gzip_len = file->gzip.len,
+    };
+    enum status status =
+        report_message_id_format(file->meta.report_id, number, arena, &parts.message_id, err);
+
+    strbuf_reset(&rehearsal->text);
+    if (status == ST_OK)
+        status = report_mail_write(&rehearsal->generator, &parts, &rehearsal->text, err);
+    if (status == ST_OK)
+        print_message(rehearsal);
+    return status;
+}
+
+static enum status mail_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+                               struct arena *arena, struct err *err)
+{
+    enum status status = ST_OK;
+
+    for (size_t i = 0; status == ST_OK && i < candidate->record.rua_count; i++)
+        if (candidate->record.ruas[i].kind == RUA_MAILTO)
+            status = mail_one(rehearsal, &candidate->record.ruas[i], (unsigned)i + 1, arena, err);
+    return status;
+}
+
+static enum status mail_skip(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err)
+{
+    (void)rehearsal;
+    (void)candidate;
+    (void)err;
+    return ST_OK;
+}
+
+static enum status mail_end(struct rehearsal *rehearsal, struct err *err)
+{
+    if (rehearsal->messages == 1)
+        print_bytes(&rehearsal->held);
+    if (strbuf_is_failed(&rehearsal->held))
+        return err_set(err, ST_NOMEM, "message: out of memory");
+    return ST_OK;
+}
+
+static const struct view VIEWS[] = {
+    [DRY_RUN_TABLE] = {.begin_day = dry_run_table_begin_day,
+                       .report = dry_run_table_report,
+                       .skip = dry_run_table_skip,
+                       .end_day = dry_run_table_end_day},
+    [DRY_RUN_JSON] = {.report = json_report, .skip = json_skip, .needs_json = true},
+    [DRY_RUN_MAIL] = {.report = mail_report, .skip = mail_skip, .end = mail_end},
+};
+
+/* ---- the rehearsal ---------------------------------------------------------------------------------------
+ */
+
+static enum status is_wanted(void *context, const char *domain, bool *is_wanted_out, struct err *err)
+{
+    struct rehearsal *rehearsal = context;
+    enum ledger_entry entry = LEDGER_NOTHING;
+    enum status status = ST_OK;
+
+    if (rehearsal->options->domain != NULL && strcmp(domain, rehearsal->options->domain) != 0) {
+        *is_wanted_out = false;
+        return ST_OK;
+    }
+    if (rehearsal->options->days == DRY_RUN_OPEN_DAYS && rehearsal->generator.ledger != NULL)
+        status = ledger_find(rehearsal->generator.ledger, rehearsal->utc_day, domain, &entry, NULL, err);
+    *is_wanted_out = entry == LEDGER_NOTHING || entry == LEDGER_WAITING;
+    return status;
+}
+
+static enum status show_one(struct rehearsal *rehearsal, struct candidate *candidate, struct arena *arena,
+                            struct err *err)
+{
+    const struct view *view = rehearsal->view;
+    enum status status;
+
+    rehearsal->shown++;
+    if (candidate->fate != CANDIDATE_REPORT)
+        return view->skip(rehearsal, candidate, err);
+    status = report_file_build(&rehearsal->generator, rehearsal->utc_day, candidate->domain,
+                               rehearsal->needs_json, arena, &rehearsal->file, err);
+    return status == ST_OK ? view->report(rehearsal, candidate, arena, err) : status;
+}
+
+static void show_progress(struct progress *progress, uint64_t done)
+{
+    char done_text[TABLE_NUMBER_SIZE], total_text[TABLE_NUMBER_SIZE];
+
+    progress->done += done;
+    if (progress->is_wanted)
+        (void)fprintf(stderr, "\r%s of %s domains\033[K", table_number(progress->done, done_text),
+                      table_number(progress->total, total_text));
+}
+
+static enum status show_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
+                              struct err *err)
+{
+    struct rehearsal *rehearsal = context;
+    enum status status = ST_OK;
+
+    for (size_t i = 0; status == ST_OK && i < count; i++)
+        status = show_one(rehearsal, &candidates[i], arena, err);
+    show_progress(&rehearsal->progress, count);
+    return status;
+}
+
+static enum status take_total(void *context, const struct session_day *day, struct err *err)
+{
+    struct rehearsal *rehearsal = context;
+
+    (void)err;
+    if (day->utc_day == rehearsal->utc_day)
+        rehearsal->progress.total = day->domains;
+    return ST_OK;
+}
+
+/* Lines that scroll by on the same terminal are progress enough. */
+static enum status begin_progress(struct rehearsal *rehearsal, struct err *err)
+{
+    struct progress *progress = &rehearsal->progress;
+    enum status status;
+
+    *progress = (struct progress){0};
+    if (!terminal_is_there(STDERR_FILENO) || rehearsal->options->domain != NULL ||
+        (rehearsal->view->end_day == NULL && terminal_is_there(STDOUT_FILENO)))
+        return ST_OK;
+    status = session_store_each_day(rehearsal->generator.sessions, take_total, rehearsal, err);
+    progress->is_wanted = progress->total > CANDIDATES_AT_ONCE;
+    show_progress(progress, 0);
+    return status;
+}
+
+static void end_progress(const struct progress *progress)
+{
+    if (progress->is_wanted)
+        (void)fputs("\r\033[K", stderr);
+}
+
+static enum status show_day(struct rehearsal *rehearsal, int32_t utc_day, struct err *err)
+{
+    const struct view *view = rehearsal->view;
+    enum status status;
+
+    rehearsal->utc_day = utc_day;
+    utc_day_format(utc_day, rehearsal->day);
+    status = begin_progress(rehearsal, err);
+    if (status == ST_OK && view->begin_day != NULL)
+        status = view->begin_day(rehearsal, err);
+    if (status == ST_OK)
+        status = candidates_each(&rehearsal->generator, utc_day, is_wanted, show_batch, rehearsal, err);
+    end_progress(&rehearsal->progress);
+    if (status == ST_OK && view->end_day != NULL)
+        status = view->end_day(rehearsal, err);
+    return status;
+}
+
+static enum status show_days(struct rehearsal *rehearsal, struct err *err)
+{
+    struct reportable_days days;
+    enum status status;
+
+    if (rehearsal->generator.sessions == NULL)
+        return ST_OK;
+    if (rehearsal->options->days == DRY_RUN_ONE_DAY)
+        return show_day(rehearsal, rehearsal->options->utc_day, err);
+    status = reportable_days_find(&rehearsal->generator, &days, err);
+    for (size_t i = 0; status == ST_OK && i < days.count; i++)
+        if (days.items[i].is_complete)
+            status = show_day(rehearsal, days.items[i].utc_day, err);
+    return status;
+}
+
+/* ---- why nothing is to be sent ---------------------------------------------------------------------------
+ */
+
+struct day_survey {
+    struct rehearsal *rehearsal;
+    uint64_t domains_today;
+    int32_t newest_past; /* the newest day before today; -1: none */
+};
+
+static enum status survey_day(void *context, const struct session_day *day, struct err *err)
+{
+    struct day_survey *survey = context;
+    int32_t today = utc_day_of(survey->rehearsal->generator.now_s);
+
+    (void)err;
+    if (day->utc_day >= today)
+        survey->domains_today += day->domains;
+    else if (day->domains > 0)
+        survey->newest_past = day->utc_day;
+    return ST_OK;
+}
+
+/* Days that wait for the collector, if any; else all that is complete was sent, or nothing is complete yet.
+ */
+static void explain_open_days(struct rehearsal *rehearsal, char *text_out, size_t size)
+{
+    struct day_survey survey = {.rehearsal = rehearsal, .newest_past = -1};
+    struct reportable_days days = {0};
+    char day[UTC_DAY_TEXT_SIZE] = "";
+
+    if (reportable_days_find(&rehearsal->generator, &days, NULL) != ST_OK ||
+        session_store_each_day(rehearsal->generator.sessions, survey_day, &survey, NULL) != ST_OK)
+        days.count = 0;
+    for (size_t i = 0; i < days.count; i++)
+        if (!days.items[i].is_complete)
+            utc_day_format(days.items[i].utc_day, day);
+    if (*day != '\0') {
+        (void)snprintf(
+            text_out, size,
+            "%s is over, but the collector has not counted through its end yet; if that lasts, see "
+            "tlsrpt-gen status",
+            day);
+    } else if (survey.newest_past >= 0) {
+        utc_day_format(survey.newest_past, day);
+        (void)snprintf(text_out, size,
+                       "all complete days are reported, the last is %s; see tlsrpt-gen status", day);
+    } else {
+        (void)snprintf(text_out, size,
+                       "no UTC day is complete yet; today has %llu domain%s so far: --day today shows them",
+                       (unsigned long long)survey.domains_today, survey.domains_today == 1 ? "" : "s");
+    }
+}
+
+static void say_nothing_shown(struct rehearsal *rehearsal)
+{
+    const struct dry_run_options *options = rehearsal->options;
+    char text[400];
+
+    if (rehearsal->generator.sessions == NULL)
+        (void)snprintf(text, sizeof text,
+                       "%s holds no outcome yet; is tlsrpt-gen-collect running? try: tlsrpt-gen check",
+                       rehearsal->generator.config->state_dir);
+    else if (options->domain != NULL && options->days == DRY_RUN_ONE_DAY)
+        (void)snprintf(text, sizeof text, "no sessions with %s on %s", options->domain, rehearsal->day);
+    else if (options->domain != NULL)
+        (void)snprintf(text, sizeof text,
+                       "no sessions with %s on a complete day that is not yet reported; try --day today, or "
+                       "tlsrpt-gen show %s",
+                       options->domain, options->domain);
+    else if (options->days == DRY_RUN_ONE_DAY)
+        (void)snprintf(text, sizeof text, "no sessions on %s", rehearsal->day);
+    else
+        explain_open_days(rehearsal, text, sizeof text);
+    (void)fprintf(stderr, "tlsrpt-gen: nothing to send: %s\n", text);
+}
+
+int cmd_dry_run(const struct config *config, const struct dry_run_options *options)
+{
+    struct rehearsal rehearsal = {.options = options, .view = &VIEWS[options->format]};
+    struct program program = {.name = "tlsrpt-gen"};
+    struct err err;
+    enum status status;
+
+    rehearsal.needs_json = rehearsal.view->needs_json || (options->format == DRY_RUN_TABLE &&
+                                                          (options->is_verbose || options->domain != NULL));
+    report_file_init(&rehearsal.file);
+    strbuf_init(&rehearsal.text, LINE_MAX_BYTES);
+    strbuf_init(&rehearsal.held, REPORT_MAIL_MAX);
+    status = generator_open(&rehearsal.generator, config, GENERATOR_REHEARSE, &err);
+    if (status == ST_OK)
+        status = show_days(&rehearsal, &err);
+    if (status == ST_OK && rehearsal.view->end != NULL)
+        status = rehearsal.view->end(&rehearsal, &err);
+    if (status == ST_OK && rehearsal.shown == 0)
+        say_nothing_shown(&rehearsal);
+    if (status == ST_OK && fflush(stdout) != 0)
+        status = err_set(&err, ST_IO, "standard output: write failed");
+    generator_close(&rehearsal.generator);
+    dry_run_table_free(&rehearsal.table);
+    strbuf_done(&rehearsal.held);
+    strbuf_done(&rehearsal.text);
+    report_file_done(&rehearsal.file);
+    return status == ST_OK ? 0 : program_fail(&program, &err);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dry_run.h - what the ways to show a rehearsal share: table (dry_run_table.c), json and mail (dry_run.c).
+ */
+#ifndef GENERATE_DRY_RUN_H
+#define GENERATE_DRY_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/terminal.h"
+#include "candidates.h"
+#include "generate/run.h"
+#include "model/utc_day.h"
+
+struct dry_run_table;
+struct rehearsal;
+
+/* One way to show a candidate; all but report and skip may be NULL. */
+struct view {
+    enum status (*begin_day)(struct rehearsal *rehearsal, struct err *err);
+    enum status (*report)(struct rehearsal *rehearsal, const struct candidate *candidate, struct arena *arena,
+                          struct err *err);
+    enum status (*skip)(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err);
+    enum status (*end_day)(struct rehearsal *rehearsal, struct err *err);
+    enum status (*end)(struct rehearsal *rehearsal, struct err *err);
+    bool needs_json;
+};
+
+/* A line on stderr that says how far the day is; only on a terminal, and gone when the day is done. */
+struct progress {
+    bool is_wanted;
+    uint64_t done, total; /* domains */
+};
+
+struct rehearsal {
+    struct generator generator;
+    const struct dry_run_options *options;
+    const struct view *view;
+    int32_t utc_day;
+    char day[UTC_DAY_TEXT_SIZE];
+    struct report_file file;
+    struct strbuf text; /* one line or message */
+    struct strbuf held; /* view mail: the first message, until it is known whether it is the only one */
+    uint64_t shown;     /* reports and skipped domains */
+    uint64_t messages;
+
+    struct dry_run_table *table; /* view table: the day's rows */
+    bool needs_json;             /* the view does, or -v or --domain is given */
+    unsigned days_shown;
+    struct progress progress;
+};
+
+/* The rows of a day are held until it ends, then sorted by failures and printed with their totals. */
+enum status dry_run_table_begin_day(struct rehearsal *rehearsal, struct err *err);
+enum status dry_run_table_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+                                 struct arena *arena, struct err *err);
+enum status dry_run_table_skip(struct rehearsal *rehearsal, const struct candidate *candidate,
+                               struct err *err);
+enum status dry_run_table_end_day(struct rehearsal *rehearsal, struct err *err);
+void dry_run_table_free(struct dry_run_table **table);
+
+#endif

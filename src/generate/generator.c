@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+#include "generator.h"
+
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "app/host_settings.h"
+#include "app/stores.h"
+
+static enum status take_lock(struct generator *generator, struct err *err)
+{
+    char path[PATH_MAX];
+    enum status status = stores_path(generator->config, "tlsrpt-gen.lock", path, err);
+
+    return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
+}
+
+/* A store that nobody has made yet is no error: there is nothing to report. */
+static enum status open_sessions(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    if (generator->fleet != NULL)
+        return fleet_open_sessions(generator->fleet, &generator->sessions, err);
+    return stores_open_sessions(generator->config,
+                                mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
+                                &generator->sessions, err);
+}
+
+/* Only a run that is at work already may be ST_BUSY for our caller. */
+static enum status open_stores(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    enum status status = stores_open_fleet(generator->config, &generator->fleet, err);
+
+    if (status == ST_OK)
+        status = open_sessions(generator, mode, err);
+    if (status == ST_OK)
+        status = stores_open_ledger(generator->config, generator->fleet,
+                                    mode == GENERATOR_RUN ? LEDGER_WRITE : LEDGER_READ, &generator->ledger,
+                                    &generator->is_first_run, err);
+    if (status == ST_BUSY)
+        err->code = status = ST_TEMPORARY;
+    return status;
+}
+
+/* R44: a key that cannot be used is found now, not when the first mail is due. */
+static enum status load_keys(struct generator *generator, struct err *err)
+{
+    const struct option_list *list = &generator->config->dkim_key;
+    struct dkim_key_setting settings[DKIM_KEYS_MAX];
+    enum status status = ST_OK;
+    struct arena arena;
+
+    if (list->count == 0)
+        return ST_OK;
+    arena_init(&arena, 65536);
+    for (size_t i = 0; i < list->count && status == ST_OK; i++) /* config.c: not more than DKIM_KEYS_MAX */
+        status = dkim_key_parse(list->items[i], &arena, &settings[i], err);
+    if (status == ST_OK)
+        status = dkim_keys_load(settings, list->count, generator->config->dkim_domain, &generator->keys, err);
+    arena_done(&arena);
+    return status;
+}
+
+/* An error of what a setting names gets the setting's place in front: "FILE:LINE: NAME: ...". */
+static enum status name_setting(const struct generator *generator, const char *setting, struct err *err)
+{
+    char origin[256];
+
+    options_origin_format(&generator->config->options, setting, origin, sizeof origin);
+    return err_wrap(err, "%s: %s", origin, setting);
+}
+
+static enum status load_suppressed(struct generator *generator, struct err *err)
+{
+    const char *path = generator->config->suppress;
+    struct strbuf text;
+    enum status status;
+
+    suppress_list_init(&generator->suppressed);
+    if (*path == '\0')
+        return ST_OK;
+    strbuf_init(&text, SUPPRESS_LIST_MAX);
+    status = file_read(path, &text, err);
+    if (status == ST_OK)
+        status = suppress_list_read(&generator->suppressed, path, text.data, text.len, err);
+    else if (status != ST_NOMEM)
+        err->code = status = ST_CONFIG;
+    strbuf_done(&text);
+    return status;
+}
+
+enum status generator_open(struct generator *generator, const struct config *config, enum generator_mode mode,
+                           struct err *err)
+{
+    enum status status;
+
+    *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
+    suppress_list_init(&generator->suppressed);
+    status =
+        host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_REHEARSE, err);
+    if (status == ST_OK) {
+        status = load_suppressed(generator, err);
+        status = status == ST_CONFIG ? name_setting(generator, "suppress", err) : status;
+    }
+    if (status == ST_OK) {
+        status = load_keys(generator, err);
+        status = status == ST_CONFIG ? name_setting(generator, "dkim_key", err) : status;
+    }
+    if (status == ST_OK && mode == GENERATOR_RUN)
+        status = take_lock(generator, err);
+    if (status == ST_OK)
+        status = open_stores(generator, mode, err);
+    if (status == ST_OK)
+        status =
+            resolve_open(config->resolver.items, config->resolver.count, NULL, &generator->resolver, err);
+    if (status == ST_OK)
+        status = gzip_open(&generator->gzip, err);
+    if (status != ST_OK)
+        generator_close(generator);
+    return status;
+}
+
+void generator_close(struct generator *generator)
+{
+    suppress_list_done(&generator->suppressed);
+    dkim_keys_free(&generator->keys);
+    gzip_close(&generator->gzip);
+    resolve_close(&generator->resolver);
+    ledger_close(&generator->ledger);
+    session_store_close(&generator->sessions);
+    fleet_close(&generator->fleet);
+    if (generator->lock_fd >= 0)
+        (void)close(generator->lock_fd);
+    generator->lock_fd = -1;
+}

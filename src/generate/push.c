@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "generate/push.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "app/log_events.h"
+#include "app/program.h"
+#include "app/stores.h"
+#include "model/utc_day.h"
+#include "fleet/push.h"
+
+static const struct program PROGRAM = {.name = "tlsrpt-gen"};
+
+static void log_pushed(const struct push_totals *totals)
+{
+    char through[UTC_STAMP_TEXT_SIZE];
+
+    utc_stamp_format(totals->complete_through_s, through);
+    LOG_FACT(EV_PUSHED, log_number("rows", (int64_t)totals->sent),
+             log_number("looked_at", (int64_t)totals->looked_at), log_text("complete_through", through));
+}
+
+/* Days that can be neither pushed nor reported any more go from sessions.db; once a day. */
+static enum status forget_old_days(const struct config *config, int32_t oldest, struct err *err)
+{
+    struct session_store *store = NULL;
+    enum status status = stores_open_sessions(config, SESSION_STORE_WRITE, &store, err);
+
+    if (status == ST_OK && store != NULL && oldest > 0)
+        status = session_store_delete_before(store, oldest, err);
+    session_store_close(&store);
+    return status;
+}
+
+static enum status push_sessions(const struct config *config, struct fleet *fleet, struct push *push,
+                                 struct err *err)
+{
+    const int64_t now_s = clock_utc_s();
+    int32_t oldest = utc_day_of(now_s) - (int32_t)config->max_age_days;
+    struct push_totals totals = {.looked_at = 0};
+    struct session_store *store = NULL;
+    enum status status = stores_open_sessions(config, SESSION_STORE_READ, &store, err);
+
+    if (status == ST_OK && store == NULL)
+        return ST_OK; /* a host that only builds and delivers */
+    if (status == ST_OK)
+        status = push_run(push, fleet, store, oldest, now_s, &totals, err);
+    session_store_close(&store);
+    if (status != ST_OK)
+        return status;
+    if (totals.sent > 0)
+        log_pushed(&totals);
+    return totals.is_new_day ? forget_old_days(config, oldest, err) : ST_OK;
+}
+
+enum status push_now(const struct config *config, struct fleet *fleet, char owner_out[FLEET_ID_SIZE],
+                     struct err *err)
+{
+    char path[PATH_MAX], lock[PATH_MAX];
+    struct push *push = NULL;
+    int lock_fd = -1;
+    enum status locked, status = stores_path(config, "push.db", path, err);
+
+    if (status == ST_OK)
+        status = stores_path(config, "push.lock", lock, err);
+    if (status != ST_OK)
+        return status;
+    locked = file_lock(lock, &lock_fd, err);
+    if (locked != ST_OK && locked != ST_BUSY)
+        return locked;
+    status = push_open(path, &push, err);
+    if (status == ST_OK)
+        (void)snprintf(owner_out, FLEET_ID_SIZE, "%s", push_owner(push));
+    if (status == ST_OK && locked == ST_OK)
+        status = push_sessions(config, fleet, push, err);
+    push_close(&push);
+    if (lock_fd >= 0)
+        (void)close(lock_fd);
+    return status;
+}
+
+/* -1 to go on, else the exit code. */
+static int take_words(int argc, char **argv, const char *usage)
+{
+    bool is_help = argc == 2 && strcmp(argv[1], "--help") == 0;
+
+    if (argc == 1)
+        return -1;
+    (void)fprintf(is_help ? stdout : stderr, "%s", usage);
+    return is_help ? 0 : EXIT_USAGE;
+}
+
+static enum status need_fleet(const struct config *config, struct err *err)
+{
+    return *config->fleet != '\0'
+               ? ST_OK
+               : err_set(err, ST_CONFIG,
+                         "fleet is not set; add a line such as: fleet = postgresql://db/tlsrpt");
+}
+
+int cmd_push(const struct config *config, int argc, char **argv)
+{
+    char owner[FLEET_ID_SIZE];
+    struct fleet *fleet = NULL;
+    struct err err;
+    enum status status;
+    int code =
+        take_words(argc, argv,
+                   "usage: tlsrpt-gen [-c FILE] push\n"
+                   "\n"
+                   "Bring what this host counted into the fleet's database; see tlsrpt-gen-fleet(7).\n");
+
+    if (code >= 0)
+        return code;
+    status = need_fleet(config, &err);
+    if (status == ST_OK)
+        status = program_leave_root(config->state_dir, &err);
+    if (status == ST_OK)
+        status = stores_open_fleet(config, &fleet, &err);
+    if (status == ST_OK)
+        status = push_now(config, fleet, owner, &err);
+    fleet_close(&fleet);
+    return status == ST_OK ? 0 : program_fail(&PROGRAM, &err);
+}
+
+static void print_grants(int64_t from)
+{
+    if (from == 0)
+        (void)printf("-- schema tlsrpt_gen, version %d, was made\n", fleet_schema_version());
+    else
+        (void)printf("-- schema tlsrpt_gen was version %lld and is version %d%s\n", (long long)from,
+                     fleet_schema_version(), from == fleet_schema_version() ? " still" : " now");
+    (void)puts("-- Roles that can do no more than they must; run what you want of this in this database,\n"
+               "-- as a user who may make roles; that a role is there already does no harm:");
+    for (size_t i = 0; fleet_grant(i) != NULL; i++)
+        (void)puts(fleet_grant(i));
+}
+
+int cmd_fleet_init(const struct config *config, int argc, char **argv)
+{
+    char name[FLEET_HOST_SIZE];
+    struct fleet_settings settings;
+    struct err err;
+    int64_t from = 0;
+    enum status status;
+    int code =
+        take_words(argc, argv,
+                   "usage: tlsrpt-gen [-c FILE] fleet-init\n"
+                   "\n"
+                   "Make the tables of a fleet's database, or bring them up to date, and print GRANTs.\n");
+
+    if (code >= 0)
+        return code;
+    status = need_fleet(config, &err);
+    if (status == ST_OK)
+        status = stores_fleet_settings(config, name, &settings, &err);
+    if (status == ST_OK)
+        status = fleet_init(&settings, &from, &err);
+    if (status != ST_OK)
+        return program_fail(&PROGRAM, &err);
+    print_grants(from);
+    return 0;
+}
+
+static enum status forget_host(struct fleet *fleet, const char *host, struct err *err)
+{
+    int64_t count = 0;
+    enum status status = fleet_forget_host(fleet, host, &count, err);
+
+    if (status == ST_OK && count == 0)
+        status =
+            err_set(err, ST_NOT_FOUND, "no host %.100s is waited for; tlsrpt-gen status lists them", host);
+    if (status == ST_OK)
+        (void)printf("%s is not waited for any more; what it pushed stays\n", host);
+    return status;
+}
+
+/* One that is not known keeps nobody from being forgotten; the exit code is that of the last failure. */
+static int forget_hosts(struct fleet *fleet, char **hosts, int count)
+{
+    int code = 0;
+
+    for (int i = 0; i < count; i++) {
+        struct err err;
+
+        if (forget_host(fleet, hosts[i], &err) != ST_OK)
+            code = program_fail(&PROGRAM, &err);
+    }
+    return code;
+}
+
+int cmd_fleet_forget(const struct config *config, int argc, char **argv)
+{
+    struct fleet *fleet = NULL;
+    struct err err;
+    enum status status;
+    int code;
+
+    if (argc < 2 || argv[1][0] == '-')
+        return take_words(argc > 1 ? argc : 0, argv, "usage: tlsrpt-gen [-c FILE] fleet-forget HOST ...\n");
+    status = need_fleet(config, &err);
+    if (status == ST_OK)
+        status = stores_open_fleet(config, &fleet, &err);
+    if (status != ST_OK)
+        return program_fail(&PROGRAM, &err);
+    code = forget_hosts(fleet, argv + 1, argc - 1);
+    fleet_close(&fleet);
+    return code;
+}

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tlsrpt-gen - build and deliver the RFC 8460 reports of every complete day.
+ *
+ * Started by cron, a timer or hand; see tlsrpt-gen(8).
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "check/check.h"
+#include "inspect/explain.h"
+#include "app/log_events.h"
+#include "app/program.h"
+#include "generate/push.h"
+#include "generate/run.h"
+#include "setup/setup.h"
+#include "inspect/show.h"
+#include "inspect/status.h"
+#include "inspect/unsuppress.h"
+#include "model/domain.h"
+#include "model/utc_day.h"
+
+typedef int subcommand_fn(const struct config *config, int argc, char **argv);
+
+/* Runs when the settings cannot be read; err says why. */
+typedef int unset_fn(const struct err *err, int argc, char **argv);
+
+static const struct {
+    const char *name;
+    subcommand_fn *run;
+    unset_fn *run_unset; /* NULL: say err and end */
+    const char *help;
+} SUBCOMMANDS[] = {
+    {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
+    {"status", cmd_status, NULL, "tell whether the collector runs and what became of the reports"},
+    {"check", cmd_check, cmd_check_unset,
+     "look whether everything is in place, and say how to mend what is not"},
+    {"push", cmd_push, NULL, "bring what this host counted into its fleet's database"},
+    {"fleet-init", cmd_fleet_init, NULL, "make a fleet's tables, or bring them up to date; print GRANTs"},
+    {"fleet-forget", cmd_fleet_forget, NULL, "let a fleet wait no more for hosts that have left it"},
+    {"explain", cmd_explain, NULL, "say in words what a domain's TLSRPT record asks for"},
+    {"unsuppress", cmd_unsuppress, NULL, "let mailboxes that refused get reports again"},
+    {"setup-postfix", cmd_setup_postfix, NULL,
+     "show what Postfix needs to report its sessions; --apply sets it"},
+    {"setup-exim", cmd_setup_exim, NULL, "show what Exim needs to report its sessions, and where to put it"},
+};
+
+struct arguments {
+    struct program program;
+    bool is_dry_run;
+    bool is_show_config;
+    bool is_if_configured;
+    bool has_dry_run_option; /* --day, --domain or --format */
+    struct run_options run;
+    struct dry_run_options dry_run;
+    struct arena arena; /* holds the domain */
+};
+
+enum {
+    OPTION_DAY = 256,
+    OPTION_DOMAIN,
+    OPTION_FORMAT,
+    OPTION_SHOW_CONFIG,
+    OPTION_IF_CONFIGURED,
+    OPTION_FLUSH,
+    OPTION_LINGER,
+};
+
+static const struct option LONG_OPTIONS[] = {
+    PROGRAM_LONG_OPTIONS,
+    {"dry-run", no_argument, NULL, 'n'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"day", required_argument, NULL, OPTION_DAY},
+    {"domain", required_argument, NULL, OPTION_DOMAIN},
+    {"format", required_argument, NULL, OPTION_FORMAT},
+    {"show-config", no_argument, NULL, OPTION_SHOW_CONFIG},
+    {"flush", no_argument, NULL, OPTION_FLUSH},
+    {"linger", no_argument, NULL, OPTION_LINGER},
+    {"if-configured", no_argument, NULL, OPTION_IF_CONFIGURED},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(void)
+{
+    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]... [--flush] [--linger]\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [-v] [--day DAY] "
+               "[--domain DOMAIN] [--format FORMAT]\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --show-config\n"
+               "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... COMMAND [ARGUMENT]...\n"
+               "\n"
+               "Without a command: build the reports of every complete UTC day and deliver what is due.\n"
+               "\n"
+               "  -c, --config FILE   settings (" CONFIG_DEFAULT_FILE ")\n"
+               "  -o NAME=VALUE       one setting that wins over the file\n"
+               "  -n, --dry-run       show what would be sent; change nothing, send nothing\n"
+               "  -v, --verbose       with --dry-run: each policy and failure in words\n"
+               "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
+               "      --domain DOMAIN only this domain\n"
+               "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
+               "      --flush         also try what is to be tried later\n"
+               "      --linger        go on until nothing is open; for a daily cron line\n"
+               "      --if-configured do nothing while organization_name or contact_info is unset\n"
+               "      --show-config   every setting, its value and where it came from\n"
+               "  -h, --help          this text\n"
+               "  -V, --version       the version\n"
+               "\n"
+               "Commands:");
+    for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++)
+        (void)printf("  %-19s %s\n", SUBCOMMANDS[i].name, SUBCOMMANDS[i].help);
+    (void)puts("\nSettings (tlsrpt-gen.conf(5)):");
+    config_help(stdout);
+}
+
+static enum status parse_day(const char *text, struct dry_run_options *options, struct err *err)
+{
+    int32_t today = utc_day_of(clock_utc_s());
+
+    options->days = DRY_RUN_ONE_DAY;
+    if (strcmp(text, "today") == 0)
+        options->utc_day = today;
+    else if (strcmp(text, "yesterday") == 0)
+        options->utc_day = today > 0 ? today - 1 : 0;
+    else if (!utc_day_parse(text, &options->utc_day))
+        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
+    return ST_OK;
+}
+
+static enum status parse_format(const char *text, struct dry_run_options *options, struct err *err)
+{
+    static const char *const NAMES[] = {
+        [DRY_RUN_TABLE] = "table", [DRY_RUN_JSON] = "json", [DRY_RUN_MAIL] = "mail"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(NAMES); i++)
+        if (strcmp(text, NAMES[i]) == 0) {
+            options->format = (enum dry_run_format)i;
+            return ST_OK;
+        }
+    return err_set(err, ST_SYNTAX, "--format \"%.40s\": use table, json or mail", text);
+}
+
+static enum status parse_domain(const char *text, struct arguments *arguments, struct err *err)
+{
+    enum status status =
+        domain_normalise(text, strlen(text), &arguments->arena, &arguments->dry_run.domain, err);
+
+    return status == ST_OK ? ST_OK : err_wrap(err, "--domain \"%.80s\"", text);
+}
+
+/* One option of the command line other than help and version. */
+static enum status take_option(struct arguments *arguments, int option, struct err *err)
+{
+    if (program_take_option(&arguments->program, option, optarg))
+        return ST_OK;
+    switch (option) {
+    case 'n':
+        arguments->is_dry_run = true;
+        return ST_OK;
+    case OPTION_SHOW_CONFIG:
+        arguments->is_show_config = true;
+        return ST_OK;
+    case OPTION_IF_CONFIGURED:
+        arguments->is_if_configured = true;
+        return ST_OK;
+    case OPTION_FLUSH:
+        arguments->run.is_flush = true;
+        return ST_OK;
+    case OPTION_LINGER:
+        arguments->run.is_linger = true;
+        return ST_OK;
+    default:
+        break;
+    }
+    arguments->has_dry_run_option = true;
+    if (option == 'v') {
+        arguments->dry_run.is_verbose = true;
+        return ST_OK;
+    }
+    if (option == OPTION_DAY)
+        return parse_day(optarg, &arguments->dry_run, err);
+    if (option == OPTION_FORMAT)
+        return parse_format(optarg, &arguments->dry_run, err);
+    if (option == OPTION_DOMAIN)
+        return parse_domain(optarg, arguments, err);
+    return err_set(err, ST_SYNTAX, "see tlsrpt-gen --help");
+}
+
+static int usage_error(const struct err *err)
+{
+    (void)fprintf(stderr, "tlsrpt-gen: %s\n", err->text);
+    return EXIT_USAGE;
+}
+
+static int run_subcommand(struct arguments *arguments, int argc, char **argv)
+{
+    struct program *program = &arguments->program;
+    struct err err;
+    int code;
+
+    for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++) {
+        if (strcmp(argv[0], SUBCOMMANDS[i].name) != 0)
+            continue;
+        if (program_load_config(program, false, &err) == ST_OK)
+            code = SUBCOMMANDS[i].run(&program->config, argc, argv);
+        else if (SUBCOMMANDS[i].run_unset != NULL)
+            code = SUBCOMMANDS[i].run_unset(&err, argc, argv);
+        else
+            code = program_fail(program, &err);
+        config_done(&program->config);
+        return code;
+    }
+    (void)err_set(&err, ST_SYNTAX, "\"%.40s\": no such command; see tlsrpt-gen --help", argv[0]);
+    return usage_error(&err);
+}
+
+/* Who we are is the one thing that an installation cannot know: until it is set, the timer's runs wait. */
+static bool is_identity_set(const struct config *config)
+{
+    const char *missing = config_missing_identity(config);
+    char mend[1024];
+
+    (void)snprintf(mend, sizeof mend, "set it in %s; nothing is sent until then", config->file);
+    if (missing != NULL)
+        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing), log_text("mend", mend));
+    return missing == NULL;
+}
+
+/* Build and deliver, as the owner of state_dir. */
+static int run_as_owner(struct arguments *arguments)
+{
+    struct program *program = &arguments->program;
+    struct err err;
+
+    return program_leave_root(program->config.state_dir, &err) == ST_OK
+               ? cmd_run(&program->config, &arguments->run)
+               : program_fail(program, &err);
+}
+
+static int run_main_job(struct arguments *arguments)
+{
+    struct program *program = &arguments->program;
+    struct err err;
+    int code = 0;
+
+    bool needs_identity = !arguments->is_show_config && !arguments->is_if_configured;
+
+    if (program_load_config(program, needs_identity, &err) != ST_OK) {
+        code = program_fail(program, &err);
+        goto out;
+    }
+    if (arguments->is_show_config)
+        config_show(&program->config, stdout);
+    else if (arguments->is_if_configured && !is_identity_set(&program->config))
+        code = 0;
+    else if (arguments->is_dry_run)
+        code = cmd_dry_run(&program->config, &arguments->dry_run);
+    else
+        code = run_as_owner(arguments);
+out:
+    config_done(&program->config);
+    return code;
+}
+
+/* An option that would be passed over in silence is a mistake that nobody notices, so these are refused. */
+
+/* Options of the main job in front of a command. */
+static enum status check_command(const struct arguments *arguments, const char *command, struct err *err)
+{
+    const struct {
+        bool is_given;
+        const char *name;
+    } JOBS[] = {
+        {arguments->is_dry_run, "--dry-run"},
+        {arguments->run.is_flush, "--flush"},
+        {arguments->run.is_linger, "--linger"},
+        {arguments->is_show_config, "--show-config"},
+        {arguments->is_if_configured, "--if-configured"},
+    };
+
+    for (size_t i = 0; i < ARRAY_COUNT(JOBS); i++)
+        if (JOBS[i].is_given)
+            return err_set(err, ST_SYNTAX, "%s does not go with a command; leave out %s or \"%.40s\"",
+                           JOBS[i].name, JOBS[i].name, command);
+    if (arguments->has_dry_run_option)
+        return err_set(err, ST_SYNTAX,
+                       "--day, --domain, --format and -v stand behind the command, if it has them; see "
+                       "tlsrpt-gen --help");
+    return ST_OK;
+}
+
+/* Options of the main job that exclude each other. */
+static enum status check_job(const struct arguments *arguments, struct err *err)
+{
+    const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
+
+    if (arguments->has_dry_run_option && !arguments->is_dry_run)
+        return err_set(err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
+    if (arguments->is_dry_run && arguments->is_show_config)
+        return err_set(err, ST_SYNTAX, "--dry-run does not go with --show-config; leave out one of them");
+    if ((arguments->is_dry_run || arguments->is_show_config) &&
+        (arguments->run.is_flush || arguments->run.is_linger))
+        return err_set(err, ST_SYNTAX, "%s does not go with %s, which sends nothing; leave out one of them",
+                       arguments->run.is_flush ? "--flush" : "--linger", shown);
+    return ST_OK;
+}
+
+/* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
+static int take_options(struct arguments *arguments, int argc, char **argv)
+{
+    struct err err;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+nv" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            print_help();
+            return 0;
+        }
+        if (option == 'V') {
+            program_print_version(&arguments->program);
+            return 0;
+        }
+        if (take_option(arguments, option, &err) != ST_OK)
+            return usage_error(&err);
+    }
+    if ((optind < argc ? check_command(arguments, argv[optind], &err) : check_job(arguments, &err)) != ST_OK)
+        return usage_error(&err);
+    return -1;
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {.program = {.name = "tlsrpt-gen"}};
+    int code;
+
+    log_open(arguments.program.name, LOG_TO_STDERR);
+    arena_init(&arguments.arena, 8192);
+    code = take_options(&arguments, argc, argv);
+    if (code < 0)
+        code = optind < argc ? run_subcommand(&arguments, argc - optind, argv + optind)
+                             : run_main_job(&arguments);
+    arena_done(&arguments.arena);
+    if (code == 0 && (fflush(stdout) != 0 || ferror(stdout) != 0)) {
+        (void)fprintf(stderr, "tlsrpt-gen: standard output: write failed\n");
+        code = EXIT_IO;
+    }
+    return code;
+}

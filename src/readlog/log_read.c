@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: MIT */
+#include "readlog/log_read.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "app/log_events.h"
+#include "datagram/ndjson_line.h"
+#include "follow/follow.h"
+
+#define IDLE_MS        60000 /* so long without a line, and what is open is closed */
+#define LOOK_EVERY_MS  200
+#define SAVE_EVERY_MS  1000
+#define FLUSH_EVERY_MS 5000
+#define SAVE_LINES     8192 /* look at the clock so often */
+#define SHOWN_BYTES    80
+
+/* In place.done_events: closing what is open was under way, and so many events of that were told. */
+#define FLUSH_UNDER_WAY (UINT64_C(1) << 63)
+
+struct log_follower {
+    struct follow *follow;
+    struct place_keeper keeper;
+    struct place place;
+    uint64_t line_offset; /* of the line in hand */
+    uint64_t told_events; /* of it, or of the flush */
+    uint64_t flush_told;  /* of a flush that an earlier life did not finish */
+    int64_t saved_ms, flushed_ms, idle_since_ms;
+    unsigned lines_since_save, rotations;
+    bool is_flushing;
+    bool is_flush_due; /* an earlier life did not finish one: it comes before the first new line */
+};
+
+/* ---- one line ---- */
+
+static void log_malformed(struct span line, const struct err *err)
+{
+    char begin[SHOWN_BYTES + 1] = "";
+
+    if (line.len > SHOWN_BYTES)
+        line.len = SHOWN_BYTES;
+    memcpy(begin, line.at, line.len);
+    for (char *nul; (nul = memchr(begin, '\0', line.len)) != NULL;)
+        *nul = ' ';
+    LOG_FACT(EV_LINE_MALFORMED, log_text("reason", err->text), log_text("begin", begin));
+}
+
+static enum status feed_json(struct log_reader *reader, struct span line, struct err *err)
+{
+    struct event event;
+    int64_t utc_s;
+    enum status status;
+
+    if (line.len == 0)
+        return ST_OK;
+    arena_reset(&reader->arena);
+    status = ndjson_line_decode(line.at, line.len, clock_utc_s(), &reader->arena, &event, &utc_s, err);
+    if (status == ST_OK)
+        return log_reader_tell(reader, &event, utc_s);
+    if (status == ST_NOMEM)
+        return status;
+    reader->malformed++;
+    log_malformed(line, err);
+    return ST_OK;
+}
+
+static enum status feed(struct log_reader *reader, struct span line, uint64_t offset, struct err *err)
+{
+    enum status status;
+
+    reader->lines++;
+    if (reader->mtalog == NULL)
+        status = feed_json(reader, line, &reader->err);
+    else
+        status = mtalog_feed(reader->mtalog, line, offset, &reader->err);
+    if (status != ST_OK && err != NULL)
+        *err = reader->err;
+    return status;
+}
+
+enum status log_read_end(struct log_reader *reader, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (reader->mtalog != NULL)
+        status = mtalog_flush(reader->mtalog, &reader->err);
+    if (status != ST_OK)
+        *err = reader->err;
+    return status;
+}
+
+/* ---- files and pipes ---- */
+
+static enum status read_source(struct log_reader *reader, struct source *source, struct lines *lines,
+                               struct err *err)
+{
+    struct span line;
+    uint64_t offset;
+    enum status status = ST_OK;
+
+    while (status == ST_OK && !log_sink_is_stopping) {
+        status = lines_next(lines, source, &line, &offset, err);
+        if (status == ST_OK)
+            status = feed(reader, line, offset, err);
+        else if (status == ST_BUSY) /* a quiet pipe */
+            status = log_read_end(reader, err);
+        if (reader->mtalog != NULL && (reader->lines % SAVE_LINES == 0 || source->is_standard))
+            mtalog_set_now(reader->mtalog, clock_utc_s());
+    }
+    if (status != ST_NOT_FOUND)
+        return status;
+    return lines_take_rest(lines, &line, &offset) ? feed(reader, line, offset, err) : ST_OK;
+}
+
+enum status log_read_file(struct log_reader *reader, const char *name, struct err *err)
+{
+    struct source source;
+    struct lines lines;
+    enum status status = ST_OK;
+
+    if (strcmp(name, "-") == 0)
+        source_open_standard(IDLE_MS, &source);
+    else
+        status = source_open(name, &source, err);
+    if (status != ST_OK)
+        return status;
+    status = lines_init(&lines, err);
+    if (status == ST_OK) {
+        lines_begin(&lines, 0);
+        if (reader->mtalog != NULL)
+            mtalog_set_now(reader->mtalog, clock_utc_s());
+        status = read_source(reader, &source, &lines, err);
+    }
+    lines_done(&lines);
+    source_close(&source);
+    return status;
+}
+
+/* ---- a log that is followed ---- */
+
+/* Remember that everything before the stream offset done was told, and `events` of the line there. */
+static void save_place(struct log_reader *reader, uint64_t done, uint64_t events)
+{
+    struct log_follower *follower = reader->follower;
+    uint64_t replay = reader->mtalog != NULL ? mtalog_replay_offset(reader->mtalog, done) : done;
+
+    follow_get_place(follower->follow, done, replay < done ? replay : done, &follower->place);
+    follower->place.done_events = events;
+    follower->place.log_number = reader->sink->log_number;
+    follower->place.saved_s = clock_utc_s();
+    if (reader->mtalog != NULL)
+        mtalog_get_memory(reader->mtalog, follower->place.memory);
+    place_save(&follower->keeper, &follower->place);
+}
+
+/* The log's name, and where its reading began, are known before anything is told under that name. */
+static void begin_place(struct log_reader *reader, uint64_t offset)
+{
+    save_place(reader, offset, 0);
+    place_flush(&reader->follower->keeper);
+}
+
+/* The place moves with each event, so that a kill -9 right behind it tells nothing twice; what is open stays
+ * as saved. */
+static void save_event(struct log_reader *reader)
+{
+    struct log_follower *follower = reader->follower;
+    struct place *place = &follower->place;
+    struct place now = *place;
+
+    follower->told_events++;
+    place->log_number = reader->sink->log_number;
+    if (follower->is_flushing) { /* of no line: what is open stays so until all of it is told */
+        place->done_events = FLUSH_UNDER_WAY | follower->told_events;
+        place_save(&follower->keeper, place);
+        return;
+    }
+    follow_get_place(follower->follow, follower->line_offset, follower->line_offset, &now);
+    place->done_file = now.done_file;
+    place->done_offset = now.done_offset;
+    place->done_events = follower->told_events;
+    place_save(&follower->keeper, place);
+}
+
+enum status log_reader_tell(void *context, const struct event *event, int64_t utc_s)
+{
+    struct log_reader *reader = context;
+    enum status status;
+
+    if (reader->is_replaying)
+        return ST_OK;
+    if (reader->told_before > 0) {
+        reader->told_before--;
+        reader->follower->told_events++;
+        return ST_OK;
+    }
+    status = log_sink_tell(reader->sink, event, utc_s, &reader->err);
+    if (status == ST_OK && reader->follower != NULL)
+        save_event(reader);
+    return status;
+}
+
+static void save_regularly(struct log_reader *reader, bool is_forced)
+{
+    struct log_follower *follower = reader->follower;
+    int64_t now_ms;
+
+    if (++follower->lines_since_save < SAVE_LINES && !is_forced)
+        return;
+    follower->lines_since_save = 0;
+    now_ms = clock_monotonic_ms();
+    if (reader->mtalog != NULL)
+        mtalog_set_now(reader->mtalog, clock_utc_s());
+    if (now_ms - follower->saved_ms < SAVE_EVERY_MS && !is_forced)
+        return;
+    follower->saved_ms = now_ms;
+    save_place(reader, follow_offset(follower->follow), 0);
+    if (now_ms - follower->flushed_ms < FLUSH_EVERY_MS)
+        return;
+    follower->flushed_ms = now_ms;
+    place_flush(&follower->keeper);
+}
+
+/*
+ * Close what is open; told: so many events of that were told before a kill -9.  That it began is remembered
+ * first: a new life then goes on with it before anything else, and each event keeps its number.
+ */
+static enum status flush(struct log_reader *reader, uint64_t told, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    enum status status;
+
+    follower->is_flush_due = false;
+    follower->is_flushing = true;
+    follower->told_events = 0;
+    reader->is_replaying = false;
+    reader->told_before = told;
+    follower->place.done_events = FLUSH_UNDER_WAY | told;
+    place_save(&follower->keeper, &follower->place);
+    status = log_read_end(reader, err);
+    reader->told_before = 0;
+    follower->is_flushing = false;
+    return status;
+}
+
+/* Before a line is fed.  ST_OK, or what flush says. */
+static enum status prepare_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    enum status status = ST_OK;
+
+    if (follower->is_flush_due && !line->is_replayed) {
+        status = flush(reader, follower->flush_told, err);
+        if (status == ST_OK)
+            save_place(reader, line->offset, 0);
+    }
+    if (!follower->place.done_file.is_known)
+        begin_place(reader, line->offset);
+    return status;
+}
+
+static enum status follow_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    enum status status = prepare_line(reader, line, err);
+
+    if (status != ST_OK)
+        return status;
+    follower->line_offset = line->offset;
+    follower->told_events = 0;
+    follower->idle_since_ms = 0;
+    reader->is_replaying = line->is_replayed;
+    reader->told_before = line->told_events;
+    status = feed(reader, line->text, line->offset, err);
+    reader->told_before = 0;
+    if (status == ST_OK && !line->is_replayed)
+        save_regularly(reader, false);
+    if (follower->rotations != follow_rotations(follower->follow)) {
+        follower->rotations = follow_rotations(follower->follow);
+        LOG_FACT(EV_LOG_ROTATED, log_number("rotations", follower->rotations));
+    }
+    return status;
+}
+
+/* The log is at its end.  Long without a line: what is open is closed, so that it is not told days later. */
+static enum status wait_for_lines(struct log_reader *reader, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    int64_t now_ms = clock_monotonic_ms();
+    enum status status = ST_OK;
+
+    if (follower->is_flush_due)
+        status = flush(reader, follower->flush_told, err);
+    if (follower->idle_since_ms == 0) {
+        follower->idle_since_ms = now_ms;
+        reader->is_replaying = false;
+        if (status == ST_OK && follow_offset(follower->follow) > 0)
+            save_regularly(reader, true);
+    }
+    if (status == ST_OK && now_ms - follower->idle_since_ms >= IDLE_MS) {
+        status = flush(reader, 0, err);
+        follower->idle_since_ms = now_ms;
+        if (status == ST_OK)
+            save_regularly(reader, true);
+    }
+    if (status == ST_OK)
+        clock_sleep_ms(LOOK_EVERY_MS);
+    return status;
+}
+
+/*
+ * The program ends, or the log did (--once).  An event that nobody took because the program is to end was not
+ * told: the place stays before it.
+ */
+static enum status end_following(struct log_reader *reader, enum status status, struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+
+    if (status == ST_NOT_FOUND)
+        status = follower->is_flush_due ? flush(reader, follower->flush_told, err) : ST_OK;
+    if (status == ST_TEMPORARY && log_sink_is_stopping)
+        return ST_OK;
+    if (status == ST_OK && !reader->is_replaying)
+        save_place(reader, follow_offset(follower->follow), 0);
+    return status;
+}
+
+static enum status follow_lines(struct log_reader *reader, bool is_once, struct err *err)
+{
+    enum status status = ST_OK;
+
+    while (status == ST_OK && !log_sink_is_stopping) {
+        struct follow_line line;
+
+        status = follow_next(reader->follower->follow, &line, err);
+        if (status == ST_OK)
+            status = follow_line(reader, &line, err);
+        else if (status == ST_NOT_FOUND && !is_once)
+            status = wait_for_lines(reader, err);
+    }
+    return end_following(reader, status, err);
+}
+
+/* A log has a name of its own as long as its place is known. */
+static enum status name_log(struct log_reader *reader, bool is_new, struct err *err)
+{
+    struct place *place = &reader->follower->place;
+
+    if (is_new || place->log_id == 0) {
+        place->log_number = 0;
+        if (getrandom(&place->log_id, sizeof place->log_id, GRND_NONBLOCK) != (ssize_t)sizeof place->log_id)
+            return err_set_errno(err, ST_IO, errno, "random bytes");
+    }
+    reader->sink->log_id = place->log_id;
+    reader->sink->log_number = place->log_number;
+    return ST_OK;
+}
+
+static enum status open_follow(struct log_reader *reader, const char *path, bool is_once, bool has_place,
+                               struct err *err)
+{
+    struct log_follower *follower = reader->follower;
+    bool is_lost = false;
+    enum status status;
+
+    follower->is_flush_due = has_place && (follower->place.done_events & FLUSH_UNDER_WAY) != 0;
+    if (follower->is_flush_due) {
+        follower->flush_told = follower->place.done_events & ~FLUSH_UNDER_WAY;
+        follower->place.done_events = 0;
+    }
+    status = follow_open(path, is_once ? FOLLOW_TO_END : FOLLOW_FOREVER, has_place ? &follower->place : NULL,
+                         &follower->follow, &is_lost, err);
+    if (status != ST_OK)
+        return status;
+    if (is_lost && follower->place.done_file.is_known)
+        LOG_FACT(EV_PLACE_LOST, log_text("path", path));
+    if (reader->mtalog != NULL) {
+        mtalog_set_memory(reader->mtalog, follower->place.memory);
+        mtalog_set_now(reader->mtalog, clock_utc_s());
+    }
+    status = name_log(reader, !has_place || is_lost, err);
+    reader->is_replaying = has_place && !is_lost; /* to end before the first line moves no place back */
+    if (status == ST_OK && !reader->is_replaying) {
+        follower->is_flush_due = false;
+        begin_place(reader, follow_offset(follower->follow));
+    }
+    return status;
+}
+
+/* A host that logs to the journal only has no such file: reading would wait for ever, and nobody would know.
+ */
+static void look_for_log(const char *path)
+{
+    if (access(path, R_OK) != 0)
+        LOG_FACT(EV_LOG_ABSENT, log_text("path", path), log_text("reason", strerror(errno)),
+                 log_text("mend", "let syslog write it, or name another file; reading waits for it"));
+}
+
+/* The lock file says which log is followed, for tlsrpt-gen check.  Not vital: a failure changes nothing. */
+static void note_log(const struct place_keeper *keeper, const char *path)
+{
+    char folder[PATH_MAX] = "";
+
+    if (*path != '/' && getcwd(folder, sizeof folder) == NULL)
+        return;
+    if (ftruncate(keeper->lock_fd, 0) == 0)
+        (void)dprintf(keeper->lock_fd, "%s%s%s\n", folder, *path != '/' ? "/" : "", path);
+}
+
+enum status log_follow(struct log_reader *reader, const char *path, const char *place_path, bool is_once,
+                       struct err *err)
+{
+    struct log_follower follower = {.follow = NULL};
+    bool has_place = false;
+    enum status status;
+
+    status = place_open(place_path, &follower.keeper, &follower.place, &has_place, err);
+    if (status != ST_OK)
+        return status;
+    reader->follower = &follower;
+    status = open_follow(reader, path, is_once, has_place, err);
+    if (status == ST_OK) {
+        LOG_FACT(EV_LOG_FOLLOWED, log_text("path", path));
+        look_for_log(path);
+        note_log(&follower.keeper, path);
+        status = follow_lines(reader, is_once, err);
+    }
+    reader->follower = NULL;
+    follow_close(&follower.follow);
+    place_close(&follower.keeper);
+    return status;
+}

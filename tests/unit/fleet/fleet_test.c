@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/* What of the fleet needs no database; the rest is in tests/flow/test_fleet*.py. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "fleet/pg_array.h"
+#include "base/attr.h"
+#include "base/strbuf.h"
+#include "fleet/fleet.h"
+#include "fleet/pg.h"
+#include "store/session_store.h"
+
+static void test_arrays_of_texts(void **state)
+{
+    static const struct {
+        const char *what;
+        const char *items[4];
+        const char *want;
+    } ROWS[] = {
+        {"none", {NULL}, "{}"},
+        {"an empty text is an item", {"", NULL}, "{\"\"}"},
+        {"commas and braces are only text", {"a,b", "{c}", NULL}, "{\"a,b\",\"{c}\"}"},
+        {"quotes and backslashes are escaped", {"say \"x\"", "\\", NULL}, "{\"say \\\"x\\\"\",\"\\\\\"}"},
+        {"NULL in quotes is a text", {"NULL", NULL}, "{\"NULL\"}"},
+        {"newlines stay", {"a\nb", NULL}, "{\"a\nb\"}"},
+    };
+    struct strbuf array;
+
+    (void)state;
+    strbuf_init(&array, 1024);
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        pg_array_begin(&array);
+        for (size_t j = 0; ROWS[i].items[j] != NULL; j++)
+            pg_array_add_text(&array, ROWS[i].items[j]);
+        pg_array_end(&array);
+        if (strcmp(array.data, ROWS[i].want) != 0)
+            fail_msg("%s: got %s, want %s", ROWS[i].what, array.data, ROWS[i].want);
+    }
+    pg_array_begin(&array);
+    pg_array_add_int(&array, -1);
+    pg_array_add_int(&array, INT64_MAX);
+    pg_array_end(&array);
+    assert_string_equal(array.data, "{-1,9223372036854775807}");
+    strbuf_done(&array);
+}
+
+/* All hosts must agree, also those of another version: never change these numbers. */
+static void test_buckets_never_change(void **state)
+{
+    static const struct {
+        const char *domain;
+        int32_t want;
+    } ROWS[] = {{"example.org", 50}, {"harbour.example", 21}, {"xn--bcher-kva.example", 56}};
+    bool is_used[FLEET_BUCKETS] = {false};
+    char name[32];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++)
+        assert_int_equal(fleet_bucket(ROWS[i].domain), ROWS[i].want);
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(name, sizeof name, "d%d.example", i);
+        is_used[fleet_bucket(name)] = true;
+    }
+    for (int i = 0; i < FLEET_BUCKETS; i++)
+        assert_true(is_used[i]);
+}
+
+static void test_ids_are_new_each_time(void **state)
+{
+    char first[FLEET_ID_SIZE], second[FLEET_ID_SIZE];
+
+    (void)state;
+    fleet_id_new(first);
+    fleet_id_new(second);
+    assert_int_equal(strlen(first), FLEET_ID_SIZE - 1);
+    assert_int_equal(strspn(first, "0123456789abcdef"), FLEET_ID_SIZE - 1);
+    assert_string_not_equal(first, second);
+}
+
+/* Whatever is wrong with it, the text of the setting is not repeated where a password stands in it. */
+static void test_settings_that_cannot_be(void **state)
+{
+    static const struct {
+        const char *what;
+        const char *conninfo;
+        const char *password_file;
+        const char *want;
+        enum status status;
+    } ROWS[] = {
+        {"a password in the string", "host=/nonexistent password=hush", "", "fleet_password_file", ST_CONFIG},
+        {"a password in the URL", "postgresql://u:hush@localhost/x", "", "fleet_password_file", ST_CONFIG},
+        {"an unknown word", "hots=/nonexistent", "", "hots", ST_CONFIG},
+        {"no password file", "host=/nonexistent", "/nonexistent/password", "fleet_password_file", ST_CONFIG},
+        {"no server", "host=/nonexistent", "", "connect", ST_TEMPORARY},
+        {"no such service", "service=no-such-service-here", "", "no-such-service-here", ST_TEMPORARY},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        const struct fleet_settings settings = {
+            .conninfo = ROWS[i].conninfo, .password_file = ROWS[i].password_file, .host = "mx1"};
+        struct fleet *fleet = NULL;
+        struct err err;
+        enum status status = fleet_open(&settings, &fleet, &err);
+
+        if (!pg_is_supported()) {
+            assert_int_equal(status, ST_CONFIG);
+            assert_non_null(strstr(err.text, "built without libpq"));
+            continue;
+        }
+        if (status != ROWS[i].status || strstr(err.text, ROWS[i].want) == NULL ||
+            strstr(err.text, "hush") != NULL)
+            fail_msg("%s: got %d, %s", ROWS[i].what, (int)status, err.text);
+        assert_null(fleet);
+    }
+}
+
+static void test_sessions_of_a_fleet_are_not_written(void **state)
+{
+    struct session_store *store = NULL;
+    struct err err;
+
+    (void)state;
+    assert_int_equal(fleet_open_sessions(NULL, &store, &err), ST_OK);
+    assert_int_equal(session_store_begin(store, &err), ST_UNSUPPORTED);
+    assert_non_null(strstr(err.text, "tlsrpt-gen push"));
+    session_store_close(&store);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_arrays_of_texts),
+        cmocka_unit_test(test_buckets_never_change),
+        cmocka_unit_test(test_ids_are_new_each_time),
+        cmocka_unit_test(test_sessions_of_a_fleet_are_not_written),
+        cmocka_unit_test(test_settings_that_cannot_be),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
