@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "base/err.h"
-#include "model/config.h"
 #include "fleet/fleet.h"
+#include "model/config.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 

@@ -7,8 +7,8 @@
 #define GENERATE_PUSH_H
 
 #include "base/err.h"
-#include "model/config.h"
 #include "fleet/fleet.h"
+#include "model/config.h"
 
 /*
  * Push once; owner_out gets the state folder's id as a generator.  Another push that is under way is no

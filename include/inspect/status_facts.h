@@ -16,10 +16,10 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/terminal.h"
+#include "fleet/fleet.h"
 #include "model/config.h"
 #include "model/domain.h"
 #include "model/outcome.h"
-#include "fleet/fleet.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 

@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
-#include "readlog/log_sink.h"
 #include "mtalog/mtalog.h"
+#include "readlog/log_sink.h"
 
 /* What reads lines and tells events; mtalog for an MTA's log, or one decoded line at a time. */
 struct log_reader {

@@ -8,8 +8,8 @@
 
 #include "base/arena.h"
 #include "base/strbuf.h"
-#include "store/session_methods.h"
 #include "store/db.h"
+#include "store/session_methods.h"
 
 /* Every statement, compiled when first used. */
 // clang-format off

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/cursor.h"
 #include "app/table.h"
+#include "base/cursor.h"
 #include "model/utc_day.h"
 
 #define BAR_COLUMNS     30

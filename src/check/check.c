@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "checkup.h"
 #include "app/program.h"
 #include "app/table.h"
+#include "checkup.h"
 
 #define ARENA_BYTES_MAX (16UL << 20)
 #define TOPIC_COLUMNS   10

@@ -15,11 +15,11 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "app/named_file.h"
+#include "app/table.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
-#include "app/named_file.h"
-#include "app/table.h"
 #include "inspect/status_facts.h"
 
 #define SPACE_NEEDED   (100UL << 20) /* below that collecting is about to stop */

@@ -2,10 +2,10 @@
 /* Does the fleet's database answer, and does this host push to it? */
 #include <string.h>
 
+#include "app/stores.h"
 #include "base/clock.h"
 #include "check_socket.h"
 #include "checkup.h"
-#include "app/stores.h"
 
 #define PUSHED_S (10 * 60) /* a push a minute, and some patience */
 

@@ -11,11 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/postconf.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
-#include "app/postconf.h"
 
 #define SOCKET_NAME      "run/tlsrpt/tlsrpt.sock"
 #define VERSION(a, b, c) ((uint64_t)(a)*1000000 + (uint64_t)(b)*1000 + (uint64_t)(c))

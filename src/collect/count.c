@@ -17,8 +17,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "app/log_events.h"
+#include "base/clock.h"
 #include "batch.h"
 #include "model/utc_day.h"
 

@@ -6,8 +6,8 @@
 #ifndef FLEET_FLEET_INSIDE_H
 #define FLEET_FLEET_INSIDE_H
 
-#include "fleet_sql.h"
 #include "fleet/fleet.h"
+#include "fleet_sql.h"
 #include "pg.h"
 
 #define FLEET_BUCKETS_TEXT (FLEET_BUCKETS * 4) /* bytes of an array of bucket numbers */

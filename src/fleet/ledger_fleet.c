@@ -10,9 +10,9 @@
 #include "base/attr.h"
 #include "base/keyed_hash.h"
 #include "fleet_inside.h"
-#include "store/ledger_methods.h"
 #include "model/utc_day.h"
 #include "pg_array.h"
+#include "store/ledger_methods.h"
 
 #define SUPPRESSION_MEMORY_S ((int64_t)28 * UTC_DAY_SECONDS) /* strikes count for so long after the end */
 #define PART_BYTES_MAX       ((size_t)32 << 20) /* a transaction is sent in parts, each of whole domains */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "build_reports.h"
 
-#include "candidates.h"
 #include "app/log_events.h"
+#include "candidates.h"
 #include "model/schedule.h"
 #include "model/utc_day.h"
 

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "app/log_events.h"
-#include "mail_targets.h"
-#include "report_mail.h"
 #include "deliver/queue.h"
 #include "deliver/smtp.h"
+#include "mail_targets.h"
+#include "report_mail.h"
 
 /* Reports and messages of one batch together. */
 #define BATCH_ARENA_MAX (1u << 30)

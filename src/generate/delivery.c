@@ -7,10 +7,10 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "app/log_events.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
-#include "app/log_events.h"
 #include "model/backoff.h"
 #include "model/utc_day.h"
 

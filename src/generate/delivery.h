@@ -11,8 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "generator.h"
 #include "deliver/queue.h"
+#include "generator.h"
 #include "model/delivery.h"
 #include "model/outcome.h"
 

@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "build_reports.h"
 #include "app/json_out.h"
 #include "app/program.h"
-#include "report_mail.h"
 #include "app/table.h"
+#include "build_reports.h"
 #include "dry_run.h"
+#include "report_mail.h"
 
 #define LINE_MAX_BYTES (300u << 20)
 

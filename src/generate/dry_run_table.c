@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/report_view.h"
 #include "app/table.h"
 #include "dry_run.h"
 #include "report/report_read.h"
-#include "app/report_view.h"
 
 #define ROWS_BYTES_MAX     (1UL << 30) /* of all rows of a day */
 #define READ_BYTES_MAX     (256UL << 20)

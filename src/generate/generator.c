@@ -5,10 +5,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/file.h"
 #include "app/host_settings.h"
 #include "app/stores.h"
+#include "base/clock.h"
+#include "base/file.h"
 
 static enum status take_lock(struct generator *generator, struct err *err)
 {

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/named_file.h"
 #include "base/cursor.h"
 #include "base/strbuf.h"
-#include "app/named_file.h"
 
 #define RELAY_PORT     25
 #define TARGETS_ARENA  (256u << 20)

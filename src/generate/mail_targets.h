@@ -13,9 +13,9 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "delivery.h"
 #include "deliver/guard.h"
 #include "deliver/smtp.h"
+#include "delivery.h"
 #include "model/outcome.h"
 
 #define MAIL_TARGETS_MAX 6

@@ -5,13 +5,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
-#include "base/file.h"
 #include "app/log_events.h"
 #include "app/program.h"
 #include "app/stores.h"
-#include "model/utc_day.h"
+#include "base/clock.h"
+#include "base/file.h"
 #include "fleet/push.h"
+#include "model/utc_day.h"
 
 static const struct program PROGRAM = {.name = "tlsrpt-gen"};
 

@@ -3,12 +3,12 @@
 
 #include <signal.h>
 
+#include "app/log_events.h"
+#include "app/program.h"
 #include "base/clock.h"
 #include "build_reports.h"
 #include "by_https.h"
 #include "by_mail.h"
-#include "app/log_events.h"
-#include "app/program.h"
 #include "generate/push.h"
 #include "model/utc_day.h"
 

@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/strbuf.h"
 #include "app/json_out.h"
 #include "app/program.h"
+#include "base/strbuf.h"
 #include "model/domain.h"
 #include "model/tlsrpt_record.h"
 #include "model/tlsrpt_slip.h"

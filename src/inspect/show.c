@@ -7,16 +7,16 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/program.h"
+#include "app/report_view.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "app/program.h"
 #include "compress/gzip.h"
 #include "mail/mail_read.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
 #include "report/report_read.h"
 #include "show_ledger.h"
-#include "app/report_view.h"
 
 #define ARENA_BYTES_MAX  (256UL << 20)
 #define ORIGIN_SIZE      300

@@ -8,8 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "app/program.h"
+#include "base/file.h"
 #include "inspect/status_facts.h"
 
 #define OUTPUT_MODE 0644

@@ -6,9 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/stores.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "app/stores.h"
 #include "model/utc_day.h"
 #include "ring/ring.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "app/json_out.h"
-#include "model/utc_day.h"
 #include "inspect/status_facts.h"
+#include "model/utc_day.h"
 
 #define OUTPUT_BYTES_MAX (4UL << 20)
 

@@ -3,8 +3,8 @@
  * outside. */
 #include <inttypes.h>
 
-#include "model/utc_day.h"
 #include "inspect/status_facts.h"
+#include "model/utc_day.h"
 
 #define PREFIX "tlsrpt_gen_"
 

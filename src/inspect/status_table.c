@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "app/table.h"
-#include "model/utc_day.h"
 #include "inspect/status_facts.h"
+#include "model/utc_day.h"
 
 #define LABEL_COLUMNS 12
 #define DAYS_SHOWN    14

@@ -15,13 +15,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "app/host_settings.h"
+#include "app/log_events.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/keyed_hash.h"
 #include "base/strbuf.h"
-#include "app/host_settings.h"
-#include "app/log_events.h"
 #include "collect/collect.h"
 #include "collect/service.h"
 

@@ -11,14 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/log_events.h"
+#include "app/program.h"
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
-#include "app/log_events.h"
-#include "readlog/log_read.h"
-#include "app/program.h"
 #include "datagram/ndjson_line.h"
 #include "model/utc_day.h"
+#include "readlog/log_read.h"
 
 #define RELAYS_MAX  64
 #define SENDERS_MAX 16

@@ -15,8 +15,8 @@
 #include "base/arena.h"
 #include "base/file.h"
 #include "base/strbuf.h"
-#include "smtpworker/smtp_session.h"
 #include "deliver/smtp_wire.h"
+#include "smtpworker/smtp_session.h"
 
 #define BATCH_BYTES_MAX    (256u << 20)
 #define BATCH_MESSAGES_MAX 1000

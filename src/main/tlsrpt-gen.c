@@ -7,20 +7,20 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/log_events.h"
+#include "app/program.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "check/check.h"
-#include "inspect/explain.h"
-#include "app/log_events.h"
-#include "app/program.h"
 #include "generate/push.h"
 #include "generate/run.h"
-#include "setup/setup.h"
+#include "inspect/explain.h"
 #include "inspect/show.h"
 #include "inspect/status.h"
 #include "inspect/unsuppress.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
+#include "setup/setup.h"
 
 typedef int subcommand_fn(const struct config *config, int argc, char **argv);
 

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "base/cursor.h"
+#include "identity.h"
 #include "model/address.h"
 #include "model/dkim_key.h"
 #include "model/domain.h"
-#include "identity.h"
 #include "model/report_meta.h"
 
 /* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------

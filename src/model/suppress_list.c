@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/cursor.h"
-#include "model/domain.h"
 #include "identity.h"
+#include "model/domain.h"
 
 #define ARENA_MAX (64u << 20)
 #define BLANKS    " \t\r"

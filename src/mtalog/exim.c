@@ -22,8 +22,8 @@
 #include <string.h>
 
 #include "exim_grammar.h"
-#include "reader.h"
 #include "mtalog/slots.h"
+#include "reader.h"
 #include "text.h"
 
 #define FAILURES_MAX 4

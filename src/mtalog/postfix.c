@@ -25,9 +25,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mtalog/slots.h"
 #include "postfix_grammar.h"
 #include "reader.h"
-#include "mtalog/slots.h"
 #include "text.h"
 
 #define SESSIONS_MAX     4

@@ -8,8 +8,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "app/log_events.h"
+#include "base/clock.h"
 #include "datagram/ndjson_line.h"
 #include "follow/follow.h"
 

@@ -10,8 +10,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "app/log_events.h"
+#include "base/clock.h"
 #include "datagram/datagram.h"
 #include "model/utc_day.h"
 #include "mtalog/slots.h"

@@ -10,11 +10,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/postconf.h"
+#include "app/program.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
-#include "app/postconf.h"
-#include "app/program.h"
 
 #define DROP_IN_MAX   8192         /* bytes of a drop-in */
 #define FRAGMENT_MAX  (256 * 1024) /* bytes of the Exim fragment */

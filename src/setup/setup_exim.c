@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "app/program.h"
 #include "base/file.h"
 #include "base/strbuf.h"
-#include "app/program.h"
 #include "setup/setup.h"
 
 #define FRAGMENT_DIR TLSRPT_GEN_DATADIR "/exim"

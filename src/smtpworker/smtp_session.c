@@ -22,8 +22,8 @@
 
 #include <libesmtp.h>
 
-#include "smtp_pin.h"
 #include "model/address.h"
+#include "smtp_pin.h"
 
 #define REPLY_MAX      200
 #define PATH_BYTES_MAX 512

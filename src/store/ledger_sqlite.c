@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "base/attr.h"
-#include "store/ledger_methods.h"
 #include "model/utc_day.h"
 #include "store/db.h"
+#include "store/ledger_methods.h"
 
 #define SUPPRESSION_MEMORY_S ((int64_t)28 * UTC_DAY_SECONDS) /* strikes count for so long after the end */
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fleet/fleet_sql.h"
 #include "base/attr.h"
+#include "fleet/fleet_sql.h"
 #include "fleet/pg.h"
 
 #define FAKE_PG_COLUMNS 16

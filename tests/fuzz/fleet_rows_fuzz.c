@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "base/cursor.h"
 #include "fake_pg.h"
+#include "fleet/fleet.h"
 #include "report/report_build.h"
 #include "report/report_read.h"
-#include "fleet/fleet.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "base/attr.h"
-#include "model/config.h"
 #include "fleet/pg.h"
+#include "model/config.h"
 
 #define PASSWORD "hush-hush-hush"
 

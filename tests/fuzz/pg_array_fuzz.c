@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fleet/pg_array.h"
 #include "array_literal.h"
+#include "fleet/pg_array.h"
 
 #define ARRAY_MAX (1 << 20)
 

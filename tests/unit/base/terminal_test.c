@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/terminal.h"
 #include "app/table.h"
+#include "base/terminal.h"
 
 static const struct terminal UTF8 = {.columns = 40, .is_utf8 = true};
 static const struct terminal ASCII = {.columns = 40};

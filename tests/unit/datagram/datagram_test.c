@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "datagram/datagram.h"
 #include "../event_rows.h"
+#include "datagram/datagram.h"
 #include "model/utc_day.h"
 
 /* A datagram around one policy. */

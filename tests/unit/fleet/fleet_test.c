@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "fleet/pg_array.h"
 #include "base/attr.h"
 #include "base/strbuf.h"
 #include "fleet/fleet.h"
 #include "fleet/pg.h"
+#include "fleet/pg_array.h"
 #include "store/session_store.h"
 
 static void test_arrays_of_texts(void **state)

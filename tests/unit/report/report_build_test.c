@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/report_build.h"
 #include "../report_rows.h"
+#include "report/report_build.h"
 
 static const struct report_meta META = {
     .organization_name = "Seaport Mail Operations",

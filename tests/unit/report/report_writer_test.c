@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "report/report_writer.h"
 #include "../report_rows.h"
+#include "report/report_writer.h"
 
 #define DAY 20526 /* 2026-03-14 */
 
