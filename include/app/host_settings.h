@@ -10,10 +10,10 @@
 #include "model/config.h"
 
 enum host_settings_for {
-    HOST_SETTINGS_COLLECT,  /* the collector makes its sockets itself */
-    HOST_SETTINGS_INHERIT,  /* the service manager made them */
-    HOST_SETTINGS_RUN,      /* the generator */
-    HOST_SETTINGS_REHEARSE, /* it only shows: what it may not read does not matter */
+    HOST_SETTINGS_COLLECT, /* the collector makes its sockets itself */
+    HOST_SETTINGS_INHERIT, /* the service manager made them */
+    HOST_SETTINGS_RUN,     /* the generator */
+    HOST_SETTINGS_DRY_RUN, /* it only shows: what it may not read does not matter */
 };
 
 /* ST_CONFIG  something is not there; err names file, line, setting and mend. */

@@ -21,7 +21,7 @@ enum named_file_kind {
 /* What is wrong with it; both are static texts.  mend may be preceded by "; ". */
 struct named_file_fault {
     const char *what; /* NULL: it cannot be read, errno says why */
-    const char *mend;
+    const char *fix;
     bool is_mode; /* mend is "run chmod o=", the path is to follow */
 };
 

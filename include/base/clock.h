@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock.h - the one place that asks for the time, so that a rehearsal or a test can set it.
+ * clock.h - the one place that asks for the time, so that a dry run or a test can set it.
  *
  * Normally this is the system's UTC clock.  If the environment has TLSRPT_GEN_CLOCK=FILE, the file's first
  * line is a whole number of seconds that is added to it; it is read again at every call, so a running

@@ -54,7 +54,7 @@ struct collect {
     struct exim_stream *exim;   /* likewise; NULL: there is no stream socket */
     uid_t allowed[COLLECT_UIDS_MAX];
     size_t allowed_count; /* 0: everybody */
-    int bell_fd;          /* wakes the counting thread */
+    int wakeup_fd;        /* wakes the counting thread */
     int stop_fd;          /* wakes the receiving thread */
     int lock_fd;          /* no second collector while it is open */
     int64_t max_age_days;
@@ -86,7 +86,7 @@ void *collect_count_run(void *argument);
 MUST_CHECK enum status collect_count_all(struct collect *collect, struct err *err);
 
 /* Wake the counting thread if it must know: called by the receiving thread after publishing. */
-void collect_ring_bell(struct collect *collect);
+void collect_wake_if_resting(struct collect *collect);
 
 /* Wake it in any case. */
 void collect_wake(struct collect *collect);

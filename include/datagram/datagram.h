@@ -4,7 +4,7 @@
  *
  * In: hostile bytes from a local socket.  Out: a struct event in canonical form (model/policy.h).
  * Source: rfc8460.md part G (libtlsrpt's wire format, versions with and without "dpv"); RFC 8460 section 4.
- * Limits: DATAGRAM_*_MAX below and EVENT_*_MAX of event.h; items beyond those are left out.
+ * Limits: DATAGRAM_*_MAX below and EVENT_*_MAX of session_result.h; items beyond those are left out.
  *
  * What is bad in an optional field costs that field only; an outcome is refused only where nothing usable is
  * left.  Three keys are ours, written by the log reader: "utc-day":"YYYY-MM-DD", because it knows the
@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/strbuf.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 #define DATAGRAM_BYTES_MAX      (256 * 1024)
 #define DATAGRAM_DEPTH_MAX      8                  /* nested arrays and objects; libtlsrpt needs 5 */
@@ -27,14 +27,14 @@
 #define DATAGRAM_ARENA_BYTES    (32 * 1024 * 1024) /* enough for the largest event and its JSON */
 
 /*
- * Decode one datagram.  Borrows bytes for the call; all that *event_out points to lives in arena.
+ * Decode one datagram.  Borrows bytes for the call; all that *result_out points to lives in arena.
  * ST_SYNTAX       not a JSON object, no valid "d", "policies" not an array, or no usable policy in it
  * ST_UNSUPPORTED  "dpv" is neither absent nor 1
  * ST_RANGE        larger, deeper or more crowded than the limits
  * ST_NOMEM
  */
 MUST_CHECK enum status datagram_decode(const void *bytes, size_t len, struct arena *arena,
-                                       struct event *event_out, struct err *err);
+                                       struct session_result *result_out, struct err *err);
 
 /*
  * Append the datagram of a canonical event to out, as libtlsrpt 0.5.1 would send it.  Decoding it gives the
@@ -42,6 +42,7 @@ MUST_CHECK enum status datagram_decode(const void *bytes, size_t len, struct are
  * ST_RANGE  out's limit
  * ST_NOMEM
  */
-MUST_CHECK enum status datagram_encode(const struct event *event, struct strbuf *out, struct err *err);
+MUST_CHECK enum status datagram_encode(const struct session_result *result, struct strbuf *out,
+                                       struct err *err);
 
 #endif

@@ -20,7 +20,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 #define EXIM_LINE_BYTES_MAX   65536
 #define EXIM_LINE_ARENA_BYTES 65536
@@ -30,7 +30,7 @@ bool exim_line_is_one(const void *bytes, size_t len);
 
 /*
  * Decode one line, with or without its newline.  now_s: when it came, which tells whether the certificate had
- * expired.  All that *event_out points to lives in arena.
+ * expired.  All that *result_out points to lives in arena.
  * ST_NOT_FOUND    no outcome: a session without TLS that no policy asked for ("clear")
  * ST_SYNTAX       not a JSON object, "what" is none of the three, or no usable domain
  * ST_UNSUPPORTED  "v" is not "exim1"
@@ -38,6 +38,6 @@ bool exim_line_is_one(const void *bytes, size_t len);
  * ST_NOMEM
  */
 MUST_CHECK enum status exim_line_decode(const void *bytes, size_t len, int64_t now_s, struct arena *arena,
-                                        struct event *event_out, struct err *err);
+                                        struct session_result *result_out, struct err *err);
 
 #endif

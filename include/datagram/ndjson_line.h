@@ -5,7 +5,7 @@
  *
  * In: one line, hostile.  Out: a struct event in canonical form (model/policy.h).
  * Source: RFC 8460 sections 4.1 to 4.4; the schema is in tlsrpt-gen-log(8).
- * Limits: NDJSON_LINE_BYTES_MAX; EVENT_*_MAX of event.h.
+ * Limits: NDJSON_LINE_BYTES_MAX; EVENT_*_MAX of session_result.h.
  *
  *   "datetime"            when (RFC 3339); missing: when it is read
  *   "tls-report-domain"   whose record asked for reports; missing: the policy-domain
@@ -26,18 +26,19 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 #define NDJSON_LINE_BYTES_MAX   65536
 #define NDJSON_LINE_ARENA_BYTES (1024 * 1024)
 
 /*
- * Decode one line.  *utc_s_out: its "datetime", or now_s.  All that *event_out points to lives in arena.
+ * Decode one line.  *utc_s_out: its "datetime", or now_s.  All that *result_out points to lives in arena.
  * ST_SYNTAX  not a JSON object, no usable domain, an unknown policy-type or result-type, a bad datetime
  * ST_RANGE   longer than NDJSON_LINE_BYTES_MAX
  * ST_NOMEM
  */
 MUST_CHECK enum status ndjson_line_decode(const void *bytes, size_t len, int64_t now_s, struct arena *arena,
-                                          struct event *event_out, int64_t *utc_s_out, struct err *err);
+                                          struct session_result *result_out, int64_t *utc_s_out,
+                                          struct err *err);
 
 #endif

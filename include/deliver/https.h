@@ -20,9 +20,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "deliver/guard.h"
+#include "deliver/address_policy.h"
 #include "model/address.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define HTTPS_PARALLEL_MAX  128
 #define HTTPS_ADDRESSES_MAX 16
@@ -54,7 +54,7 @@ struct https_hooks {
     /* The next post, which must live until post_done; false: none just now.  Asked again when a post is done.
      */
     bool (*next)(void *context, struct https_post *post_out);
-    void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
+    void (*result)(void *context, int64_t id, const struct delivery_result *result);
     /* Outcomes were told in the last few milliseconds: time to commit them.  May be NULL. */
     void (*settled)(void *context);
     void (*post_done)(void *context, const struct https_post *post);
@@ -63,7 +63,7 @@ struct https_hooks {
 };
 
 struct https_settings {
-    const struct guard *guard;
+    const struct address_policy *address_policy;
     enum https_verify verify;
     const char *ca_file;    /* "": the system's */
     const char *user_agent; /* "tlsrpt-gen/0.1.0" */

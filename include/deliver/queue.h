@@ -20,7 +20,7 @@
 #include <stddef.h>
 
 #include "base/err.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 struct queue_limits {
     size_t at_once;  /* attempts under way at one host; 0: no limit */
@@ -68,7 +68,7 @@ bool queue_take_along(struct queue *queue, size_t index, size_t *index_out);
 size_t queue_preview(const struct queue *queue, size_t *indexes_out, size_t max);
 
 /* What became of a taken item. */
-void queue_settle(struct queue *queue, size_t index, enum outcome_kind kind);
+void queue_settle(struct queue *queue, size_t index, enum delivery_result_kind kind);
 
 /* The attempt that queue_take gave index for is over. */
 void queue_release(struct queue *queue, size_t index);

@@ -22,7 +22,7 @@
 
 #include "base/err.h"
 #include "deliver/smtp_wire.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define SMTP_BATCH_MAX       100
 #define SMTP_CONNECTIONS_MAX 32
@@ -60,7 +60,7 @@ struct smtp_hooks {
     /* The next batch, which must live until batch_done; false: none just now.  Asked again when one is done.
      */
     bool (*next)(void *context, struct smtp_batch *batch_out);
-    void (*outcome)(void *context, int64_t id, const struct outcome *outcome);
+    void (*result)(void *context, int64_t id, const struct delivery_result *result);
     /* Outcomes were told in the last few milliseconds: time to commit them.  May be NULL. */
     void (*settled)(void *context);
     /* All of its mails have their outcome. */

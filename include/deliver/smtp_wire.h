@@ -20,7 +20,7 @@
 
 #include "base/cursor.h"
 #include "base/strbuf.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define SMTP_WIRE_FRAME_MAX (64u << 20)
 
@@ -46,7 +46,7 @@ enum smtp_wire_type {
     SMTP_WIRE_MESSAGE = 'M',
     SMTP_WIRE_GO = 'G',
     SMTP_WIRE_PROGRESS = 'P',
-    SMTP_WIRE_OUTCOME = 'O',
+    SMTP_WIRE_RESULT = 'O',
     SMTP_WIRE_END = 'E',
 };
 
@@ -70,14 +70,14 @@ struct smtp_wire_message {
     struct span bytes; /* CRLF lines, exactly one From, To, Date and Message-ID */
 };
 
-struct smtp_wire_outcome {
+struct smtp_wire_result {
     uint64_t id;
-    struct outcome outcome;
+    struct delivery_result result;
 };
 
 /* How the session ended; the words are for the messages that got no outcome of their own. */
 struct smtp_wire_end {
-    enum outcome_stage stage;
+    enum delivery_stage stage;
     uint32_t code;
     struct span text;
 };
@@ -87,7 +87,7 @@ void smtp_wire_put_settings(struct strbuf *out, const struct smtp_wire_settings 
 void smtp_wire_put_message(struct strbuf *out, const struct smtp_wire_message *message);
 void smtp_wire_put_go(struct strbuf *out);
 void smtp_wire_put_progress(struct strbuf *out, enum smtp_progress progress);
-void smtp_wire_put_outcome(struct strbuf *out, uint64_t id, const struct outcome *outcome);
+void smtp_wire_put_result(struct strbuf *out, uint64_t id, const struct delivery_result *result);
 void smtp_wire_put_end(struct strbuf *out, const struct smtp_wire_end *end);
 
 enum smtp_wire_found {
@@ -104,7 +104,7 @@ enum smtp_wire_found smtp_wire_find(const void *bytes, size_t len, enum smtp_wir
 MUST_CHECK bool smtp_wire_read_settings(struct span payload, struct smtp_wire_settings *settings_out);
 MUST_CHECK bool smtp_wire_read_message(struct span payload, struct smtp_wire_message *message_out);
 MUST_CHECK bool smtp_wire_read_progress(struct span payload, enum smtp_progress *progress_out);
-MUST_CHECK bool smtp_wire_read_outcome(struct span payload, struct smtp_wire_outcome *outcome_out);
+MUST_CHECK bool smtp_wire_read_result(struct span payload, struct smtp_wire_result *result_out);
 MUST_CHECK bool smtp_wire_read_end(struct span payload, struct smtp_wire_end *end_out);
 
 #endif

@@ -36,8 +36,8 @@ void push_close(struct push **push);
 const char *push_owner(const struct push *push);
 
 struct push_totals {
-    uint64_t looked_at; /* rows of sessions.db; 0 if nothing was counted since the last push */
-    uint64_t sent;      /* rows */
+    uint64_t examined; /* rows of sessions.db; 0 if nothing was counted since the last push */
+    uint64_t sent;     /* rows */
     int64_t complete_through_s;
     bool is_new_day; /* from_day is another than at the last push */
 };

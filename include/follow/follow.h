@@ -17,18 +17,18 @@
 #ifndef FOLLOW_FOLLOW_H
 #define FOLLOW_FOLLOW_H
 
+#include "follow/checkpoint.h"
 #include "follow/lines.h"
-#include "follow/place.h"
 
 #define FOLLOW_FILES_MAX 64
 
 struct follow;
 
 struct follow_line {
-    struct span text;     /* lives until the next call */
-    uint64_t offset;      /* in the stream */
-    bool is_replayed;     /* told before; only to bring back what was open */
-    uint64_t told_events; /* of a line that was under way: events told before (else 0) */
+    struct span text;         /* lives until the next call */
+    uint64_t offset;          /* in the stream */
+    bool is_replayed;         /* told before; only to bring back what was open */
+    uint64_t emitted_results; /* of a line that was under way: events told before (else 0) */
 };
 
 enum follow_mode {
@@ -41,8 +41,9 @@ enum follow_mode {
  * *is_lost_out: the remembered file is gone; everything newer is read.
  * ST_NOT_FOUND (FOLLOW_TO_END only), ST_DENIED, ST_IO, ST_SYNTAX (not a regular file), ST_NOMEM
  */
-MUST_CHECK enum status follow_open(const char *path, enum follow_mode mode, const struct place *place,
-                                   struct follow **follow_out, bool *is_lost_out, struct err *err);
+MUST_CHECK enum status follow_open(const char *path, enum follow_mode mode,
+                                   const struct checkpoint *checkpoint, struct follow **follow_out,
+                                   bool *is_lost_out, struct err *err);
 void follow_close(struct follow **follow);
 
 /*
@@ -59,7 +60,8 @@ uint64_t follow_offset(const struct follow *follow);
  * Fill the file and offset fields of place: done_offset for the line at the stream offset done (the current
  * file), replay_offset for replay (the current file or the one before; older ones are clamped).
  */
-void follow_get_place(const struct follow *follow, uint64_t done, uint64_t replay, struct place *place);
+void follow_get_checkpoint(const struct follow *follow, uint64_t done, uint64_t replay,
+                           struct checkpoint *checkpoint);
 
 /* How many times the log was rotated or truncated since follow_open. */
 unsigned follow_rotations(const struct follow *follow);

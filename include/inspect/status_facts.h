@@ -18,8 +18,8 @@
 #include "base/terminal.h"
 #include "fleet/fleet.h"
 #include "model/config.h"
+#include "model/delivery_result.h"
 #include "model/domain.h"
-#include "model/outcome.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 
@@ -50,7 +50,7 @@ struct status_day {
 struct status_error {
     char host[DOMAIN_NAME_MAX + 1];
     char domain[DOMAIN_NAME_MAX + 1]; /* whose report it was */
-    char text[OUTCOME_TEXT_MAX];
+    char text[DELIVERY_RESULT_TEXT_MAX];
     int64_t at_s;
     enum delivery_state state;
     int64_t next_at_s; /* if the state is open */

@@ -49,7 +49,7 @@ MUST_CHECK enum status detail_text_tlsa(struct span text, struct arena *arena, c
 MUST_CHECK enum status detail_text_policy_line(struct span text, struct arena *arena, const char **line_out);
 
 /* A TLSRPT record as an MTA saw it: control characters become blanks; ST_NOT_FOUND if longer than
- * EVENT_RECORD_MAX. */
+ * RESULT_RECORD_MAX. */
 MUST_CHECK enum status detail_text_record(struct span text, struct arena *arena, const char **record_out);
 
 /* Sort and drop equal items: the canonical order of a TLSA list (R33). */

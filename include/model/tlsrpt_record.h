@@ -27,13 +27,13 @@
 /* An arena that every record up to TLSRPT_RECORD_MAX fits in. */
 #define TLSRPT_ARENA_MAX (2 * 1024 * 1024)
 
-enum tlsrpt_outcome {
+enum tlsrpt_record_result {
     TLSRPT_OK,            /* at least one usable destination */
     TLSRPT_NO_RECORD,     /* no RR is a TLSRPT record: the domain wants no reports */
     TLSRPT_MULTIPLE,      /* more than one is: same as none (R4) */
     TLSRPT_NO_RUA,        /* a record without a "rua=" field (R7) */
     TLSRPT_NO_USABLE_RUA, /* a record of whose destinations none can be used */
-    TLSRPT_OUTCOME_COUNT,
+    TLSRPT_RECORD_RESULT_COUNT,
 };
 
 enum tlsrpt_finding_kind {
@@ -67,7 +67,7 @@ struct tlsrpt_finding {
 
 /* Lives as long as the arena, and as the RRs' texts it was made from. */
 struct tlsrpt_record {
-    enum tlsrpt_outcome outcome;
+    enum tlsrpt_record_result result;
     struct span text;                      /* the RR that counts; empty if there is none */
     struct rua ruas[TLSRPT_RUA_MAX];       /* in the record's order, no two alike */
     size_t rua_count;                      /* 0 unless outcome is TLSRPT_OK */
@@ -88,7 +88,7 @@ MUST_CHECK enum status tlsrpt_record_parse(const char *text, size_t len, struct 
                                            struct tlsrpt_record *record_out, struct err *err);
 
 /* "OK", "NO_RECORD", "MULTIPLE", "NO_RUA", "NO_USABLE_RUA" */
-const char *tlsrpt_outcome_name(enum tlsrpt_outcome outcome);
+const char *tlsrpt_record_result_name(enum tlsrpt_record_result result);
 
 /* Was a part skipped, or is it only a hint? */
 bool tlsrpt_finding_is_skip(const struct tlsrpt_finding *finding);

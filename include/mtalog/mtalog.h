@@ -24,7 +24,7 @@
 #include "base/attr.h"
 #include "base/cursor.h"
 #include "base/err.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 #define MTALOG_LINE_MAX      65536
 #define MTALOG_PROCESSES_MAX 4096 /* Postfix smtp processes with something open */
@@ -47,7 +47,7 @@ struct mtalog_relay {
  * event and what it points to live until the callback returns; utc_s: when it was logged.  Anything but ST_OK
  * ends the current mtalog_feed or mtalog_flush with that status.
  */
-typedef enum status mtalog_event_fn(void *context, const struct event *event, int64_t utc_s);
+typedef enum status mtalog_result_fn(void *context, const struct session_result *result, int64_t utc_s);
 
 /* All borrowed for the life of the reader. */
 struct mtalog_settings {
@@ -61,14 +61,14 @@ struct mtalog_settings {
     size_t ignored_sender_count;
     uint32_t open_max; /* a power of two, how many processes or messages may have something open; 0: the MAX
                           above */
-    mtalog_event_fn *on_event;
+    mtalog_result_fn *on_result;
     void *context;
 };
 
 struct mtalog_counts {
     uint64_t lines;
     uint64_t too_long; /* lines over MTALOG_LINE_MAX */
-    uint64_t events;
+    uint64_t results;
     uint64_t ambiguous; /* failures that could be any of several domains' */
     uint64_t no_domain; /* outcomes whose recipient has no usable domain (an address literal) */
     uint64_t evicted;   /* open sessions that had to make room */

@@ -4,7 +4,7 @@
  * longest ago makes room.  This is what keeps the log reader's memory flat whatever a log says.
  *
  * A key is a keyed 64-bit hash of the thing's name (slots_key): nobody outside can aim at a collision, and
- * without aim one does not happen.  Each thing begins with a struct slot.
+ * without aim one does not happen.  Each thing begins with a struct session_slot.
  */
 #ifndef MTALOG_SLOTS_H
 #define MTALOG_SLOTS_H
@@ -16,7 +16,7 @@
 #include "base/attr.h"
 #include "base/cursor.h"
 
-struct slot {
+struct session_slot {
     uint64_t key;
     uint32_t chain_next; /* next with the same bucket, or in the free list */
     uint32_t older, newer;
@@ -24,7 +24,7 @@ struct slot {
 };
 
 /* Called with a thing that must make room, before it goes. */
-typedef void slots_evict_fn(void *context, struct slot *slot);
+typedef void slots_evict_fn(void *context, struct session_slot *slot);
 
 struct slots {
     char *memory;
@@ -50,16 +50,16 @@ void slots_done(struct slots *slots);
 uint64_t slots_key(const struct slots *slots, struct span a, struct span b, struct span c);
 
 /* NULL if there is none.  Does not touch. */
-struct slot *slots_find(const struct slots *slots, uint64_t key);
+struct session_slot *slots_find(const struct slots *slots, uint64_t key);
 
 /* The one with this key, or a new one; it is now the newest.  Never NULL. */
-struct slot *slots_get(struct slots *slots, uint64_t key);
+struct session_slot *slots_get(struct slots *slots, uint64_t key);
 
-void slots_remove(struct slots *slots, struct slot *slot);
+void slots_remove(struct slots *slots, struct session_slot *slot);
 
 /* From the one touched longest ago; NULL at the end.  The current one may be removed after its next was asked
  * for. */
-struct slot *slots_oldest(const struct slots *slots);
-struct slot *slots_next(const struct slots *slots, const struct slot *slot);
+struct session_slot *slots_oldest(const struct slots *slots);
+struct session_slot *slots_next(const struct slots *slots, const struct session_slot *slot);
 
 #endif

@@ -18,14 +18,14 @@ struct log_reader {
     struct mtalog *mtalog; /* NULL: lines of JSON */
     struct arena arena;    /* for those */
     uint64_t lines, malformed;
-    uint64_t told_before;          /* events of the line in hand that an earlier life told */
+    uint64_t emitted_before;       /* events of the line in hand that an earlier life told */
     bool is_replaying;             /* tell nothing */
     struct err err;                /* why telling failed */
     struct log_follower *follower; /* learns of each event that was told; NULL: nobody does */
 };
 
-/* mtalog_event_fn; context: struct log_reader. */
-enum status log_reader_tell(void *context, const struct event *event, int64_t utc_s);
+/* mtalog_result_fn; context: struct log_reader. */
+enum status log_reader_emit(void *context, const struct session_result *result, int64_t utc_s);
 
 /* name "-": standard input.  Ends at the end of the file, or when the program is to end. */
 MUST_CHECK enum status log_read_file(struct log_reader *reader, const char *name, struct err *err);
@@ -34,10 +34,10 @@ MUST_CHECK enum status log_read_file(struct log_reader *reader, const char *name
 MUST_CHECK enum status log_read_end(struct log_reader *reader, struct err *err);
 
 /*
- * Follow the log at path from the place that the file place_path remembers.  is_once: up to its present end;
+ * Follow the log at path from the place that the file checkpoint_path remembers.  is_once: up to its present end;
  * what is open then stays open for the next time.
  */
-MUST_CHECK enum status log_follow(struct log_reader *reader, const char *path, const char *place_path,
+MUST_CHECK enum status log_follow(struct log_reader *reader, const char *path, const char *checkpoint_path,
                                   bool is_once, struct err *err);
 
 #endif

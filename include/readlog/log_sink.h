@@ -12,7 +12,7 @@
 
 #include "base/err.h"
 #include "base/strbuf.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 enum log_sink_kind {
     LOG_SINK_SOCKET,
@@ -30,7 +30,7 @@ struct log_sink {
     int64_t patience_ms;     /* how long to wait for a collector; -1: until the program is to end */
     int fd;
     bool is_waiting; /* the collector is away, and it was said */
-    uint64_t told;
+    uint64_t emitted;
     uint64_t log_id;     /* 0: outcomes are not numbered; else each is told with this and the next number */
     uint64_t log_number; /* of the last one told */
     struct strbuf bytes, numbered;
@@ -48,8 +48,8 @@ void log_sink_close(struct log_sink *sink);
  * ST_TEMPORARY  no collector took it within patience_ms, or the program is to end
  * ST_IO (standard output), ST_NOMEM
  */
-MUST_CHECK enum status log_sink_tell(struct log_sink *sink, const struct event *event, int64_t utc_s,
-                                     struct err *err);
+MUST_CHECK enum status log_sink_emit(struct log_sink *sink, const struct session_result *result,
+                                     int64_t utc_s, struct err *err);
 
 /* What was counted, as a table. */
 void log_sink_print_summary(const struct log_sink *sink, FILE *out);

@@ -46,7 +46,7 @@ enum resolve_kind {
     RESOLVE_MX,        /* mail hosts of the name, in the order to try them */
 };
 
-enum resolve_outcome {
+enum resolve_result {
     RESOLVE_FOUND,
     RESOLVE_NONE,      /* the DNS says that there is none */
     RESOLVE_TEMPORARY, /* no answer that can be relied on: ask again later, conclude nothing (R12) */
@@ -54,7 +54,7 @@ enum resolve_outcome {
 
 /* Of the lists only that of the question's kind is filled. */
 struct resolve_answer {
-    enum resolve_outcome outcome;
+    enum resolve_result result;
     const char *name;   /* as it was asked */
     const char *reason; /* RESOLVE_TEMPORARY: why, for people; else "" */
     struct span *txts;  /* each RR's strings joined (R2) */

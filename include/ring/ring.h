@@ -85,7 +85,7 @@ struct ring_level {
 
 /* Look at the ring at path, whoever works with it.  ST_NOT_FOUND, ST_IO, ST_UNSUPPORTED (no ring that we
  * know). */
-MUST_CHECK enum status ring_look(const char *path, struct ring_level *level_out, struct err *err);
+MUST_CHECK enum status ring_read_level(const char *path, struct ring_level *level_out, struct err *err);
 
 /* ---- the writer ------------------------------------------------------------------------------------------
  */

@@ -17,7 +17,7 @@
 
 #include "base/err.h"
 #include "deliver/smtp_wire.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define SMTP_SESSION_SECRET_MAX 255 /* bytes of user and of password: libesmtp copies them unchecked */
 
@@ -46,7 +46,8 @@ struct smtp_session_job {
 struct smtp_session_hooks {
     void *context;
     void (*progress)(void *context, enum smtp_progress progress);
-    void (*outcome)(void *context, uint64_t id, const struct outcome *outcome); /* at most once a message */
+    void (*result)(void *context, uint64_t id,
+                   const struct delivery_result *result); /* at most once a message */
     /* The session must not go on, and libesmtp cannot be told so: end the process.  Does not return. */
     void (*stop)(void *context, const struct smtp_wire_end *end);
 };

@@ -26,7 +26,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "model/delivery.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define LEDGER_GZIP_MAX (64u << 20) /* bytes of one report's gzip */
 
@@ -185,9 +185,10 @@ MUST_CHECK enum status ledger_put_back(struct ledger *ledger, const struct ledge
                                        struct err *err);
 
 /* After: the new state, and when it is due again if that is DELIVERY_DUE. */
-MUST_CHECK enum status ledger_record_outcome(struct ledger *ledger, const struct ledger_delivery *delivery,
-                                             enum delivery_state state, int64_t next_at_s,
-                                             const struct outcome *outcome, int64_t now_s, struct err *err);
+MUST_CHECK enum status ledger_record_result(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                            enum delivery_state state, int64_t next_at_s,
+                                            const struct delivery_result *result, int64_t now_s,
+                                            struct err *err);
 
 /* After a crash: what is "sending" although nobody sends is in doubt, and due now.  Only under the run's
  * lock. */

@@ -45,9 +45,9 @@ struct ledger_methods {
     enum status (*mark_sending)(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
                                 struct err *err);
     enum status (*put_back)(struct ledger *ledger, const struct ledger_delivery *delivery, struct err *err);
-    enum status (*record_outcome)(struct ledger *ledger, const struct ledger_delivery *delivery,
-                                  enum delivery_state state, int64_t next_at_s, const struct outcome *outcome,
-                                  int64_t now_s, struct err *err);
+    enum status (*record_result)(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                 enum delivery_state state, int64_t next_at_s,
+                                 const struct delivery_result *result, int64_t now_s, struct err *err);
     enum status (*recover)(struct ledger *ledger, int64_t now_s, int64_t *count_out, struct err *err);
     enum status (*count)(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
                          struct err *err);

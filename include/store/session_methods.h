@@ -17,7 +17,7 @@ struct session_methods {
     enum status (*commit)(struct session_store *store, struct err *err);
     void (*rollback)(struct session_store *store);
 
-    enum status (*add)(struct session_store *store, const struct event *event, int32_t utc_day,
+    enum status (*add)(struct session_store *store, const struct session_result *result, int32_t utc_day,
                        uint64_t count, int64_t arrival_s, struct tally_plan *plan_out, struct err *err);
     enum status (*count)(struct session_store *store, struct tally_plan *plan, uint64_t count,
                          int64_t arrival_s, struct err *err);

@@ -136,9 +136,9 @@ MUST_CHECK enum status session_sqlite_next(struct session_sqlite *sqlite, struct
                                            bool *has_row_out, struct err *err);
 
 /* session_sqlite_write.c */
-enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                               uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
-                               struct err *err);
+enum status session_sqlite_add(struct session_store *store, const struct session_result *result,
+                               int32_t utc_day, uint64_t count, int64_t arrival_s,
+                               struct tally_plan *plan_out, struct err *err);
 enum status session_sqlite_count(struct session_store *store, struct tally_plan *plan, uint64_t count,
                                  int64_t arrival_s, struct err *err);
 

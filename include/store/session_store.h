@@ -3,7 +3,7 @@
  * session_store.h - the store of counted sessions: per domain and UTC day, how many sessions met or failed
  * each policy, and how often each failure detail occurred.
  *
- * In: canonical events (model/event.h).  Out: rows in the canonical order of a report (rfc8460.md B.4, R35).
+ * In: canonical events (model/session_result.h).  Out: rows in the canonical order of a report (rfc8460.md B.4, R35).
  * Source: RFC 8460 section 4; design: texts are kept once and referenced by number, domain first in every
  * key.  A store is reached through one method table.  The kind that counts is a SQLite file, opened by URL
  * ("sqlite:PATH", or just PATH); a fleet's store (store/fleet.h) sums over what many of them counted.
@@ -25,9 +25,9 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "model/event.h"
 #include "model/policy.h"
 #include "model/report_source.h"
+#include "model/session_result.h"
 #include "model/tally.h"
 
 #define SESSION_RECORDS_MAX      10
@@ -89,7 +89,7 @@ void session_store_rollback(struct session_store *store);
  * Count the event count times under utc_day; arrival_s is when the last of them came.  *is_late_out is set,
  * and nothing counted, when that day is closed already.  Needs a transaction.
  */
-MUST_CHECK enum status session_store_add(struct session_store *store, const struct event *event,
+MUST_CHECK enum status session_store_add(struct session_store *store, const struct session_result *result,
                                          int32_t utc_day, uint64_t count, int64_t arrival_s,
                                          bool *is_late_out, struct err *err);
 
@@ -99,8 +99,9 @@ MUST_CHECK enum status session_store_add(struct session_store *store, const stru
  * more than TALLY_TARGETS_MAX.  session_store_count returns ST_NOT_FOUND, and has counted nothing, when a row
  * of the plan is gone.
  */
-MUST_CHECK enum status session_store_add_planned(struct session_store *store, const struct event *event,
-                                                 int32_t utc_day, uint64_t count, int64_t arrival_s,
+MUST_CHECK enum status session_store_add_planned(struct session_store *store,
+                                                 const struct session_result *result, int32_t utc_day,
+                                                 uint64_t count, int64_t arrival_s,
                                                  struct tally_plan *plan_out, struct err *err);
 MUST_CHECK enum status session_store_count(struct session_store *store, struct tally_plan *plan,
                                            uint64_t count, int64_t arrival_s, struct err *err);
@@ -130,7 +131,7 @@ MUST_CHECK enum status session_store_get_mark(struct session_store *store, struc
     X(LATE,             "late",             "outcomes for a day whose report was built already") \
     X(MALFORMED,        "malformed",        "datagrams that could not be understood") \
     X(REFUSED,          "refused",          "datagrams from a user id that is not in allow_uid") \
-    X(NO_OUTCOME,       "no_outcome",       "lines of Exim that tell no outcome: no TLS, and none was asked for") \
+    X(NO_RESULT,       "no_outcome",       "lines of Exim that tell no outcome: no TLS, and none was asked for") \
     X(REPEATED,         "repeated",         "outcomes that a log reader told again after it was killed, not counted") \
     X(DROPPED,          "dropped",          "datagrams dropped because the ring was full") \
     X(CORRUPT,          "corrupt",          "damaged records skipped in the ring") \

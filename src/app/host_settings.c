@@ -17,49 +17,49 @@
 #define KEY_ARENA_BYTES 65536
 
 /* What a value must be on this host. */
-enum place {
-    PLACE_FOLDER,
-    PLACE_FILE,
-    PLACE_SECRET,       /* a file with USER:PASSWORD */
-    PLACE_PASSWORD,     /* a file with a password in its first line */
-    PLACE_CERTIFICATES, /* a file in PEM form */
-    PLACE_PARENT,       /* of a file that will be made: its folder must be there */
-    PLACE_GROUP,
-    PLACE_USER,
-    PLACE_KEY, /* a dkim_key's file */
+enum path_kind {
+    PATH_FOLDER,
+    PATH_FILE,
+    PATH_SECRET,       /* a file with USER:PASSWORD */
+    PATH_PASSWORD,     /* a file with a password in its first line */
+    PATH_CERTIFICATES, /* a file in PEM form */
+    PATH_PARENT,       /* of a file that will be made: its folder must be there */
+    PATH_GROUP,
+    PATH_USER,
+    PATH_KEY, /* a dkim_key's file */
 };
 
 static const struct {
     const char *what; /* that it is not */
-    const char *mend;
-} PLACES[] = {
-    [PLACE_FOLDER] = {"is not a folder", "make it, or name another one"},
-    [PLACE_FILE] = {"cannot be read", "name a file that can, or remove the line"},
-    [PLACE_SECRET] = {"cannot be read", "name a file that can, or remove the line"},
-    [PLACE_PASSWORD] = {"cannot be read", "name a file that can, or remove the line"},
-    [PLACE_CERTIFICATES] = {"cannot be read", "name a file that can, or remove the line"},
-    [PLACE_PARENT] = {"lies in no folder that is there", "make the folder, or name another one"},
-    [PLACE_GROUP] = {"is no group here", "correct the name, or make the group"},
-    [PLACE_USER] = {"is no user here", "correct the name, or use a number"},
-    [PLACE_KEY] = {"cannot be read", "name a key file that can"},
+    const char *fix;
+} PATH_RULES[] = {
+    [PATH_FOLDER] = {"is not a folder", "make it, or name another one"},
+    [PATH_FILE] = {"cannot be read", "name a file that can, or remove the line"},
+    [PATH_SECRET] = {"cannot be read", "name a file that can, or remove the line"},
+    [PATH_PASSWORD] = {"cannot be read", "name a file that can, or remove the line"},
+    [PATH_CERTIFICATES] = {"cannot be read", "name a file that can, or remove the line"},
+    [PATH_PARENT] = {"lies in no folder that is there", "make the folder, or name another one"},
+    [PATH_GROUP] = {"is no group here", "correct the name, or make the group"},
+    [PATH_USER] = {"is no user here", "correct the name, or use a number"},
+    [PATH_KEY] = {"cannot be read", "name a key file that can"},
 };
 
-struct look {
+struct inspection {
     const struct config *config;
-    bool is_rehearsal;
+    bool is_dry_run;
     struct err *err;
 };
 
-static enum status refuse(const struct look *look, const char *setting, enum place place, const char *value,
-                          int sys_errno)
+static enum status refuse(const struct inspection *inspection, const char *setting, enum path_kind kind,
+                          const char *value, int sys_errno)
 {
     char origin[ORIGIN_SIZE];
     const char *reason = sys_errno != 0 ? strerror(sys_errno) : "";
 
-    options_origin_format(&look->config->options, setting, origin, sizeof origin);
-    return err_set(look->err, ST_CONFIG, "%s: %s: \"%.200s\" %s%s%s%s; %s", origin, setting, value,
-                   PLACES[place].what, *reason != '\0' ? " (" : "", reason, *reason != '\0' ? ")" : "",
-                   PLACES[place].mend);
+    options_origin_format(&inspection->config->options, setting, origin, sizeof origin);
+    return err_set(inspection->err, ST_CONFIG, "%s: %s: \"%.200s\" %s%s%s%s; %s", origin, setting, value,
+                   PATH_RULES[kind].what, *reason != '\0' ? " (" : "", reason, *reason != '\0' ? ")" : "",
+                   PATH_RULES[kind].fix);
 }
 
 static bool is_folder(const char *path)
@@ -79,14 +79,14 @@ static bool has_folder(const char *path)
     return is_folder(folder);
 }
 
-/* A rehearsal by somebody who may not read a secret is fine. */
-static bool is_readable(const struct look *look, const char *path)
+/* A dry run by somebody who may not read a secret is fine. */
+static bool is_readable(const struct inspection *inspection, const char *path)
 {
     errno = 0;
-    return access(path, R_OK) == 0 || (look->is_rehearsal && errno == EACCES);
+    return access(path, R_OK) == 0 || (inspection->is_dry_run && errno == EACCES);
 }
 
-static bool is_key_readable(const struct look *look, const char *value)
+static bool is_key_readable(const struct inspection *inspection, const char *value)
 {
     struct dkim_key_setting key;
     struct arena arena;
@@ -94,7 +94,7 @@ static bool is_key_readable(const struct look *look, const char *value)
 
     arena_init(&arena, KEY_ARENA_BYTES);
     if (dkim_key_parse(value, &arena, &key, NULL) == ST_OK)
-        is_good = is_readable(look, key.file);
+        is_good = is_readable(inspection, key.file);
     arena_done(&arena);
     return is_good;
 }
@@ -104,108 +104,111 @@ static bool is_user(const char *name)
     return name[strspn(name, "0123456789")] == '\0' || getpwnam(name) != NULL;
 }
 
-static bool is_there(const struct look *look, enum place place, const char *value)
+static bool is_there(const struct inspection *inspection, enum path_kind kind, const char *value)
 {
-    switch (place) {
-    case PLACE_FOLDER:
+    switch (kind) {
+    case PATH_FOLDER:
         return is_folder(value);
-    case PLACE_FILE:
-    case PLACE_SECRET:
-    case PLACE_PASSWORD:
-    case PLACE_CERTIFICATES:
-        return is_readable(look, value);
-    case PLACE_PARENT:
+    case PATH_FILE:
+    case PATH_SECRET:
+    case PATH_PASSWORD:
+    case PATH_CERTIFICATES:
+        return is_readable(inspection, value);
+    case PATH_PARENT:
         return has_folder(value);
-    case PLACE_GROUP:
+    case PATH_GROUP:
         errno = 0;
         return getgrnam(value) != NULL;
-    case PLACE_USER:
+    case PATH_USER:
         return is_user(value);
-    case PLACE_KEY:
+    case PATH_KEY:
         break;
     }
-    return is_key_readable(look, value);
+    return is_key_readable(inspection, value);
 }
 
 /* A file that can be read must be of its kind too. */
-static enum status look_into(const struct look *look, const char *setting, enum place place, const char *path)
+static enum status check_files(const struct inspection *inspection, const char *setting, enum path_kind kind,
+                               const char *path)
 {
-    enum named_file_kind kind = place == PLACE_SECRET         ? NAMED_FILE_SECRET
-                                : place == PLACE_PASSWORD     ? NAMED_FILE_PASSWORD
-                                : place == PLACE_CERTIFICATES ? NAMED_FILE_CERTIFICATES
-                                                              : NAMED_FILE_ANY;
+    enum named_file_kind file_kind = kind == PATH_SECRET         ? NAMED_FILE_SECRET
+                                     : kind == PATH_PASSWORD     ? NAMED_FILE_PASSWORD
+                                     : kind == PATH_CERTIFICATES ? NAMED_FILE_CERTIFICATES
+                                                                 : NAMED_FILE_ANY;
     struct named_file_fault fault;
     char origin[ORIGIN_SIZE];
 
-    if (kind == NAMED_FILE_ANY || named_file_is_good(kind, path, &fault) || fault.what == NULL)
+    if (file_kind == NAMED_FILE_ANY || named_file_is_good(file_kind, path, &fault) || fault.what == NULL)
         return ST_OK;
-    options_origin_format(&look->config->options, setting, origin, sizeof origin);
-    return err_set(look->err, ST_CONFIG, "%s: %s: \"%.200s\" %s; %s%s%.200s", origin, setting, path,
-                   fault.what, fault.mend, fault.is_mode ? " " : "", fault.is_mode ? path : "");
+    options_origin_format(&inspection->config->options, setting, origin, sizeof origin);
+    return err_set(inspection->err, ST_CONFIG, "%s: %s: \"%.200s\" %s; %s%s%.200s", origin, setting, path,
+                   fault.what, fault.fix, fault.is_mode ? " " : "", fault.is_mode ? path : "");
 }
 
-static enum status look_at(const struct look *look, const char *setting, enum place place, const char *value)
+static enum status check_path(const struct inspection *inspection, const char *setting, enum path_kind kind,
+                              const char *value)
 {
-    bool names_account = place == PLACE_GROUP || place == PLACE_USER;
+    bool names_account = kind == PATH_GROUP || kind == PATH_USER;
 
     if (*value == '\0')
         return ST_OK;
-    if (is_there(look, place, value))
-        return look_into(look, setting, place, value);
-    return refuse(look, setting, place, value, names_account ? 0 : errno);
+    if (is_there(inspection, kind, value))
+        return check_files(inspection, setting, kind, value);
+    return refuse(inspection, setting, kind, value, names_account ? 0 : errno);
 }
 
-static enum status look_at_list(const struct look *look, const char *setting, enum place place,
-                                const struct option_list *list)
+static enum status check_list(const struct inspection *inspection, const char *setting, enum path_kind kind,
+                              const struct option_list *list)
 {
     enum status status = ST_OK;
 
     for (size_t i = 0; status == ST_OK && i < list->count; i++)
-        status = look_at(look, setting, place, list->items[i]);
+        status = check_path(inspection, setting, kind, list->items[i]);
     return status;
 }
 
-static enum status check_collector(const struct look *look, bool makes_sockets)
+static enum status check_collector(const struct inspection *inspection, bool makes_sockets)
 {
-    const struct config *config = look->config;
-    enum status status = look_at_list(look, "allow_uid", PLACE_USER, &config->allow_uid);
+    const struct config *config = inspection->config;
+    enum status status = check_list(inspection, "allow_uid", PATH_USER, &config->allow_uid);
 
     if (status != ST_OK || !makes_sockets)
         return status;
-    status = look_at_list(look, "socket", PLACE_PARENT, &config->socket);
-    return status == ST_OK ? look_at(look, "socket_group", PLACE_GROUP, config->socket_group) : status;
+    status = check_list(inspection, "socket", PATH_PARENT, &config->socket);
+    return status == ST_OK ? check_path(inspection, "socket_group", PATH_GROUP, config->socket_group)
+                           : status;
 }
 
-static enum status check_generator(const struct look *look)
+static enum status check_generator(const struct inspection *inspection)
 {
-    const struct config *config = look->config;
+    const struct config *config = inspection->config;
     const struct {
         const char *setting;
-        enum place place;
+        enum path_kind kind;
         const char *value;
     } ROWS[] = {
-        {"suppress", PLACE_FILE, config->suppress},
-        {"relay_auth", PLACE_SECRET, config->relay_auth},
-        {"relay_ca_file", PLACE_CERTIFICATES, config->relay_ca_file},
-        {"https_ca_file", PLACE_CERTIFICATES, config->https_ca_file},
-        {"fleet_password_file", PLACE_PASSWORD, config->fleet_password_file},
-        {"archive_dir", PLACE_FOLDER, config->archive_dir},
+        {"suppress", PATH_FILE, config->suppress},
+        {"relay_auth", PATH_SECRET, config->relay_auth},
+        {"relay_ca_file", PATH_CERTIFICATES, config->relay_ca_file},
+        {"https_ca_file", PATH_CERTIFICATES, config->https_ca_file},
+        {"fleet_password_file", PATH_PASSWORD, config->fleet_password_file},
+        {"archive_dir", PATH_FOLDER, config->archive_dir},
     };
-    enum status status = look_at_list(look, "dkim_key", PLACE_KEY, &config->dkim_key);
+    enum status status = check_list(inspection, "dkim_key", PATH_KEY, &config->dkim_key);
 
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(ROWS); i++)
-        status = look_at(look, ROWS[i].setting, ROWS[i].place, ROWS[i].value);
+        status = check_path(inspection, ROWS[i].setting, ROWS[i].kind, ROWS[i].value);
     return status;
 }
 
 enum status host_settings_check(const struct config *config, enum host_settings_for purpose, struct err *err)
 {
-    const struct look look = {config, purpose == HOST_SETTINGS_REHEARSE, err};
-    enum status status = look_at(&look, "state_dir", PLACE_FOLDER, config->state_dir);
+    const struct inspection inspection = {config, purpose == HOST_SETTINGS_DRY_RUN, err};
+    enum status status = check_path(&inspection, "state_dir", PATH_FOLDER, config->state_dir);
 
     if (status != ST_OK)
         return status;
-    if (purpose == HOST_SETTINGS_RUN || purpose == HOST_SETTINGS_REHEARSE)
-        return check_generator(&look);
-    return check_collector(&look, purpose == HOST_SETTINGS_COLLECT);
+    if (purpose == HOST_SETTINGS_RUN || purpose == HOST_SETTINGS_DRY_RUN)
+        return check_generator(&inspection);
+    return check_collector(&inspection, purpose == HOST_SETTINGS_COLLECT);
 }

@@ -105,7 +105,7 @@ enum status named_file_read_secret(const char *path, struct arena *arena, const 
 
     if (!named_file_is_good(NAMED_FILE_SECRET, path, &fault))
         return err_set(err, ST_CONFIG, "%s %s; %s%s%s", path,
-                       fault.what != NULL ? fault.what : "cannot be read", fault.mend,
+                       fault.what != NULL ? fault.what : "cannot be read", fault.fix,
                        fault.is_mode ? " " : "", fault.is_mode ? path : "");
     strbuf_init(&text, SECRET_FILE_MAX);
     if (file_read(path, &text, NULL) != ST_OK || !split_secret(&text, &user, &password)) {

@@ -39,19 +39,19 @@ static const char *const ADVICE[RESULT_TYPE_COUNT] = {
 };
 
 /* What all printing functions need. */
-struct screen {
+struct report_screen {
     const struct terminal *terminal;
     FILE *out;
     bool is_brief; /* leave out the policies' own texts */
 };
 
-static void print_text(const struct screen *screen, enum terminal_style style, const char *text)
+static void print_text(const struct report_screen *screen, enum terminal_style style, const char *text)
 {
     table_print_text(screen->terminal, style, text, screen->out);
 }
 
 /* "  label       text", wrapped. */
-static void print_label(const struct screen *screen, const char *label, const char *text)
+static void print_label(const struct report_screen *screen, const char *label, const char *text)
 {
     (void)fprintf(screen->out, "  %-*s", LABEL_COLUMNS, label);
     table_print_wrapped(screen->terminal, LABEL_COLUMNS + 2, LABEL_COLUMNS + 2, text, screen->out);
@@ -95,7 +95,7 @@ static struct span domain_of(const struct report_document *document, const struc
     return (struct span){"", 0};
 }
 
-static void print_head(const struct screen *screen, const struct report_document *document,
+static void print_head(const struct report_screen *screen, const struct report_document *document,
                        const struct report_envelope *envelope, const char *origin)
 {
     struct span domain = domain_of(document, envelope);
@@ -116,7 +116,7 @@ static void print_head(const struct screen *screen, const struct report_document
 
 /* ---- counts and lists ---- */
 
-static void print_share(const struct screen *screen, uint64_t success, uint64_t failure)
+static void print_share(const struct report_screen *screen, uint64_t success, uint64_t failure)
 {
     char ok_text[TABLE_NUMBER_SIZE], failed_text[TABLE_NUMBER_SIZE];
     double percent = success + failure > 0 ? 100.0 * (double)success / (double)(success + failure) : 100.0;
@@ -135,7 +135,7 @@ static void print_share(const struct screen *screen, uint64_t success, uint64_t 
 }
 
 /* A heading, then each line below it. */
-static void print_list(const struct screen *screen, const char *label, const struct text_list *list)
+static void print_list(const struct report_screen *screen, const char *label, const struct text_list *list)
 {
     if (list->count > 0)
         (void)fprintf(screen->out, "  %s\n", label);
@@ -181,7 +181,7 @@ static void format_detail(const struct report_read_detail *detail, struct strbuf
         strbuf_addf(text, "; more: %.300s", detail->additional_information);
 }
 
-static void print_detail(const struct screen *screen, const struct report_read_detail *detail)
+static void print_detail(const struct report_screen *screen, const struct report_read_detail *detail)
 {
     char number[TABLE_NUMBER_SIZE];
     struct strbuf text;
@@ -194,7 +194,7 @@ static void print_detail(const struct screen *screen, const struct report_read_d
 }
 
 /* Advice for a policy's domain: DOMAIN in it becomes its name. */
-static void print_advice(const struct screen *screen, const char *advice, const char *domain)
+static void print_advice(const struct report_screen *screen, const char *advice, const char *domain)
 {
     const char *gap = strstr(advice, "DOMAIN");
     struct strbuf text;
@@ -209,7 +209,7 @@ static void print_advice(const struct screen *screen, const char *advice, const 
     strbuf_done(&text);
 }
 
-static void print_group(const struct screen *screen, const struct group *group, const char *domain)
+static void print_group(const struct report_screen *screen, const struct group *group, const char *domain)
 {
     const struct report_read_detail *first = group->items[0].detail;
     const char *name = *first->result_type != '\0' ? first->result_type : "(no result-type)";
@@ -268,7 +268,7 @@ static size_t make_groups(const struct item *items, size_t count, struct group *
 }
 
 /* One block for each result type, the most frequent first. */
-static void print_failures(const struct screen *screen, const struct report_read_policy *policy)
+static void print_failures(const struct report_screen *screen, const struct report_read_policy *policy)
 {
     size_t count = policy->detail_count, made;
     struct item *items = calloc(count > 0 ? count : 1, sizeof *items);
@@ -316,7 +316,7 @@ static const char *policy_words(const struct report_read_policy *policy)
     return *policy->type != '\0' ? policy->type : "(no policy-type)";
 }
 
-static void print_policy(const struct screen *screen, const struct report_read_policy *policy)
+static void print_policy(const struct report_screen *screen, const struct report_read_policy *policy)
 {
     const char *mode = sts_mode(policy);
     struct strbuf title;
@@ -343,7 +343,7 @@ static void print_policy(const struct screen *screen, const struct report_read_p
 
 /* ---- departures ---- */
 
-static void print_finding(const struct screen *screen, const struct finding *finding)
+static void print_finding(const struct report_screen *screen, const struct finding *finding)
 {
     static const enum terminal_style STYLES[FINDING_LEVEL_COUNT] = {
         [FINDING_MUST] = STYLE_BAD, [FINDING_SHOULD] = STYLE_WARN, [FINDING_NOTE] = STYLE_PLAIN};
@@ -360,7 +360,7 @@ static void print_finding(const struct screen *screen, const struct finding *fin
     strbuf_done(&text);
 }
 
-static void print_findings(const struct screen *screen, const struct finding_list *findings)
+static void print_findings(const struct report_screen *screen, const struct finding_list *findings)
 {
     (void)fputc('\n', screen->out);
     if (findings->count == 0) {
@@ -376,7 +376,7 @@ static void print_findings(const struct screen *screen, const struct finding_lis
         (void)fprintf(screen->out, "  (%zu more are not listed)\n", findings->left_out);
 }
 
-static void print_all_policies(const struct screen *screen, const struct report_document *document)
+static void print_all_policies(const struct report_screen *screen, const struct report_document *document)
 {
     for (size_t i = 0; i < document->policy_count && i < POLICIES_SHOWN; i++) {
         if (i > 0)
@@ -397,7 +397,7 @@ static void print_all_policies(const struct screen *screen, const struct report_
 void show_report_print_policies(const struct terminal *terminal, const struct report_document *document,
                                 FILE *out)
 {
-    const struct screen screen = {.terminal = terminal, .out = out, .is_brief = true};
+    const struct report_screen screen = {.terminal = terminal, .out = out, .is_brief = true};
 
     print_all_policies(&screen, document);
 }
@@ -406,7 +406,7 @@ void show_report_print(const struct terminal *terminal, const struct report_docu
                        const struct report_envelope *envelope, const struct finding_list *findings,
                        const char *origin, FILE *out)
 {
-    const struct screen screen = {.terminal = terminal, .out = out};
+    const struct report_screen screen = {.terminal = terminal, .out = out};
 
     print_head(&screen, document, envelope, origin);
     (void)fputc('\n', out);

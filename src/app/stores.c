@@ -35,7 +35,7 @@ static enum status check_password_file(const char *path, struct err *err)
 
     if (*path == '\0' || named_file_is_good(NAMED_FILE_PASSWORD, path, &fault) || fault.what == NULL)
         return ST_OK;
-    return err_set(err, ST_CONFIG, "fleet_password_file: %.200s %s; %s%s%.200s", path, fault.what, fault.mend,
+    return err_set(err, ST_CONFIG, "fleet_password_file: %.200s %s; %s%s%.200s", path, fault.what, fault.fix,
                    fault.is_mode ? " " : "", fault.is_mode ? path : "");
 }
 
@@ -67,7 +67,7 @@ enum status stores_open_fleet(const struct config *config, struct fleet **fleet_
 }
 
 /* Is the file there?  A folder that we may not look into is an error, not a missing file. */
-static enum status look_for(const char *path, bool *is_there_out, struct err *err)
+static enum status find_file(const char *path, bool *is_there_out, struct err *err)
 {
     *is_there_out = access(path, F_OK) == 0;
     if (*is_there_out || errno == ENOENT)
@@ -84,7 +84,7 @@ enum status stores_open_sessions(const struct config *config, enum session_store
 
     *store_out = NULL;
     if (status == ST_OK)
-        status = look_for(path, &is_there, err);
+        status = find_file(path, &is_there, err);
     if (is_there)
         status = session_store_open(path, mode, NULL, store_out, err);
     return status;
@@ -104,7 +104,7 @@ enum status stores_open_ledger(const struct config *config, struct fleet *fleet,
         return fleet_open_ledger(fleet, ledger_out, err);
     status = stores_path(config, "reports.db", path, err);
     if (status == ST_OK)
-        status = look_for(path, &is_there, err);
+        status = find_file(path, &is_there, err);
     if (status == ST_OK && (is_there || mode == LEDGER_WRITE))
         status = ledger_open(path, mode, ledger_out, err);
     if (status == ST_OK && is_new_out != NULL)

@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 
-struct state {
+struct siphash_state {
     uint64_t v0, v1, v2, v3;
 };
 
@@ -16,7 +16,7 @@ static inline uint64_t rotate(uint64_t word, unsigned bits)
     return word << bits | word >> (64 - bits);
 }
 
-static inline void sip_round(struct state *s)
+static inline void sip_round(struct siphash_state *s)
 {
     s->v0 += s->v1;
     s->v2 += s->v3;
@@ -45,14 +45,14 @@ static inline uint64_t word_at(const unsigned char *bytes, size_t len)
     return word;
 }
 
-static inline void compress(struct state *s, uint64_t word)
+static inline void compress(struct siphash_state *s, uint64_t word)
 {
     s->v3 ^= word;
     sip_round(s);
     s->v0 ^= word;
 }
 
-static uint64_t finish(struct state *s)
+static uint64_t finish(struct siphash_state *s)
 {
     for (int i = 0; i < 3; i++)
         sip_round(s);
@@ -62,7 +62,7 @@ static uint64_t finish(struct state *s)
 struct hash hash_bytes(const struct hash_key *key, const void *bytes, size_t len)
 {
     const unsigned char *at = bytes;
-    struct state s = {
+    struct siphash_state s = {
         .v0 = key->words[0] ^ 0x736f6d6570736575,
         .v1 = key->words[1] ^ 0x646f72616e646f6d ^ 0xee,
         .v2 = key->words[0] ^ 0x6c7967656e657261,

@@ -38,25 +38,25 @@ static void print_finding(const struct terminal *terminal, enum verdict verdict,
 }
 
 /* What is to be copied stays on one line, however long. */
-static void print_mend(struct checkup *checkup, const char *mend)
+static void print_fix(struct checkup *checkup, const char *fix)
 {
     static const char *const LITERAL[] = {"run ", SETTING, "publish "};
     const struct terminal *terminal = &checkup->terminal;
     bool is_literal = false;
 
     for (size_t i = 0; i < ARRAY_COUNT(LITERAL); i++)
-        is_literal = is_literal || strncmp(mend, LITERAL[i], strlen(LITERAL[i])) == 0;
-    checkup->has_setting_mend = checkup->has_setting_mend || strstr(mend, SETTING) != NULL;
+        is_literal = is_literal || strncmp(fix, LITERAL[i], strlen(LITERAL[i])) == 0;
+    checkup->has_setting_fix = checkup->has_setting_fix || strstr(fix, SETTING) != NULL;
     (void)printf("%*smend: ", TEXT_COLUMN, "");
     if (is_literal) {
-        table_print_text(terminal, STYLE_PLAIN, mend, stdout);
+        table_print_text(terminal, STYLE_PLAIN, fix, stdout);
         (void)putchar('\n');
     } else {
-        table_print_wrapped(terminal, TEXT_COLUMN + 6, TEXT_COLUMN + 6, mend, stdout);
+        table_print_wrapped(terminal, TEXT_COLUMN + 6, TEXT_COLUMN + 6, fix, stdout);
     }
 }
 
-void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *mend,
+void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *fix,
                  const char *format, ...)
 {
     char text[TEXT_BYTES];
@@ -66,8 +66,8 @@ void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topi
     (void)vsnprintf(text, sizeof text, format, args);
     va_end(args);
     print_finding(&checkup->terminal, verdict, topic, text);
-    if (mend != NULL)
-        print_mend(checkup, mend);
+    if (fix != NULL)
+        print_fix(checkup, fix);
     (void)fflush(stdout); /* the next look may take seconds */
     checkup->counts[verdict]++;
 }
@@ -96,7 +96,7 @@ static void print_sum(struct checkup *checkup)
 {
     (void)printf("\n%zu ok, %zu to look at, %zu failed\n", checkup->counts[VERDICT_OK],
                  checkup->counts[VERDICT_WARN], checkup->counts[VERDICT_FAIL]);
-    if (checkup->has_setting_mend)
+    if (checkup->has_setting_fix)
         table_print_wrapped(
             &checkup->terminal, 0, 0,
             checkup_format(checkup, "What is to be set goes into %s; restart tlsrpt-gen-collect afterwards.",

@@ -27,12 +27,12 @@ static bool has_word(struct span list, const char *word)
 struct wanted {
     size_t index;
     struct strbuf name, record;
-    const char *mend;
+    const char *fix;
 };
 
 static void say_missing(struct checkup *checkup, const struct wanted *wanted, const char *what)
 {
-    checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->mend, "%s %s", wanted->name.data, what);
+    checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix, "%s %s", wanted->name.data, what);
 }
 
 /* s=tlsrpt alone makes ordinary verifiers refuse the mail; together with another service nobody takes it. */
@@ -43,21 +43,21 @@ static void check_tags(struct checkup *checkup, const struct wanted *wanted, str
     bool is_for_mail = service.at == NULL || has_word(service, "*") || has_word(service, "email");
 
     if (is_for_tlsrpt && is_for_mail)
-        checkup_say(checkup, VERDICT_WARN, "dkim", wanted->mend,
+        checkup_say(checkup, VERDICT_WARN, "dkim", wanted->fix,
                     "%s has s=%.*s, which some verifiers refuse in every case; leave s= out",
                     wanted->name.data, (int)service.len, service.at);
     else if (is_for_tlsrpt && wanted->index == 0)
         checkup_say(
-            checkup, VERDICT_WARN, "dkim", wanted->mend,
+            checkup, VERDICT_WARN, "dkim", wanted->fix,
             "%s has s=tlsrpt: ordinary verifiers, and so DMARC, refuse such mail; leave s= out, or put a key "
             "without it in front",
             wanted->name.data);
     else if (!is_for_tlsrpt && !is_for_mail)
-        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->mend,
+        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix,
                     "%s has s=%.*s: it is for another service than mail", wanted->name.data, (int)service.len,
                     service.at);
     if (flags.at != NULL && has_word(flags, "y"))
-        checkup_say(checkup, VERDICT_WARN, "dkim", wanted->mend,
+        checkup_say(checkup, VERDICT_WARN, "dkim", wanted->fix,
                     "%s has t=y: verifiers treat such mail as not signed; leave t=y out", wanted->name.data);
 }
 
@@ -67,7 +67,7 @@ static void check_record(struct checkup *checkup, const struct wanted *wanted, s
     enum status status = dkim_check_record(checkup->keys, wanted->index, record.at, record.len, &err);
 
     if (status != ST_OK) {
-        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->mend, "%s: %s", wanted->name.data, err.text);
+        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix, "%s: %s", wanted->name.data, err.text);
         return;
     }
     checkup_say(checkup, VERDICT_OK, "dkim", NULL, "a signed sample verifies with the key at %s",
@@ -82,11 +82,11 @@ static void check_published(struct checkup *checkup, const struct wanted *wanted
 
     if (resolve_one(checkup->resolver, RESOLVE_TXT, wanted->name.data, &checkup->arena, &answer, &err) !=
         ST_OK)
-        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->mend, "%s", err.text);
-    else if (answer.outcome == RESOLVE_TEMPORARY)
+        checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix, "%s", err.text);
+    else if (answer.result == RESOLVE_TEMPORARY)
         checkup_say(checkup, VERDICT_WARN, "dkim", "try again later", "%s cannot be looked up: %s",
                     wanted->name.data, answer.reason);
-    else if (answer.outcome == RESOLVE_NONE)
+    else if (answer.result == RESOLVE_NONE)
         say_missing(checkup, wanted, "has no key record");
     else if (answer.txt_count != 1)
         say_missing(checkup, wanted, "has more than one TXT record; only one may be there");
@@ -95,7 +95,7 @@ static void check_published(struct checkup *checkup, const struct wanted *wanted
 }
 
 /* The record as a zone file has it: strings of at most 255 bytes (RFC 1035 section 3.3). */
-static const char *format_mend(struct checkup *checkup, const struct wanted *wanted)
+static const char *format_fix(struct checkup *checkup, const struct wanted *wanted)
 {
     struct strbuf text;
     const char *copy;
@@ -119,7 +119,7 @@ static void check_key(struct checkup *checkup, size_t index)
     if (dkim_key_record(checkup->keys, index, &wanted.name, &wanted.record, &err) != ST_OK) {
         checkup_say(checkup, VERDICT_FAIL, "dkim", NULL, "%s", err.text);
     } else {
-        wanted.mend = format_mend(checkup, &wanted);
+        wanted.fix = format_fix(checkup, &wanted);
         check_published(checkup, &wanted);
     }
     strbuf_done(&wanted.name);

@@ -10,18 +10,18 @@ void check_resolver(struct checkup *checkup)
 {
     const struct option_list *servers = &checkup->config->resolver;
     const char *name = *checkup->config->submitter != '\0' ? checkup->config->submitter : NEUTRAL_NAME;
-    const char *mend = "set resolver = ADDRESS of a resolver that answers";
+    const char *fix = "set resolver = ADDRESS of a resolver that answers";
     struct resolve_answer answer;
     struct err err;
 
     if (resolve_open(servers->items, servers->count, NULL, &checkup->resolver, &err) != ST_OK) {
-        checkup_say(checkup, VERDICT_FAIL, "resolver", mend, "%s", err.text);
+        checkup_say(checkup, VERDICT_FAIL, "resolver", fix, "%s", err.text);
         return;
     }
     if (resolve_one(checkup->resolver, RESOLVE_TLSRPT, name, &checkup->arena, &answer, &err) != ST_OK)
-        checkup_say(checkup, VERDICT_FAIL, "resolver", mend, "%s", err.text);
-    else if (answer.outcome == RESOLVE_TEMPORARY)
-        checkup_say(checkup, VERDICT_FAIL, "resolver", mend, "%s cannot be looked up: %s", answer.name,
+        checkup_say(checkup, VERDICT_FAIL, "resolver", fix, "%s", err.text);
+    else if (answer.result == RESOLVE_TEMPORARY)
+        checkup_say(checkup, VERDICT_FAIL, "resolver", fix, "%s cannot be looked up: %s", answer.name,
                     answer.reason);
     else
         checkup->has_resolver = true;
@@ -35,7 +35,7 @@ static enum status find_mail_host(struct checkup *checkup, const char *domain,
 {
     enum status status = resolve_one(checkup->resolver, RESOLVE_MX, domain, &checkup->arena, answer_out, err);
 
-    if (status == ST_OK && answer_out->outcome == RESOLVE_FOUND && answer_out->is_implicit_mx) {
+    if (status == ST_OK && answer_out->result == RESOLVE_FOUND && answer_out->is_implicit_mx) {
         struct mx_host *hosts = answer_out->mx_hosts;
 
         status = resolve_one(checkup->resolver, RESOLVE_ADDRESSES, domain, &checkup->arena, answer_out, err);
@@ -51,10 +51,10 @@ static void check_mailbox_domain(struct checkup *checkup, const char *setting, c
 
     if (find_mail_host(checkup, domain, &answer, &err) != ST_OK)
         checkup_say(checkup, VERDICT_FAIL, "mailboxes", NULL, "%s: %s", setting, err.text);
-    else if (answer.outcome == RESOLVE_TEMPORARY)
+    else if (answer.result == RESOLVE_TEMPORARY)
         checkup_say(checkup, VERDICT_WARN, "mailboxes", "try again later", "%s: %s cannot be looked up: %s",
                     setting, domain, answer.reason);
-    else if (answer.outcome == RESOLVE_FOUND)
+    else if (answer.result == RESOLVE_FOUND)
         checkup_say(checkup, VERDICT_OK, "mailboxes", NULL, "%s: %s takes mail at %s", setting, domain,
                     answer.mx_hosts[0].host);
     else

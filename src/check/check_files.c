@@ -230,10 +230,10 @@ static void check_named_file(struct checkup *checkup, const char *setting, enum 
                     checkup_format(checkup, "set %s = a file that is there, or remove the line", setting),
                     "%s = %s: %s", setting, path, strerror(errno));
     else
-        checkup_say(checkup, VERDICT_FAIL, "settings",
-                    checkup_format(checkup, "%s%s%s", fault.mend, fault.is_mode ? " " : "",
-                                   fault.is_mode ? path : ""),
-                    "%s: %s %s", setting, path, fault.what);
+        checkup_say(
+            checkup, VERDICT_FAIL, "settings",
+            checkup_format(checkup, "%s%s%s", fault.fix, fault.is_mode ? " " : "", fault.is_mode ? path : ""),
+            "%s: %s %s", setting, path, fault.what);
 }
 
 void check_folders(struct checkup *checkup)

@@ -21,7 +21,7 @@
 #define VERSION(a, b, c) ((uint64_t)(a)*1000000 + (uint64_t)(b)*1000 + (uint64_t)(c))
 #define PART_MAX         999
 
-struct postfix {
+struct postfix_facts {
     char version[64];
     uint64_t number; /* VERSION(); 0: not understood */
     char enable[64]; /* "": this Postfix does not know the setting */
@@ -31,7 +31,7 @@ struct postfix {
     char mail_owner[64];
 };
 
-static enum status read_postfix(struct postfix *postfix, struct err *err)
+static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
 {
     const struct {
         const char *name;
@@ -69,7 +69,7 @@ static uint64_t parse_version(const char *text)
 
 /* ---- the way over its log ---- */
 
-enum log_reader {
+enum log_reader_state {
     LOG_READER_NONE,  /* nobody ever followed Postfix's log */
     LOG_READER_GONE,  /* somebody did */
     LOG_READER_BLIND, /* somebody does, but there is no such file */
@@ -77,7 +77,7 @@ enum log_reader {
 };
 
 /* The log that is followed stands in the lock file. */
-static enum log_reader judge_lock(const char *path, char log_out[PATH_MAX])
+static enum log_reader_state judge_lock(const char *path, char log_out[PATH_MAX])
 {
     struct strbuf text;
 
@@ -91,17 +91,17 @@ static enum log_reader judge_lock(const char *path, char log_out[PATH_MAX])
 }
 
 /* tlsrpt-gen-log holds STATE_DIR/log-postfix-HASH.place.lock while it follows a log. */
-static enum log_reader find_log_reader(const char *state_dir, char log_out[PATH_MAX])
+static enum log_reader_state find_log_reader(const char *state_dir, char log_out[PATH_MAX])
 {
     static const char BEGIN[] = "log-postfix-", END[] = ".place.lock";
-    enum log_reader found = LOG_READER_NONE;
+    enum log_reader_state found = LOG_READER_NONE;
     DIR *folder = opendir(state_dir);
     const struct dirent *entry;
 
     while (folder != NULL && found != LOG_READER_FOUND && (entry = readdir(folder)) != NULL) {
         size_t len = strlen(entry->d_name);
         char path[PATH_MAX];
-        enum log_reader state;
+        enum log_reader_state state;
 
         if (len < strlen(END) || strncmp(entry->d_name, BEGIN, strlen(BEGIN)) != 0 ||
             strcmp(entry->d_name + len - strlen(END), END) != 0)
@@ -116,7 +116,7 @@ static enum log_reader find_log_reader(const char *state_dir, char log_out[PATH_
 }
 
 /* A Postfix that cannot report tells most of it in its log. */
-static void check_log_reader(struct checkup *checkup, const struct postfix *postfix, const char *why)
+static void check_log_reader(struct checkup *checkup, const struct postfix_facts *postfix, const char *why)
 {
     bool has_systemd = check_has_systemd();
     char log[PATH_MAX] = "";
@@ -154,7 +154,7 @@ static void check_log_reader(struct checkup *checkup, const struct postfix *post
 /* ---- the direct way ---- */
 
 /* True if this Postfix can report at all. */
-static bool check_version(struct checkup *checkup, const struct postfix *postfix)
+static bool check_version(struct checkup *checkup, const struct postfix_facts *postfix)
 {
     static const char UPGRADE[] = "upgrade Postfix to 3.10.6, 3.11.0 or newer";
 
@@ -194,7 +194,7 @@ static bool may_write(const struct stat *found, const struct passwd *user)
     return false;
 }
 
-static void check_access(struct checkup *checkup, const struct postfix *postfix, const char *path)
+static void check_access(struct checkup *checkup, const struct postfix_facts *postfix, const char *path)
 {
     const struct passwd *user = getpwnam(postfix->mail_owner);
     const struct group *group = user != NULL ? getgrgid(user->pw_gid) : NULL;
@@ -212,7 +212,7 @@ static void check_access(struct checkup *checkup, const struct postfix *postfix,
 }
 
 /* The socket that Postfix writes to must be one that is listened on. */
-static void check_reporting_socket(struct checkup *checkup, const struct postfix *postfix)
+static void check_reporting_socket(struct checkup *checkup, const struct postfix_facts *postfix)
 {
     char path[PATH_MAX];
     enum socket_state state;
@@ -240,7 +240,7 @@ static void check_reporting_socket(struct checkup *checkup, const struct postfix
         "it reports to %s, where nobody listens", path);
 }
 
-static void check_main_cf(struct checkup *checkup, const struct postfix *postfix)
+static void check_main_cf(struct checkup *checkup, const struct postfix_facts *postfix)
 {
     if (strcmp(postfix->enable, "yes") != 0)
         checkup_say(checkup, VERDICT_FAIL, "postfix",
@@ -261,7 +261,7 @@ static void check_main_cf(struct checkup *checkup, const struct postfix *postfix
 
 void check_postfix(struct checkup *checkup)
 {
-    struct postfix postfix = {0};
+    struct postfix_facts postfix = {0};
     struct err err;
     enum status status = read_postfix(&postfix, &err);
 

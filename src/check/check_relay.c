@@ -25,7 +25,7 @@
 #define MESSAGE_EXTRA 65536 /* headers and text of a mail, besides the report */
 
 /* One conversation. */
-struct talk {
+struct probe {
     int fd;
     struct strbuf reply; /* the last one, all lines */
     int code;            /* its code; 0: none came */
@@ -95,54 +95,54 @@ static bool is_complete(const struct strbuf *reply)
 }
 
 /* Read one whole reply; talk->code is 0 if none came. */
-static void read_reply(struct talk *talk)
+static void read_reply(struct probe *probe)
 {
     int64_t until_ms = clock_monotonic_ms() + STEP_MS;
     char chunk[1024];
 
-    strbuf_reset(&talk->reply);
-    talk->code = 0;
-    while (!is_complete(&talk->reply)) {
+    strbuf_reset(&probe->reply);
+    probe->code = 0;
+    while (!is_complete(&probe->reply)) {
         ssize_t len;
 
-        if (clock_monotonic_ms() > until_ms || !wait_for(talk->fd, POLLIN)) {
-            talk->trouble = "no answer within 10 seconds";
+        if (clock_monotonic_ms() > until_ms || !wait_for(probe->fd, POLLIN)) {
+            probe->trouble = "no answer within 10 seconds";
             return;
         }
-        len = recv(talk->fd, chunk, sizeof chunk, 0);
+        len = recv(probe->fd, chunk, sizeof chunk, 0);
         if (len <= 0) {
-            talk->trouble = len == 0 ? "it closed the connection" : strerror(errno);
+            probe->trouble = len == 0 ? "it closed the connection" : strerror(errno);
             return;
         }
-        strbuf_add(&talk->reply, chunk, (size_t)len);
-        if (strbuf_is_failed(&talk->reply)) {
-            talk->trouble = "its answer has no end";
+        strbuf_add(&probe->reply, chunk, (size_t)len);
+        if (strbuf_is_failed(&probe->reply)) {
+            probe->trouble = "its answer has no end";
             return;
         }
     }
-    talk->code = (int)strtol(talk->reply.data, NULL, 10);
+    probe->code = (int)strtol(probe->reply.data, NULL, 10);
 }
 
-static void say_line(struct talk *talk, const char *command, const char *argument)
+static void say_line(struct probe *probe, const char *command, const char *argument)
 {
     struct strbuf line;
 
     strbuf_init(&line, 1024);
     strbuf_addf(&line, "%s%s\r\n", command, argument);
-    if (strbuf_is_failed(&line) || file_write_all(talk->fd, line.data, line.len) != 0) {
-        talk->code = 0;
-        talk->trouble = "writing to it failed";
+    if (strbuf_is_failed(&line) || file_write_all(probe->fd, line.data, line.len) != 0) {
+        probe->code = 0;
+        probe->trouble = "writing to it failed";
     } else {
-        read_reply(talk);
+        read_reply(probe);
     }
     strbuf_done(&line);
 }
 
 /* The words behind an EHLO keyword, or NULL if it is not offered. */
-static const char *find_offer(const struct talk *talk, const char *keyword)
+static const char *find_offer(const struct probe *probe, const char *keyword)
 {
     size_t len = strlen(keyword);
-    const char *at = strchr(talk->reply.data, '\n'); /* behind the greeting */
+    const char *at = strchr(probe->reply.data, '\n'); /* behind the greeting */
 
     for (int lines = 0; at != NULL && lines < LINES_MAX; lines++, at = strchr(at, '\n')) {
         at++;
@@ -154,34 +154,34 @@ static const char *find_offer(const struct talk *talk, const char *keyword)
 }
 
 /* The reply's first line for people, or why there is none. */
-static const char *reply_words(struct checkup *checkup, const struct talk *talk)
+static const char *reply_words(struct checkup *checkup, const struct probe *probe)
 {
-    if (talk->code == 0)
-        return talk->trouble != NULL ? talk->trouble : "no answer";
+    if (probe->code == 0)
+        return probe->trouble != NULL ? probe->trouble : "no answer";
     return checkup_format(checkup, "%.*s",
-                          (int)(strcspn(talk->reply.data, "\r\n") < WORDS_SHOWN
-                                    ? strcspn(talk->reply.data, "\r\n")
+                          (int)(strcspn(probe->reply.data, "\r\n") < WORDS_SHOWN
+                                    ? strcspn(probe->reply.data, "\r\n")
                                     : WORDS_SHOWN),
-                          talk->reply.data);
+                          probe->reply.data);
 }
 
 /* ---- what is needed ---- */
 
-static void check_offers(struct checkup *checkup, const struct talk *talk)
+static void check_offers(struct checkup *checkup, const struct probe *probe)
 {
     const struct config *config = checkup->config;
-    const char *size = find_offer(talk, "SIZE");
+    const char *size = find_offer(probe, "SIZE");
     long long max_bytes = size != NULL ? strtoll(size, NULL, 10) : 0;
     long long needed = config->max_report_size + config->max_report_size / 2 + MESSAGE_EXTRA;
 
-    if (config->relay_tls == SMTP_TLS_REQUIRE && find_offer(talk, "STARTTLS") == NULL)
+    if (config->relay_tls == SMTP_TLS_REQUIRE && find_offer(probe, "STARTTLS") == NULL)
         checkup_say(checkup, VERDICT_FAIL, "relay",
                     "set relay_tls = opportunistic, or let the relay offer STARTTLS",
                     "%s does not offer STARTTLS, which relay_tls = require wants", config->relay);
     else
         checkup_say(checkup, VERDICT_OK, "relay", NULL, "%s greets%s", config->relay,
-                    find_offer(talk, "STARTTLS") != NULL ? " and offers STARTTLS"
-                                                         : "; no STARTTLS, none is needed");
+                    find_offer(probe, "STARTTLS") != NULL ? " and offers STARTTLS"
+                                                          : "; no STARTTLS, none is needed");
     if (max_bytes > 0 && max_bytes < needed)
         checkup_say(checkup, VERDICT_WARN, "relay",
                     checkup_format(checkup, "set max_report_size = %lldK",
@@ -191,49 +191,50 @@ static void check_offers(struct checkup *checkup, const struct talk *talk)
 }
 
 /* A password is only sent over TLS, which this talk has not; so the sender is tried only without one. */
-static void check_sender(struct checkup *checkup, struct talk *talk)
+static void check_sender(struct checkup *checkup, struct probe *probe)
 {
     const struct config *config = checkup->config;
 
     if (*config->relay_auth != '\0' || *config->envelope_from == '\0')
         return;
-    say_line(talk, "MAIL FROM:<", checkup_format(checkup, "%s>", config->envelope_from));
-    if (talk->code / 100 == 2)
+    say_line(probe, "MAIL FROM:<", checkup_format(checkup, "%s>", config->envelope_from));
+    if (probe->code / 100 == 2)
         checkup_say(checkup, VERDICT_OK, "relay", NULL, "%s takes mail from %s", config->relay,
                     config->envelope_from);
     else
-        checkup_say(checkup, talk->code / 100 == 5 ? VERDICT_FAIL : VERDICT_WARN, "relay",
+        checkup_say(checkup, probe->code / 100 == 5 ? VERDICT_FAIL : VERDICT_WARN, "relay",
                     "let the relay accept that sender from this host, or set envelope_from = an address that "
                     "it accepts",
                     "%s refuses mail from %s: %s", config->relay, config->envelope_from,
-                    reply_words(checkup, talk));
+                    reply_words(checkup, probe));
 }
 
-static void hold_talk(struct checkup *checkup, struct talk *talk)
+static void run_probe(struct checkup *checkup, struct probe *probe)
 {
     const struct config *config = checkup->config;
     char name[HOST_NAME_MAX + 1] = "localhost";
 
     if (*config->ehlo_name == '\0')
         (void)gethostname(name, sizeof name - 1);
-    read_reply(talk);
-    if (talk->code == 220)
-        say_line(talk, "EHLO ", *config->ehlo_name != '\0' ? config->ehlo_name : name);
-    if (talk->code != 250) {
+    read_reply(probe);
+    if (probe->code == 220)
+        say_line(probe, "EHLO ", *config->ehlo_name != '\0' ? config->ehlo_name : name);
+    if (probe->code != 250) {
         checkup_say(checkup, VERDICT_FAIL, "relay",
                     "let a mail server answer there, or set relay = HOST:PORT of one that does",
-                    "%s does not greet as a mail server does: %s", config->relay, reply_words(checkup, talk));
+                    "%s does not greet as a mail server does: %s", config->relay,
+                    reply_words(checkup, probe));
         return;
     }
-    check_offers(checkup, talk);
-    check_sender(checkup, talk);
-    say_line(talk, "QUIT", "");
+    check_offers(checkup, probe);
+    check_sender(checkup, probe);
+    say_line(probe, "QUIT", "");
 }
 
 void check_relay(struct checkup *checkup)
 {
     const struct config *config = checkup->config;
-    struct talk talk = {.fd = -1};
+    struct probe probe = {.fd = -1};
     char host[DOMAIN_NAME_MAX + 1], port[8];
     struct cursor cursor;
     struct span name;
@@ -246,15 +247,15 @@ void check_relay(struct checkup *checkup)
     name = cursor_take_until(&cursor, ":");
     (void)snprintf(host, sizeof host, "%.*s", (int)name.len, name.at);
     (void)snprintf(port, sizeof port, "%.6s", cursor_skip_word(&cursor, ":") ? cursor.at : "25");
-    strbuf_init(&talk.reply, REPLY_MAX);
-    talk.fd = open_connection(host, port, &talk.trouble);
-    if (talk.fd < 0) {
+    strbuf_init(&probe.reply, REPLY_MAX);
+    probe.fd = open_connection(host, port, &probe.trouble);
+    if (probe.fd < 0) {
         checkup_say(checkup, VERDICT_FAIL, "relay",
                     "start the mail server there, or set relay = HOST:PORT of one that runs",
-                    "%s cannot be reached: %s", config->relay, talk.trouble);
+                    "%s cannot be reached: %s", config->relay, probe.trouble);
     } else {
-        hold_talk(checkup, &talk);
-        (void)close(talk.fd);
+        run_probe(checkup, &probe);
+        (void)close(probe.fd);
     }
-    strbuf_done(&talk.reply);
+    strbuf_done(&probe.reply);
 }

@@ -137,7 +137,7 @@ static const char *own_path(char path_out[PATH_MAX])
     return path_out;
 }
 
-static const char *mend_of(struct checkup *checkup, bool has_systemd)
+static const char *fix_for(struct checkup *checkup, bool has_systemd)
 {
     char path[PATH_MAX];
 
@@ -158,9 +158,9 @@ void check_schedule(struct checkup *checkup)
     else if (*checkup->config->fleet != '\0')
         checkup_say(
             checkup, VERDICT_WARN, "timer",
-            checkup_format(checkup, "if this host is to do that too, %s", mend_of(checkup, has_systemd)),
+            checkup_format(checkup, "if this host is to do that too, %s", fix_for(checkup, has_systemd)),
             "nothing starts tlsrpt-gen here: other hosts of the fleet must build and deliver");
     else
-        checkup_say(checkup, VERDICT_FAIL, "timer", mend_of(checkup, has_systemd),
+        checkup_say(checkup, VERDICT_FAIL, "timer", fix_for(checkup, has_systemd),
                     "nothing starts tlsrpt-gen: reports would never go out");
 }

@@ -51,10 +51,10 @@ static void say_result(struct checkup *checkup, const char *domain, const struct
                        enum spf_result result)
 {
     char text[ADDRESS_TEXT_SIZE];
-    const char *mend;
+    const char *fix;
 
     address_format(address, text);
-    mend = checkup_format(
+    fix = checkup_format(
         checkup, "publish %s. TXT \"v=spf1 ip%c:%s -all\" (or add ip%c:%s to the record that is there)",
         domain, address->len == 4 ? '4' : '6', text, address->len == 4 ? '4' : '6', text);
     switch (result) {
@@ -63,17 +63,17 @@ static void say_result(struct checkup *checkup, const char *domain, const struct
         return;
     case SPF_FAIL:
     case SPF_SOFTFAIL:
-        checkup_say(checkup, VERDICT_FAIL, "spf", mend, "%s may not send for %s", text, domain);
+        checkup_say(checkup, VERDICT_FAIL, "spf", fix, "%s may not send for %s", text, domain);
         return;
     case SPF_NONE:
-        checkup_say(checkup, VERDICT_WARN, "spf", mend, "%s has no SPF record", domain);
+        checkup_say(checkup, VERDICT_WARN, "spf", fix, "%s has no SPF record", domain);
         return;
     case SPF_NEUTRAL:
-        checkup_say(checkup, VERDICT_WARN, "spf", mend, "the SPF record of %s says nothing about %s", domain,
+        checkup_say(checkup, VERDICT_WARN, "spf", fix, "the SPF record of %s says nothing about %s", domain,
                     text);
         return;
     case SPF_BROKEN:
-        checkup_say(checkup, VERDICT_FAIL, "spf", mend,
+        checkup_say(checkup, VERDICT_FAIL, "spf", fix,
                     "the SPF record of %s is broken: several records, a bad word, or more than "
                     "ten look-ups",
                     domain);

@@ -37,13 +37,13 @@ struct checkup {
     bool has_resolver;         /* and it answers */
     struct dkim_keys *keys;
     size_t sockets_asked,
-        sockets_heard;     /* of the settings: how many there are, on how many somebody listens */
-    bool has_setting_mend; /* a mend was a line of the settings file */
+        sockets_heard;    /* of the settings: how many there are, on how many somebody listens */
+    bool has_setting_fix; /* a mend was a line of the settings file */
     size_t counts[VERDICT_COUNT];
 };
 
 /* Print a finding.  mend is NULL for VERDICT_OK; topic is a word. */
-void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *mend,
+void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *fix,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 
 /* printf into the checkup's arena, for mends; "" when memory is out. */

@@ -48,9 +48,9 @@ static enum match ask(struct evaluation *evaluation, enum resolve_kind kind, con
 
     if (status != ST_OK)
         return status == ST_NOMEM ? MATCH_TEMPORARY : MATCH_BROKEN;
-    if (answer_out->outcome == RESOLVE_TEMPORARY)
+    if (answer_out->result == RESOLVE_TEMPORARY)
         return MATCH_TEMPORARY;
-    return answer_out->outcome == RESOLVE_FOUND ? MATCH_YES : MATCH_NO;
+    return answer_out->result == RESOLVE_FOUND ? MATCH_YES : MATCH_NO;
 }
 
 /* The one TXT record that begins with "v=spf1"; MATCH_NO if there is none. */

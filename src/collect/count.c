@@ -204,7 +204,7 @@ static int64_t wait_ms(const struct counter *counter)
 static void rest(struct counter *counter)
 {
     struct collect *collect = counter->collect;
-    struct pollfd bell = {.fd = collect->bell_fd, .events = POLLIN};
+    struct pollfd wakeups = {.fd = collect->wakeup_fd, .events = POLLIN};
     bool is_empty = ring_used_bytes(collect->ring) == 0;
     eventfd_t rings;
     int64_t ms;
@@ -215,8 +215,8 @@ static void rest(struct counter *counter)
         ms = 0;
     if (ms > COLLECT_TICK_MS)
         ms = COLLECT_TICK_MS;
-    if (ms > 0 && poll(&bell, 1, (int)ms) > 0)
-        (void)eventfd_read(collect->bell_fd, &rings);
+    if (ms > 0 && poll(&wakeups, 1, (int)ms) > 0)
+        (void)eventfd_read(collect->wakeup_fd, &rings);
     atomic_store(&collect->rest, REST_AWAKE);
 }
 

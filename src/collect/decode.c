@@ -25,13 +25,13 @@ struct decode_line {
 /* ---- one chunk -------------------------------------------------------------------------------------------
  */
 
-static enum status decode(const struct ring_record *record, struct arena *arena, struct event *event_out,
-                          struct err *err)
+static enum status decode(const struct ring_record *record, struct arena *arena,
+                          struct session_result *result_out, struct err *err)
 {
     if (exim_line_is_one(record->bytes, record->len))
-        return exim_line_decode(record->bytes, record->len, record->arrival_ns / 1000000000, arena, event_out,
-                                err);
-    return datagram_decode(record->bytes, record->len, arena, event_out, err);
+        return exim_line_decode(record->bytes, record->len, record->arrival_ns / 1000000000, arena,
+                                result_out, err);
+    return datagram_decode(record->bytes, record->len, arena, result_out, err);
 }
 
 static void decode_chunk_run(struct decode_chunk *chunk)
@@ -42,7 +42,7 @@ static void decode_chunk_run(struct decode_chunk *chunk)
         struct decode_job *job = &chunk->jobs[i];
 
         err.text[0] = '\0';
-        job->status = decode(&job->record, &chunk->arena, &job->event, &err);
+        job->status = decode(&job->record, &chunk->arena, &job->result, &err);
         if (job->status != ST_OK)
             (void)snprintf(job->reason, sizeof job->reason, "%.*s", DECODE_REASON_SIZE - 1, err.text);
     }

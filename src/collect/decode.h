@@ -10,7 +10,7 @@
 
 #include "aggregate/aggregate.h"
 #include "base/arena.h"
-#include "model/event.h"
+#include "model/session_result.h"
 #include "ring/ring.h"
 
 #define DECODE_JOBS_MAX    256
@@ -23,7 +23,7 @@ struct decode_job {
     struct ring_record record;
 
     enum status status;              /* as datagram_decode or exim_line_decode */
-    struct event event;              /* ST_OK; lives in the chunk's arena */
+    struct session_result result;    /* ST_OK; lives in the chunk's arena */
     char reason[DECODE_REASON_SIZE]; /* not ST_OK */
 };
 

@@ -142,7 +142,7 @@ static void append_or_drop(struct receiver *receiver, const struct listen_datagr
             return;
         }
         ring_publish(collect->ring);
-        collect_ring_bell(collect);
+        collect_wake_if_resting(collect);
         clock_sleep_ms(1);
         (void)atomic_fetch_add(&collect->receive_beats, 1);
     }
@@ -168,7 +168,7 @@ static void keep(struct receiver *receiver, size_t count)
     atomic_store(&collect->is_stamping, false);
     watch_pace(receiver, count, now_ns);
     (void)atomic_fetch_add_explicit(&collect->received, count, memory_order_relaxed);
-    collect_ring_bell(collect);
+    collect_wake_if_resting(collect);
 }
 
 /* ---- Exim's stream sockets
@@ -208,7 +208,7 @@ static void serve_exim(struct receiver *receiver)
         return;
     watch_pace(receiver, lines.count, lines.now_ns);
     (void)atomic_fetch_add_explicit(&collect->received, lines.count, memory_order_relaxed);
-    collect_ring_bell(collect);
+    collect_wake_if_resting(collect);
 }
 
 /* ---- all sockets
@@ -307,10 +307,10 @@ void *collect_receive_run(void *argument)
 void collect_wake(struct collect *collect)
 {
     atomic_store(&collect->rest, REST_AWAKE);
-    (void)eventfd_write(collect->bell_fd, 1);
+    (void)eventfd_write(collect->wakeup_fd, 1);
 }
 
-void collect_ring_bell(struct collect *collect)
+void collect_wake_if_resting(struct collect *collect)
 {
     int rest = atomic_load(&collect->rest);
 
@@ -320,5 +320,5 @@ void collect_ring_bell(struct collect *collect)
         ring_used_bytes(collect->ring) < ring_capacity_bytes(collect->ring) / COLLECT_RUSH_SHARE)
         return;
     if (atomic_compare_exchange_strong(&collect->rest, &rest, REST_AWAKE))
-        (void)eventfd_write(collect->bell_fd, 1);
+        (void)eventfd_write(collect->wakeup_fd, 1);
 }

@@ -39,9 +39,9 @@ static enum status is_closed(struct counter *counter, int32_t utc_day, bool *is_
 }
 
 /* The day an outcome counts for: a log reader's word, never in the future (G.1). */
-static int32_t day_of(const struct event *event, int32_t arrival_day)
+static int32_t day_of(const struct session_result *result, int32_t arrival_day)
 {
-    return event->has_utc_day && event->utc_day < arrival_day ? event->utc_day : arrival_day;
+    return result->has_utc_day && result->utc_day < arrival_day ? result->utc_day : arrival_day;
 }
 
 static void bump_stored(struct counter *counter, const struct aggregate_entry *entry)
@@ -83,16 +83,16 @@ static enum status settle_planned(struct counter *counter, struct aggregate_entr
     return status;
 }
 
-static enum status settle_event(struct counter *counter, struct aggregate_entry *entry,
-                                const struct event *event, struct err *err)
+static enum status settle_result(struct counter *counter, struct aggregate_entry *entry,
+                                 const struct session_result *result, struct err *err)
 {
-    int32_t utc_day = day_of(event, entry->arrival_day);
+    int32_t utc_day = day_of(result, entry->arrival_day);
     bool is_late;
     enum status status;
 
-    entry->is_repaired = event->is_repaired;
+    entry->is_repaired = result->is_repaired;
     entry->dropped_policies =
-        (uint8_t)(event->dropped_policies < UINT8_MAX ? event->dropped_policies : UINT8_MAX);
+        (uint8_t)(result->dropped_policies < UINT8_MAX ? result->dropped_policies : UINT8_MAX);
     if (entry->arrival_day - utc_day > counter->collect->max_age_days) {
         entry->state = AGGREGATE_LATE;
         bump_late(counter, entry);
@@ -104,7 +104,7 @@ static enum status settle_event(struct counter *counter, struct aggregate_entry 
         return ST_OK;
     }
     if (status == ST_OK)
-        status = session_store_add_planned(counter->collect->store, event, utc_day, entry->count,
+        status = session_store_add_planned(counter->collect->store, result, utc_day, entry->count,
                                            entry->last_arrival_s, &entry->plan, err);
     if (status != ST_OK)
         return status;
@@ -124,22 +124,22 @@ static void settle_malformed(struct counter *counter, struct aggregate_entry *en
 
 /* An outcome that a log reader numbered counts once, however often it came; so it is looked at each time. */
 static enum status settle_numbered(struct counter *counter, struct aggregate_entry *entry,
-                                   const struct event *event, struct err *err)
+                                   const struct session_result *result, struct err *err)
 {
-    bool is_counted = log_sources_is_counted(&counter->logs, event->log_id, event->log_number);
+    bool is_counted = log_sources_is_counted(&counter->logs, result->log_id, result->log_number);
     enum status status = ST_OK;
 
     session_store_bump(counter->collect->store, COUNTER_REPEATED, entry->count - (is_counted ? 0 : 1));
     entry->count = 1;
     if (!is_counted)
-        status = settle_event(counter, entry, event, err);
+        status = settle_result(counter, entry, result, err);
     entry->state = AGGREGATE_NEW;
     return status;
 }
 
 static void bump_nothing(struct counter *counter, const struct aggregate_entry *entry)
 {
-    session_store_bump(counter->collect->store, COUNTER_NO_OUTCOME, entry->count);
+    session_store_bump(counter->collect->store, COUNTER_NO_RESULT, entry->count);
 }
 
 static bool is_poison(const struct counter *counter, const struct hash *hash)
@@ -166,10 +166,10 @@ static enum status settle_decoded(struct counter *counter, struct decode_job *jo
         return ST_OK;
     }
     if (*sending_mta_ip != '\0')
-        event_set_sending_mta_ip(&job->event, sending_mta_ip); /* R73 */
-    if (job->event.log_id != 0)
-        return settle_numbered(counter, entry, &job->event, err);
-    return settle_event(counter, entry, &job->event, err);
+        session_result_set_sending_mta_ip(&job->result, sending_mta_ip); /* R73 */
+    if (job->result.log_id != 0)
+        return settle_numbered(counter, entry, &job->result, err);
+    return settle_result(counter, entry, &job->result, err);
 }
 
 /* ---- decoding, some chunks ahead -------------------------------------------------------------------------

@@ -17,7 +17,7 @@
 #include "model/utc_day.h"
 
 /* One event in the making.  Out of memory sticks, so that it is asked for once, at the end. */
-struct decoder {
+struct datagram_decoder {
     struct arena *arena;
     bool is_out_of_memory;
 };
@@ -106,7 +106,8 @@ static struct span span_of(const json_t *value)
 }
 
 /* The cleaned text under key; NULL if it is missing, not a string, or nothing usable is in it (R32). */
-static const char *get_text(struct decoder *decoder, const json_t *object, const char *key, clean_fn *clean)
+static const char *get_text(struct datagram_decoder *decoder, const json_t *object, const char *key,
+                            clean_fn *clean)
 {
     struct span text = span_of(json_object_get(object, key));
     const char *cleaned = NULL;
@@ -117,7 +118,7 @@ static const char *get_text(struct decoder *decoder, const json_t *object, const
 }
 
 /* The cleaned strings of an array; what is not usable is left out. */
-static struct text_list get_list(struct decoder *decoder, const json_t *array, clean_fn *clean)
+static struct text_list get_list(struct datagram_decoder *decoder, const json_t *array, clean_fn *clean)
 {
     struct text_list list = {0};
     size_t count = json_array_size(array);
@@ -162,7 +163,8 @@ static enum status clean_pattern(struct span text, struct arena *arena, const ch
  */
 
 /* An unknown code is told as validation-failure with the code as its reason (R23, R69). */
-static void set_result_type(struct decoder *decoder, const json_t *code, struct failure_detail *detail)
+static void set_result_type(struct datagram_decoder *decoder, const json_t *code,
+                            struct failure_detail *detail)
 {
     long long number = (long long)json_integer_value(code);
 
@@ -176,7 +178,8 @@ static void set_result_type(struct decoder *decoder, const json_t *code, struct 
         decoder->is_out_of_memory = true;
 }
 
-static void decode_detail(struct decoder *decoder, const json_t *object, struct failure_detail *detail)
+static void decode_detail(struct datagram_decoder *decoder, const json_t *object,
+                          struct failure_detail *detail)
 {
     detail->failure_reason_code = get_text(decoder, object, "f", detail_text_reason);
     set_result_type(decoder, json_object_get(object, "c"), detail);
@@ -187,12 +190,12 @@ static void decode_detail(struct decoder *decoder, const json_t *object, struct 
     detail->additional_information = get_text(decoder, object, "a", detail_text_uri);
 }
 
-static void decode_details(struct decoder *decoder, const json_t *array, struct event_policy *out)
+static void decode_details(struct datagram_decoder *decoder, const json_t *array, struct result_policy *out)
 {
     size_t count = json_array_size(array);
 
-    if (count > EVENT_DETAILS_MAX)
-        count = EVENT_DETAILS_MAX;
+    if (count > RESULT_DETAILS_MAX)
+        count = RESULT_DETAILS_MAX;
     if (count == 0)
         return;
     out->details = arena_alloc_array(decoder->arena, count, sizeof out->details[0]);
@@ -216,7 +219,7 @@ static bool has_failed(const json_t *flag, size_t detail_count)
 }
 
 /* Strings of tlsa are put in order (R33); mx hosts belong to sts only (R22). */
-static void decode_strings(struct decoder *decoder, const json_t *object, struct policy *policy)
+static void decode_strings(struct datagram_decoder *decoder, const json_t *object, struct policy *policy)
 {
     const json_t *strings = json_object_get(object, "policy-string");
 
@@ -231,8 +234,8 @@ static void decode_strings(struct decoder *decoder, const json_t *object, struct
 }
 
 /* False if it is no policy that we know. */
-static bool decode_policy(struct decoder *decoder, const json_t *object, const char *domain,
-                          struct event_policy *out)
+static bool decode_policy(struct datagram_decoder *decoder, const json_t *object, const char *domain,
+                          struct result_policy *out)
 {
     const json_t *type = json_object_get(object, "policy-type");
 
@@ -247,27 +250,27 @@ static bool decode_policy(struct decoder *decoder, const json_t *object, const c
     return true;
 }
 
-static enum status decode_policies(struct decoder *decoder, const json_t *array, struct event *event,
-                                   struct err *err)
+static enum status decode_policies(struct datagram_decoder *decoder, const json_t *array,
+                                   struct session_result *result, struct err *err)
 {
     size_t count = json_array_size(array);
 
     if (!json_is_array(array))
         return err_set(err, ST_SYNTAX, "\"policies\" is not an array");
-    if (count > EVENT_POLICIES_MAX) {
-        event->dropped_policies = count - EVENT_POLICIES_MAX;
-        count = EVENT_POLICIES_MAX;
+    if (count > RESULT_POLICIES_MAX) {
+        result->dropped_policies = count - RESULT_POLICIES_MAX;
+        count = RESULT_POLICIES_MAX;
     }
-    event->policies = arena_alloc_array(decoder->arena, count, sizeof event->policies[0]);
-    if (event->policies == NULL)
+    result->policies = arena_alloc_array(decoder->arena, count, sizeof result->policies[0]);
+    if (result->policies == NULL)
         return err_set(err, ST_NOMEM, "datagram: out of memory");
     for (size_t i = 0; i < count; i++)
-        if (decode_policy(decoder, json_array_get(array, i), event->domain,
-                          &event->policies[event->policy_count]))
-            event->policy_count++;
+        if (decode_policy(decoder, json_array_get(array, i), result->domain,
+                          &result->policies[result->policy_count]))
+            result->policy_count++;
         else
-            event->dropped_policies++;
-    if (event->policy_count == 0)
+            result->dropped_policies++;
+    if (result->policy_count == 0)
         return err_set(err, ST_SYNTAX, "\"policies\" has no usable policy");
     return ST_OK;
 }
@@ -285,7 +288,7 @@ static enum status check_version(const json_t *version, struct err *err)
     return err_set(err, ST_UNSUPPORTED, "\"dpv\" is not 1");
 }
 
-static enum status decode_domain(const json_t *value, struct arena *arena, struct event *event,
+static enum status decode_domain(const json_t *value, struct arena *arena, struct session_result *result,
                                  struct err *err)
 {
     struct span text = span_of(value);
@@ -294,21 +297,21 @@ static enum status decode_domain(const json_t *value, struct arena *arena, struc
 
     if (!json_is_string(value))
         return err_set(err, ST_SYNTAX, "\"d\" is missing or not a string");
-    status = domain_normalise(text.at, text.len, arena, &event->domain, &reason);
+    status = domain_normalise(text.at, text.len, arena, &result->domain, &reason);
     if (status == ST_OK)
         return ST_OK;
     return err_set(err, status == ST_NOMEM ? ST_NOMEM : ST_SYNTAX, "\"d\": %s", reason.text);
 }
 
-static void decode_day(const json_t *value, struct event *event)
+static void decode_day(const json_t *value, struct session_result *result)
 {
     struct span text = span_of(value);
 
-    event->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &event->utc_day);
+    result->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &result->utc_day);
 }
 
 /* A log reader's name and its number of the outcome; both or none. */
-static void decode_log_number(const json_t *id, const json_t *number, struct event *event)
+static void decode_log_number(const json_t *id, const json_t *number, struct session_result *result)
 {
     struct span text = span_of(id);
     struct cursor cursor;
@@ -322,37 +325,38 @@ static void decode_log_number(const json_t *id, const json_t *number, struct eve
     for (size_t i = 0; i < digits.len; i++) {
         char digit = digits.at[i];
 
-        event->log_id = event->log_id << 4 | (uint64_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
+        result->log_id = result->log_id << 4 | (uint64_t)(digit <= '9' ? digit - '0' : digit - 'a' + 10);
     }
-    if (event->log_id != 0)
-        event->log_number = (uint64_t)json_integer_value(number);
+    if (result->log_id != 0)
+        result->log_number = (uint64_t)json_integer_value(number);
 }
 
-static enum status decode_event(const json_t *root, struct arena *arena, struct event *event, struct err *err)
+static enum status decode_result(const json_t *root, struct arena *arena, struct session_result *result,
+                                 struct err *err)
 {
-    struct decoder decoder = {.arena = arena};
+    struct datagram_decoder decoder = {.arena = arena};
     enum status status;
 
     if (!json_is_object(root))
         return err_set(err, ST_SYNTAX, "not a JSON object");
     status = check_version(json_object_get(root, "dpv"), err);
     if (status == ST_OK)
-        status = decode_domain(json_object_get(root, "d"), arena, event, err);
+        status = decode_domain(json_object_get(root, "d"), arena, result, err);
     if (status != ST_OK)
         return status;
-    decode_day(json_object_get(root, "utc-day"), event);
-    decode_log_number(json_object_get(root, "log-id"), json_object_get(root, "log-number"), event);
-    event->record = get_text(&decoder, root, "pr", detail_text_record);
-    status = decode_policies(&decoder, json_object_get(root, "policies"), event, err);
+    decode_day(json_object_get(root, "utc-day"), result);
+    decode_log_number(json_object_get(root, "log-id"), json_object_get(root, "log-number"), result);
+    result->record = get_text(&decoder, root, "pr", detail_text_record);
+    status = decode_policies(&decoder, json_object_get(root, "policies"), result, err);
     if (status == ST_OK && decoder.is_out_of_memory)
         status = err_set(err, ST_NOMEM, "datagram: out of memory");
     return status;
 }
 
-enum status datagram_decode(const void *bytes, size_t len, struct arena *arena, struct event *event_out,
-                            struct err *err)
+enum status datagram_decode(const void *bytes, size_t len, struct arena *arena,
+                            struct session_result *result_out, struct err *err)
 {
-    struct event event = {0};
+    struct session_result result = {0};
     json_t *root = NULL;
     enum status status;
 
@@ -360,10 +364,10 @@ enum status datagram_decode(const void *bytes, size_t len, struct arena *arena, 
         return err_set(err, ST_SYNTAX, "empty datagram");
     status = check_bounds(bytes, len, err);
     if (status == ST_OK)
-        status = load(arena, bytes, len, &root, &event.is_repaired, err);
+        status = load(arena, bytes, len, &root, &result.is_repaired, err);
     if (status == ST_OK)
-        status = decode_event(root, arena, &event, err);
+        status = decode_result(root, arena, &result, err);
     if (status == ST_OK)
-        *event_out = event;
+        *result_out = result;
     return status;
 }

@@ -46,7 +46,7 @@ static json_t *detail_object(const struct failure_detail *detail, bool *is_faile
     return object;
 }
 
-static json_t *details_array(const struct event_policy *policy, bool *is_failed)
+static json_t *details_array(const struct result_policy *policy, bool *is_failed)
 {
     json_t *array = json_array();
 
@@ -56,7 +56,7 @@ static json_t *details_array(const struct event_policy *policy, bool *is_failed)
     return array;
 }
 
-static json_t *policy_object(const struct event_policy *policy, bool *is_failed)
+static json_t *policy_object(const struct result_policy *policy, bool *is_failed)
 {
     json_t *object = json_object();
 
@@ -71,27 +71,27 @@ static json_t *policy_object(const struct event_policy *policy, bool *is_failed)
     return object;
 }
 
-static json_t *event_object(const struct event *event, bool *is_failed)
+static json_t *result_object(const struct session_result *result, bool *is_failed)
 {
     json_t *object = json_object();
     json_t *policies = json_array();
 
     set_text(object, "dpv", "1", is_failed);
-    set_text(object, "d", event->domain, is_failed);
-    set_text(object, "pr", event->record, is_failed);
-    for (size_t i = 0; i < event->policy_count; i++)
-        if (json_array_append_new(policies, policy_object(&event->policies[i], is_failed)) != 0)
+    set_text(object, "d", result->domain, is_failed);
+    set_text(object, "pr", result->record, is_failed);
+    for (size_t i = 0; i < result->policy_count; i++)
+        if (json_array_append_new(policies, policy_object(&result->policies[i], is_failed)) != 0)
             *is_failed = true;
     set(object, "policies", policies, is_failed);
-    if (event->has_utc_day) {
+    if (result->has_utc_day) {
         char day[UTC_DAY_TEXT_SIZE];
 
-        utc_day_format(event->utc_day, day);
+        utc_day_format(result->utc_day, day);
         set_text(object, "utc-day", day, is_failed);
     }
-    if (event->log_id != 0) {
-        set(object, "log-id", json_sprintf("%016" PRIx64, event->log_id), is_failed);
-        set(object, "log-number", json_integer((json_int_t)event->log_number), is_failed);
+    if (result->log_id != 0) {
+        set(object, "log-id", json_sprintf("%016" PRIx64, result->log_id), is_failed);
+        set(object, "log-number", json_integer((json_int_t)result->log_number), is_failed);
     }
     return object;
 }
@@ -102,10 +102,10 @@ static int add_piece(const char *piece, size_t len, void *context)
     return 0;
 }
 
-enum status datagram_encode(const struct event *event, struct strbuf *out, struct err *err)
+enum status datagram_encode(const struct session_result *result, struct strbuf *out, struct err *err)
 {
     bool is_failed = false;
-    json_t *object = event_object(event, &is_failed);
+    json_t *object = result_object(result, &is_failed);
     enum status status = ST_OK;
 
     if (is_failed || object == NULL || json_dump_callback(object, add_piece, out, JSON_COMPACT) != 0 ||

@@ -10,8 +10,8 @@
 #include "model/tls_reason.h"
 
 /* One policy and its one detail, together in the arena. */
-struct one_policy {
-    struct event_policy policy;
+struct exim_policy {
+    struct result_policy policy;
     struct failure_detail detail;
 };
 
@@ -117,9 +117,9 @@ static enum status decode_failure(const json_t *root, const struct tls_reason *r
 }
 
 static enum status decode_policy(const json_t *root, bool is_failed, int64_t now_s, struct arena *arena,
-                                 struct event *event)
+                                 struct session_result *result)
 {
-    struct one_policy *one = arena_alloc(arena, sizeof *one);
+    struct exim_policy *one = arena_alloc(arena, sizeof *one);
     struct span host = span_of(root, "mx");
     struct tls_reason reason = {0};
     const char *mx = NULL;
@@ -130,7 +130,7 @@ static enum status decode_policy(const json_t *root, bool is_failed, int64_t now
         reason = find_reason(root, now_s);
     one->policy.policy.type =
         reason.is_dane || span_is(span_of(root, "dane"), "yes") ? POLICY_TLSA : POLICY_NO_POLICY_FOUND;
-    one->policy.policy.domain = one->policy.policy.type == POLICY_TLSA && mx != NULL ? mx : event->domain;
+    one->policy.policy.domain = one->policy.policy.type == POLICY_TLSA && mx != NULL ? mx : result->domain;
     if (is_failed) {
         one->policy.is_failed = true;
         one->policy.details = &one->detail;
@@ -139,13 +139,13 @@ static enum status decode_policy(const json_t *root, bool is_failed, int64_t now
         if (decode_failure(root, &reason, arena, &one->detail) != ST_OK)
             return ST_NOMEM;
     }
-    event->policies = &one->policy;
-    event->policy_count = 1;
+    result->policies = &one->policy;
+    result->policy_count = 1;
     return ST_OK;
 }
 
-static enum status decode(const json_t *root, int64_t now_s, struct arena *arena, struct event *event,
-                          struct err *err)
+static enum status decode(const json_t *root, int64_t now_s, struct arena *arena,
+                          struct session_result *result, struct err *err)
 {
     struct span what = span_of(root, "what");
     bool is_failed = span_is(what, "failure");
@@ -157,18 +157,18 @@ static enum status decode(const json_t *root, int64_t now_s, struct arena *arena
         return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
     if (!is_failed && !span_is(what, "success"))
         return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure or clear");
-    status = decode_domain(root, arena, &event->domain, err);
+    status = decode_domain(root, arena, &result->domain, err);
     if (status != ST_OK)
         return status;
-    if (decode_policy(root, is_failed, now_s, arena, event) != ST_OK)
+    if (decode_policy(root, is_failed, now_s, arena, result) != ST_OK)
         return err_set(err, ST_NOMEM, "Exim's line: out of memory");
     return ST_OK;
 }
 
 enum status exim_line_decode(const void *bytes, size_t len, int64_t now_s, struct arena *arena,
-                             struct event *event_out, struct err *err)
+                             struct session_result *result_out, struct err *err)
 {
-    struct event event = {0};
+    struct session_result result = {0};
     struct arena tree;
     json_t *root = NULL;
     enum status status;
@@ -178,9 +178,9 @@ enum status exim_line_decode(const void *bytes, size_t len, int64_t now_s, struc
     arena_init(&tree, (size_t)3 * EXIM_LINE_BYTES_MAX * JSON_TEXT_GROWTH_MAX);
     status = load(&tree, bytes, len, &root, err);
     if (status == ST_OK)
-        status = decode(root, now_s, arena, &event, err);
+        status = decode(root, now_s, arena, &result, err);
     if (status == ST_OK)
-        *event_out = event;
+        *result_out = result;
     arena_done(&tree);
     return status;
 }

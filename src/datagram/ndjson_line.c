@@ -10,7 +10,7 @@
 
 #define NAME_MAX_BYTES 64 /* longer than any registered word */
 
-struct decoder {
+struct ndjson_decoder {
     struct arena *arena;
     struct err *err;
 };
@@ -24,15 +24,15 @@ static struct span span_of(const json_t *value)
     return (struct span){json_string_value(value), json_string_length(value)};
 }
 
-static enum status no_memory(struct decoder *decoder)
+static enum status no_memory(struct ndjson_decoder *decoder)
 {
     return err_set(decoder->err, ST_NOMEM, "line: out of memory");
 }
 
 /* ---- fields that are left out where nothing usable is in them (R32) ---- */
 
-static enum status get_text(struct decoder *decoder, const json_t *object, const char *key, clean_fn *clean,
-                            const char **text_out)
+static enum status get_text(struct ndjson_decoder *decoder, const json_t *object, const char *key,
+                            clean_fn *clean, const char **text_out)
 {
     struct span text = span_of(json_object_get(object, key));
 
@@ -50,7 +50,7 @@ static enum status clean_pattern(struct span text, struct arena *arena, const ch
     return domain_pattern_normalise(text.at, text.len, arena, text_out, NULL);
 }
 
-static enum status get_list(struct decoder *decoder, const json_t *array, clean_fn *clean,
+static enum status get_list(struct ndjson_decoder *decoder, const json_t *array, clean_fn *clean,
                             struct text_list *out)
 {
     size_t count = json_array_size(array);
@@ -88,7 +88,8 @@ static bool get_word(const json_t *object, const char *key, char word[NAME_MAX_B
     return strlen(word) == text.len;
 }
 
-static enum status decode_result_type(struct decoder *decoder, const json_t *object, enum result_type *out)
+static enum status decode_result_type(struct ndjson_decoder *decoder, const json_t *object,
+                                      enum result_type *out)
 {
     char word[NAME_MAX_BYTES];
 
@@ -97,7 +98,8 @@ static enum status decode_result_type(struct decoder *decoder, const json_t *obj
     return err_set(decoder->err, ST_SYNTAX, "\"result-type\" is not one of RFC 8460's result types");
 }
 
-static enum status decode_policy_type(struct decoder *decoder, const json_t *object, enum policy_type *out)
+static enum status decode_policy_type(struct ndjson_decoder *decoder, const json_t *object,
+                                      enum policy_type *out)
 {
     char word[NAME_MAX_BYTES];
 
@@ -111,7 +113,8 @@ static enum status decode_policy_type(struct decoder *decoder, const json_t *obj
 
 /* ---- policies and details ---- */
 
-static enum status decode_detail(struct decoder *decoder, const json_t *object, struct failure_detail *out)
+static enum status decode_detail(struct ndjson_decoder *decoder, const json_t *object,
+                                 struct failure_detail *out)
 {
     const struct {
         const char *key;
@@ -133,15 +136,16 @@ static enum status decode_detail(struct decoder *decoder, const json_t *object, 
 }
 
 /* "failure-details", or the one failure that stands in the object itself. */
-static enum status decode_details(struct decoder *decoder, const json_t *object, struct event_policy *out)
+static enum status decode_details(struct ndjson_decoder *decoder, const json_t *object,
+                                  struct result_policy *out)
 {
     const json_t *array = json_object_get(object, "failure-details");
     bool is_flat = array == NULL && json_object_get(object, "result-type") != NULL;
     size_t count = is_flat ? 1 : json_array_size(array);
     enum status status = ST_OK;
 
-    if (count > EVENT_DETAILS_MAX)
-        count = EVENT_DETAILS_MAX;
+    if (count > RESULT_DETAILS_MAX)
+        count = RESULT_DETAILS_MAX;
     out->is_failed = count > 0;
     if (count == 0)
         return ST_OK;
@@ -155,7 +159,7 @@ static enum status decode_details(struct decoder *decoder, const json_t *object,
 }
 
 /* Strings of tlsa are put in order (R33); mx hosts belong to sts only (R22). */
-static enum status decode_policy(struct decoder *decoder, const json_t *object, struct policy *out)
+static enum status decode_policy(struct ndjson_decoder *decoder, const json_t *object, struct policy *out)
 {
     const json_t *strings = json_object_get(object, "policy-string");
     enum status status = decode_policy_type(decoder, object, &out->type);
@@ -174,25 +178,26 @@ static enum status decode_policy(struct decoder *decoder, const json_t *object, 
     return status;
 }
 
-static enum status decode_policies(struct decoder *decoder, const json_t *root, struct event *event)
+static enum status decode_policies(struct ndjson_decoder *decoder, const json_t *root,
+                                   struct session_result *result)
 {
     const json_t *array = json_object_get(root, "policies");
     size_t count = array == NULL ? 1 : json_array_size(array);
     enum status status = ST_OK;
 
-    if (count == 0 || count > EVENT_POLICIES_MAX)
+    if (count == 0 || count > RESULT_POLICIES_MAX)
         return err_set(decoder->err, ST_SYNTAX, "\"policies\" is not an array of 1 to %d objects",
-                       EVENT_POLICIES_MAX);
-    event->policies = arena_alloc_array(decoder->arena, count, sizeof event->policies[0]);
-    if (event->policies == NULL)
+                       RESULT_POLICIES_MAX);
+    result->policies = arena_alloc_array(decoder->arena, count, sizeof result->policies[0]);
+    if (result->policies == NULL)
         return no_memory(decoder);
-    for (; status == ST_OK && event->policy_count < count; event->policy_count++) {
-        const json_t *item = array == NULL ? root : json_array_get(array, event->policy_count);
+    for (; status == ST_OK && result->policy_count < count; result->policy_count++) {
+        const json_t *item = array == NULL ? root : json_array_get(array, result->policy_count);
         const json_t *policy = array == NULL ? root : json_object_get(item, "policy");
 
-        status = decode_policy(decoder, policy, &event->policies[event->policy_count].policy);
+        status = decode_policy(decoder, policy, &result->policies[result->policy_count].policy);
         if (status == ST_OK)
-            status = decode_details(decoder, item, &event->policies[event->policy_count]);
+            status = decode_details(decoder, item, &result->policies[result->policy_count]);
     }
     return status;
 }
@@ -201,21 +206,22 @@ static enum status decode_policies(struct decoder *decoder, const json_t *root, 
 
 /* The domain that asked for reports, and each policy's: each stands for the other where one is missing (R31).
  */
-static enum status settle_domains(struct decoder *decoder, const json_t *root, struct event *event)
+static enum status settle_domains(struct ndjson_decoder *decoder, const json_t *root,
+                                  struct session_result *result)
 {
-    enum status status = get_text(decoder, root, "tls-report-domain", clean_domain, &event->domain);
+    enum status status = get_text(decoder, root, "tls-report-domain", clean_domain, &result->domain);
 
     if (status != ST_OK)
         return status;
-    if (event->domain == NULL && event->policy_count > 0 &&
+    if (result->domain == NULL && result->policy_count > 0 &&
         json_object_get(root, "tls-report-domain") == NULL)
-        event->domain = event->policies[0].policy.domain;
-    if (event->domain == NULL)
+        result->domain = result->policies[0].policy.domain;
+    if (result->domain == NULL)
         return err_set(decoder->err, ST_SYNTAX,
                        "neither \"tls-report-domain\" nor \"policy-domain\" is a domain");
-    for (size_t i = 0; i < event->policy_count; i++)
-        if (event->policies[i].policy.domain == NULL)
-            event->policies[i].policy.domain = event->domain;
+    for (size_t i = 0; i < result->policy_count; i++)
+        if (result->policies[i].policy.domain == NULL)
+            result->policies[i].policy.domain = result->domain;
     return ST_OK;
 }
 
@@ -263,8 +269,8 @@ static bool parse_datetime(struct span text, int64_t *utc_s_out)
     return *utc_s_out >= 0;
 }
 
-static enum status decode(struct decoder *decoder, const json_t *root, int64_t now_s, struct event *event,
-                          int64_t *utc_s_out)
+static enum status decode(struct ndjson_decoder *decoder, const json_t *root, int64_t now_s,
+                          struct session_result *result, int64_t *utc_s_out)
 {
     const json_t *datetime = json_object_get(root, "datetime");
     enum status status;
@@ -274,11 +280,11 @@ static enum status decode(struct decoder *decoder, const json_t *root, int64_t n
         return err_set(decoder->err, ST_SYNTAX, "not a JSON object");
     if (datetime != NULL && !parse_datetime(span_of(datetime), utc_s_out))
         return err_set(decoder->err, ST_SYNTAX, "\"datetime\" is not as 2026-11-21T18:23:07Z");
-    status = decode_policies(decoder, root, event);
+    status = decode_policies(decoder, root, result);
     if (status == ST_OK)
-        status = settle_domains(decoder, root, event);
-    event->has_utc_day = true;
-    event->utc_day = utc_day_of(*utc_s_out);
+        status = settle_domains(decoder, root, result);
+    result->has_utc_day = true;
+    result->utc_day = utc_day_of(*utc_s_out);
     return status;
 }
 
@@ -296,10 +302,10 @@ static enum status load(struct arena *arena, const char *bytes, size_t len, json
 }
 
 enum status ndjson_line_decode(const void *bytes, size_t len, int64_t now_s, struct arena *arena,
-                               struct event *event_out, int64_t *utc_s_out, struct err *err)
+                               struct session_result *result_out, int64_t *utc_s_out, struct err *err)
 {
-    struct decoder decoder = {.arena = arena, .err = err};
-    struct event event = {0};
+    struct ndjson_decoder decoder = {.arena = arena, .err = err};
+    struct session_result result = {0};
     struct arena tree;
     json_t *root = NULL;
     int64_t utc_s = now_s;
@@ -310,9 +316,9 @@ enum status ndjson_line_decode(const void *bytes, size_t len, int64_t now_s, str
     arena_init(&tree, (size_t)3 * NDJSON_LINE_BYTES_MAX * JSON_TEXT_GROWTH_MAX);
     status = load(&tree, bytes, len, &root, err);
     if (status == ST_OK)
-        status = decode(&decoder, root, now_s, &event, &utc_s);
+        status = decode(&decoder, root, now_s, &result, &utc_s);
     if (status == ST_OK) {
-        *event_out = event;
+        *result_out = result;
         *utc_s_out = utc_s;
     }
     arena_done(&tree);

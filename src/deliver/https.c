@@ -17,7 +17,7 @@
 #define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
 #define CLASS_OF(code) ((code) / 100)
 
-struct slot {
+struct https_slot {
     CURL *easy;
     bool is_busy;
     struct https_post post;
@@ -35,12 +35,12 @@ struct slot {
     char error[CURL_ERROR_SIZE];
 };
 
-struct pool {
+struct https_pool {
     const struct https_settings *settings;
     const struct https_hooks *hooks;
     CURLM *multi;
     struct curl_slist *headers;
-    struct slot *slots;
+    struct https_slot *slots;
     size_t slot_count;
     size_t busy;
     bool is_asking;            /* next may have more */
@@ -52,77 +52,80 @@ struct pool {
 /* ---- outcomes --------------------------------------------------------------------------------------------
  */
 
-static void set_outcome(struct outcome *outcome, const struct slot *slot, enum outcome_kind kind, long code,
-                        const char *words)
+static void set_result(struct delivery_result *result, const struct https_slot *slot,
+                       enum delivery_result_kind kind, long code, const char *words)
 {
-    outcome_set(outcome, kind, OUTCOME_AT_HTTP, (int)code, "HTTP %ld%s%s%s%s", code,
-                *words != '\0' ? ", " : "", words,
-                slot->is_unverified && slot->certificate_words[0] != '\0' ? ", certificate not verified: "
-                                                                          : "",
-                slot->is_unverified ? slot->certificate_words : "");
+    delivery_result_set(
+        result, kind, DELIVERY_AT_HTTP, (int)code, "HTTP %ld%s%s%s%s", code, *words != '\0' ? ", " : "",
+        words,
+        slot->is_unverified && slot->certificate_words[0] != '\0' ? ", certificate not verified: " : "",
+        slot->is_unverified ? slot->certificate_words : "");
 }
 
 /* R58.  An answer that was cut short after its status counts by its status. */
-static void judge_status(struct slot *slot, long code, struct outcome *outcome)
+static void judge_status(struct https_slot *slot, long code, struct delivery_result *result)
 {
     static const int LATER[] = {408, 425, 429};
     curl_off_t retry_after_s = 0;
-    enum outcome_kind kind = CLASS_OF(code) == 5 ? OUTCOME_TRY_LATER : OUTCOME_GIVE_UP;
+    enum delivery_result_kind kind =
+        CLASS_OF(code) == 5 ? DELIVERY_RESULT_TRY_LATER : DELIVERY_RESULT_GIVE_UP;
 
     if (CLASS_OF(code) == 2) {
-        set_outcome(outcome, slot, OUTCOME_DELIVERED, code, "");
+        set_result(result, slot, DELIVERY_RESULT_DELIVERED, code, "");
         return;
     }
     for (size_t i = 0; i < ARRAY_COUNT(LATER); i++)
         if (code == LATER[i])
-            kind = OUTCOME_TRY_LATER;
-    set_outcome(outcome, slot, kind, code, CLASS_OF(code) == 3 ? "redirects are not followed" : "");
-    if (kind == OUTCOME_TRY_LATER &&
+            kind = DELIVERY_RESULT_TRY_LATER;
+    set_result(result, slot, kind, code, CLASS_OF(code) == 3 ? "redirects are not followed" : "");
+    if (kind == DELIVERY_RESULT_TRY_LATER &&
         curl_easy_getinfo(slot->easy, CURLINFO_RETRY_AFTER, &retry_after_s) == CURLE_OK && retry_after_s > 0)
-        outcome->retry_after_s = retry_after_s;
+        result->retry_after_s = retry_after_s;
 }
 
-static enum outcome_stage stage_of(CURLcode result, bool is_connected)
+static enum delivery_stage stage_of(CURLcode result, bool is_connected)
 {
     switch ((int)result) {
     case CURLE_COULDNT_RESOLVE_HOST:
-        return OUTCOME_AT_RESOLVE;
+        return DELIVERY_AT_RESOLVE;
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_ISSUER_ERROR:
     case CURLE_SSL_INVALIDCERTSTATUS:
     case CURLE_SSL_CIPHER:
-        return OUTCOME_AT_TLS;
+        return DELIVERY_AT_TLS;
     default:
-        return is_connected ? OUTCOME_AT_HTTP : OUTCOME_AT_CONNECT;
+        return is_connected ? DELIVERY_AT_HTTP : DELIVERY_AT_CONNECT;
     }
 }
 
-static void judge_failure(struct slot *slot, CURLcode result, struct outcome *outcome)
+static void judge_failure(struct https_slot *slot, CURLcode code, struct delivery_result *result)
 {
     curl_off_t connect_us = 0;
     curl_off_t sent = 0;
 
     if (slot->is_refused) {
-        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
-                    "%s port %u is neither public nor in https_allow", slot->host, (unsigned)slot->port);
+        delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
+                            "%s port %u is neither public nor in https_allow", slot->host,
+                            (unsigned)slot->port);
         return;
     }
     (void)curl_easy_getinfo(slot->easy, CURLINFO_APPCONNECT_TIME_T, &connect_us);
     (void)curl_easy_getinfo(slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-    outcome_set(outcome, OUTCOME_TRY_LATER, stage_of(result, connect_us > 0), 0, "%s",
-                slot->error[0] != '\0' ? slot->error : curl_easy_strerror(result));
+    delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, stage_of(code, connect_us > 0), 0, "%s",
+                        slot->error[0] != '\0' ? slot->error : curl_easy_strerror(code));
     if (sent == (curl_off_t)slot->post.len)
-        outcome_put_in_doubt(outcome);
+        delivery_result_put_in_doubt(result);
 }
 
-static void tell(struct pool *pool, const struct https_post *post, const struct outcome *outcome)
+static void finish_post(struct https_pool *pool, const struct https_post *post,
+                        const struct delivery_result *result)
 {
     if (!pool->has_news)
         pool->news_ms = clock_monotonic_ms();
     pool->has_news = true;
     pool->is_asking = true;
-    pool->hooks->outcome(pool->hooks->context, post->id, outcome);
+    pool->hooks->result(pool->hooks->context, post->id, result);
     pool->hooks->post_done(pool->hooks->context, post);
 }
 
@@ -133,14 +136,14 @@ static void tell(struct pool *pool, const struct https_post *post, const struct 
 // NOLINTNEXTLINE(readability-non-const-parameter): curl's type
 static size_t on_answer(char *bytes, size_t size, size_t count, void *context)
 {
-    struct slot *slot = context;
+    struct https_slot *slot = context;
 
     (void)bytes;
     slot->answer_bytes += size * count;
     return slot->answer_bytes > HTTPS_ANSWER_MAX ? 0 : size * count;
 }
 
-static bool is_pinned(const struct slot *slot, const struct address *address)
+static bool is_pinned(const struct https_slot *slot, const struct address *address)
 {
     for (size_t i = 0; i < slot->address_count; i++)
         if (slot->addresses[i].len == address->len &&
@@ -152,7 +155,7 @@ static bool is_pinned(const struct slot *slot, const struct address *address)
 /* The last look before a connection is made (R61). */
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *peer)
 {
-    struct slot *slot = context;
+    struct https_slot *slot = context;
     struct address address;
 
     (void)purpose;
@@ -167,7 +170,7 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct 
  */
 
 /* "host:port:address,address" for curl's own table of names; NULL if memory is out. */
-static struct curl_slist *make_pins(const struct slot *slot)
+static struct curl_slist *make_pins(const struct https_slot *slot)
 {
     struct curl_slist *pins;
     struct strbuf entry;
@@ -186,18 +189,18 @@ static struct curl_slist *make_pins(const struct slot *slot)
 }
 
 /* Keep what the guard allows; 0 if that is nothing. */
-static size_t take_addresses(struct slot *slot, const struct guard *guard, const struct address *addresses,
-                             size_t count)
+static size_t take_addresses(struct https_slot *slot, const struct address_policy *address_policy,
+                             const struct address *addresses, size_t count)
 {
     slot->address_count = 0;
     for (size_t i = 0; i < count && slot->address_count < HTTPS_ADDRESSES_MAX; i++)
-        if (guard_allows(guard, &addresses[i], slot->port))
+        if (address_policy_allows(address_policy, &addresses[i], slot->port))
             slot->addresses[slot->address_count++] = addresses[i];
     return slot->address_count;
 }
 
 /* Aim slot at its url, host, port and addresses, and let curl begin. */
-static bool launch(struct pool *pool, struct slot *slot)
+static bool launch(struct https_pool *pool, struct https_slot *slot)
 {
     bool is_verified = pool->settings->verify != HTTPS_VERIFY_OFF && !slot->is_unverified;
     struct curl_slist *pins = NULL;
@@ -234,7 +237,7 @@ static void copy_text(char *to, size_t size, const char *text)
 }
 
 /* NULL, or why this post cannot be tried. */
-static const char *prepare(struct pool *pool, struct slot *slot, struct outcome *outcome)
+static const char *prepare(struct https_pool *pool, struct https_slot *slot, struct delivery_result *result)
 {
     const struct https_post *post = &slot->post;
 
@@ -244,19 +247,21 @@ static const char *prepare(struct pool *pool, struct slot *slot, struct outcome 
     slot->is_unverified = false;
     if (strncasecmp(post->url, "https://", 8) != 0 || strlen(post->url) > HTTPS_URL_MAX ||
         strlen(post->host) >= sizeof slot->host) {
-        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "not a usable https URL");
-        return outcome->text;
+        delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "not a usable https URL");
+        return result->text;
     }
     copy_text(slot->url, sizeof slot->url, post->url);
     copy_text(slot->host, sizeof slot->host, post->host);
     if (post->address_count == 0) {
-        outcome_set(outcome, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE, 0, "%s has no address", slot->host);
-        return outcome->text;
+        delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0, "%s has no address",
+                            slot->host);
+        return result->text;
     }
-    if (take_addresses(slot, pool->settings->guard, post->addresses, post->address_count) == 0) {
-        outcome_set(outcome, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
-                    "%s port %u is neither public nor in https_allow", slot->host, (unsigned)slot->port);
-        return outcome->text;
+    if (take_addresses(slot, pool->settings->address_policy, post->addresses, post->address_count) == 0) {
+        delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
+                            "%s port %u is neither public nor in https_allow", slot->host,
+                            (unsigned)slot->port);
+        return result->text;
     }
     if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && strcmp(slot->host, pool->unverified_host) == 0) {
         slot->is_unverified = true;
@@ -266,21 +271,21 @@ static const char *prepare(struct pool *pool, struct slot *slot, struct outcome 
 }
 
 /* Give the slot a post that is under way; false if there is none. */
-static bool take_post(struct pool *pool, struct slot *slot)
+static bool take_post(struct https_pool *pool, struct https_slot *slot)
 {
-    struct outcome outcome;
+    struct delivery_result result;
     bool is_late = pool->settings->stop_at_ms != 0 && clock_monotonic_ms() >= pool->settings->stop_at_ms;
 
     while (!is_late && pool->hooks->next(pool->hooks->context, &slot->post)) {
-        if (prepare(pool, slot, &outcome) == NULL) {
+        if (prepare(pool, slot, &result) == NULL) {
             if (launch(pool, slot)) {
                 slot->is_busy = true;
                 pool->busy++;
                 return true;
             }
-            outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "out of memory");
+            delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "out of memory");
         }
-        tell(pool, &slot->post, &outcome);
+        finish_post(pool, &slot->post, &result);
     }
     return false;
 }
@@ -289,7 +294,7 @@ static bool take_post(struct pool *pool, struct slot *slot)
  */
 
 /* Host and port of url into the slot; false if it is no https URL that we would send to. */
-static bool take_url(struct slot *slot, const char *url)
+static bool take_url(struct https_slot *slot, const char *url)
 {
     CURLU *parts = curl_url();
     char *scheme = NULL, *host = NULL, *port = NULL, *user = NULL;
@@ -319,7 +324,7 @@ out:
 }
 
 /* Follow a 307 or 308 if settings, URL and guard allow it; true if a new request is under way. */
-static bool follow(struct pool *pool, struct slot *slot, long code)
+static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
 {
     struct address addresses[HTTPS_ADDRESSES_MAX];
     char *location = NULL;
@@ -332,7 +337,7 @@ static bool follow(struct pool *pool, struct slot *slot, long code)
         return false;
     if (!address_parse(slot->host, strlen(slot->host), &addresses[0]))
         count = pool->hooks->locate(pool->hooks->context, slot->host, addresses, HTTPS_ADDRESSES_MAX);
-    if (take_addresses(slot, pool->settings->guard, addresses, count) == 0)
+    if (take_addresses(slot, pool->settings->address_policy, addresses, count) == 0)
         return false;
     slot->redirects++;
     slot->is_unverified = false;
@@ -343,7 +348,7 @@ static bool follow(struct pool *pool, struct slot *slot, long code)
  */
 
 /* The certificate is bad and settings say to send all the same: true if that is under way. */
-static bool fall_back(struct pool *pool, struct slot *slot, CURLcode result)
+static bool fall_back(struct https_pool *pool, struct https_slot *slot, CURLcode result)
 {
     if (result != CURLE_PEER_FAILED_VERIFICATION || slot->is_unverified || slot->is_refused ||
         pool->settings->verify != HTTPS_VERIFY_FALLBACK)
@@ -354,25 +359,25 @@ static bool fall_back(struct pool *pool, struct slot *slot, CURLcode result)
     return launch(pool, slot);
 }
 
-static void finish(struct pool *pool, struct slot *slot, CURLcode result)
+static void finish(struct https_pool *pool, struct https_slot *slot, CURLcode curl_code)
 {
-    struct outcome outcome;
+    struct delivery_result result;
     long code = 0;
 
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &code);
     (void)curl_multi_remove_handle(pool->multi, slot->easy);
-    if (fall_back(pool, slot, result) || (result == CURLE_OK && follow(pool, slot, code)))
+    if (fall_back(pool, slot, curl_code) || (curl_code == CURLE_OK && follow(pool, slot, code)))
         return;
     if (code >= 200)
-        judge_status(slot, code, &outcome);
+        judge_status(slot, code, &result);
     else
-        judge_failure(slot, result, &outcome);
+        judge_failure(slot, curl_code, &result);
     slot->is_busy = false;
     pool->busy--;
-    tell(pool, &slot->post, &outcome);
+    finish_post(pool, &slot->post, &result);
 }
 
-static void take_messages(struct pool *pool)
+static void take_messages(struct https_pool *pool)
 {
     CURLMsg *message;
     int left;
@@ -383,30 +388,31 @@ static void take_messages(struct pool *pool)
 
         if (message->msg == CURLMSG_DONE &&
             curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &slot) == CURLE_OK)
-            finish(pool, (struct slot *)(void *)slot, result);
+            finish(pool, (struct https_slot *)(void *)slot, result);
     }
 }
 
 /* Break everything off; what is under way may be tried later. */
-static void give_up_all(struct pool *pool)
+static void give_up_all(struct https_pool *pool)
 {
     for (size_t i = 0; i < pool->slot_count; i++) {
-        struct slot *slot = &pool->slots[i];
-        struct outcome outcome;
+        struct https_slot *slot = &pool->slots[i];
+        struct delivery_result result;
 
         if (!slot->is_busy)
             continue;
         (void)curl_multi_remove_handle(pool->multi, slot->easy);
-        outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_HTTP, 0, "the run was broken off");
-        outcome_put_in_doubt(&outcome);
+        delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 0,
+                            "the run was broken off");
+        delivery_result_put_in_doubt(&result);
         slot->is_busy = false;
         pool->busy--;
-        tell(pool, &slot->post, &outcome);
+        finish_post(pool, &slot->post, &result);
     }
 }
 
 /* Outcomes gather for a moment, so that one commit does for many. */
-static void report_news(struct pool *pool)
+static void report_news(struct https_pool *pool)
 {
     if (!pool->has_news || (pool->busy > 0 && clock_monotonic_ms() < pool->news_ms + SETTLE_MS))
         return;
@@ -415,7 +421,7 @@ static void report_news(struct pool *pool)
     pool->has_news = false;
 }
 
-static enum status run(struct pool *pool, struct err *err)
+static enum status run(struct https_pool *pool, struct err *err)
 {
     for (;;) {
         int running = 0;
@@ -441,7 +447,7 @@ static enum status run(struct pool *pool, struct err *err)
  */
 
 /* Options that are the same for every post.  Whatever curl refuses would be a hole: so all or nothing. */
-static CURLcode set_common(const struct pool *pool, struct slot *slot)
+static CURLcode set_common(const struct https_pool *pool, struct https_slot *slot)
 {
     const struct https_settings *settings = pool->settings;
     const struct {
@@ -475,7 +481,7 @@ static CURLcode set_common(const struct pool *pool, struct slot *slot)
     return result;
 }
 
-static CURLcode set_pointers(const struct pool *pool, struct slot *slot)
+static CURLcode set_pointers(const struct https_pool *pool, struct https_slot *slot)
 {
     CURLcode result = curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, pool->headers);
 
@@ -498,7 +504,7 @@ static CURLcode set_pointers(const struct pool *pool, struct slot *slot)
     return result;
 }
 
-static bool make_headers(struct pool *pool)
+static bool make_headers(struct https_pool *pool)
 {
     /* R57: no Content-Encoding.  "Expect:" without a value: do not ask first. */
     static const char *const HEADERS[] = {"Content-Type: application/tlsrpt+gzip", "Expect:"};
@@ -513,7 +519,7 @@ static bool make_headers(struct pool *pool)
     return true;
 }
 
-static enum status open_pool(struct pool *pool, struct err *err)
+static enum status open_pool(struct https_pool *pool, struct err *err)
 {
     const struct https_settings *settings = pool->settings;
     CURLcode result;
@@ -534,7 +540,7 @@ static enum status open_pool(struct pool *pool, struct err *err)
         return err_set(err, ST_NOMEM, "out of memory");
     (void)curl_multi_setopt(pool->multi, CURLMOPT_MAXCONNECTS, (long)pool->slot_count * 2);
     for (size_t i = 0; i < pool->slot_count; i++) {
-        struct slot *slot = &pool->slots[i];
+        struct https_slot *slot = &pool->slots[i];
 
         slot->easy = curl_easy_init();
         if (slot->easy == NULL)
@@ -550,7 +556,7 @@ static enum status open_pool(struct pool *pool, struct err *err)
     return ST_OK;
 }
 
-static void close_pool(struct pool *pool)
+static void close_pool(struct https_pool *pool)
 {
     for (size_t i = 0; i < pool->slot_count; i++) {
         curl_easy_cleanup(pool->slots[i].easy);
@@ -564,7 +570,7 @@ static void close_pool(struct pool *pool)
 enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
                           struct err *err)
 {
-    struct pool pool = {.settings = settings, .hooks = hooks, .is_asking = true};
+    struct https_pool pool = {.settings = settings, .hooks = hooks, .is_asking = true};
     enum status status = open_pool(&pool, err);
 
     if (status == ST_OK)

@@ -172,12 +172,12 @@ size_t queue_preview(const struct queue *queue, size_t *indexes_out, size_t max)
     return count;
 }
 
-void queue_settle(struct queue *queue, size_t index, enum outcome_kind kind)
+void queue_settle(struct queue *queue, size_t index, enum delivery_result_kind kind)
 {
     struct queue_host *host = host_of_item(queue, index);
 
-    host->failures += kind == OUTCOME_TRY_LATER;
-    host->has_success = host->has_success || kind != OUTCOME_TRY_LATER; /* a refusal is an answer */
+    host->failures += kind == DELIVERY_RESULT_TRY_LATER;
+    host->has_success = host->has_success || kind != DELIVERY_RESULT_TRY_LATER; /* a refusal is an answer */
 }
 
 void queue_release(struct queue *queue, size_t index)

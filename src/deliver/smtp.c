@@ -31,11 +31,11 @@ enum slot_state {
     SLOT_ENDED, /* its output is at an end: to be reaped */
 };
 
-struct slot {
+struct smtp_slot {
     struct smtp_batch batch;
-    size_t unsettled;    /* mails without an outcome */
-    size_t target;       /* index into batch.targets */
-    struct outcome rest; /* what becomes of mails without an outcome of their own */
+    size_t unsettled;            /* mails without an outcome */
+    size_t target;               /* index into batch.targets */
+    struct delivery_result rest; /* what becomes of mails without an outcome of their own */
 
     /* the worker process */
     int64_t started_ms;
@@ -54,11 +54,11 @@ struct slot {
     bool is_settled[SMTP_BATCH_MAX];
 };
 
-struct pool {
+struct smtp_pool {
     const char *worker;
     const struct smtp_limits *limits;
     const struct smtp_hooks *hooks;
-    struct slot *slots;
+    struct smtp_slot *slots;
     size_t slot_count;
     bool is_dry; /* next has no more just now */
     bool is_broken_off;
@@ -69,7 +69,8 @@ struct pool {
 /* ---- outcomes --------------------------------------------------------------------------------------------
  */
 
-static void settle(struct pool *pool, struct slot *slot, size_t index, const struct outcome *outcome)
+static void settle(struct smtp_pool *pool, struct smtp_slot *slot, size_t index,
+                   const struct delivery_result *result)
 {
     slot->is_settled[index] = true;
     if (--slot->unsettled == 0)
@@ -77,49 +78,49 @@ static void settle(struct pool *pool, struct slot *slot, size_t index, const str
     if (!pool->has_news)
         pool->news_ms = clock_monotonic_ms();
     pool->has_news = true;
-    pool->hooks->outcome(pool->hooks->context, slot->batch.mails[index].id, outcome);
+    pool->hooks->result(pool->hooks->context, slot->batch.mails[index].id, result);
 }
 
 /*
  * A worker that came to its end has told which mails are in doubt.  Of one that did not, only the first mail
  * without an outcome can be: it sends one after the other.
  */
-static void settle_rest(struct pool *pool, struct slot *slot)
+static void settle_rest(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     bool is_in_doubt = slot->progress == SMTP_PROGRESS_MAILING && !slot->has_ended;
 
     for (size_t i = 0; i < slot->batch.count; i++) {
-        struct outcome outcome = slot->rest;
+        struct delivery_result result = slot->rest;
 
         if (slot->is_settled[i])
             continue;
         if (is_in_doubt)
-            outcome_put_in_doubt(&outcome);
+            delivery_result_put_in_doubt(&result);
         is_in_doubt = false;
-        settle(pool, slot, i, &outcome);
+        settle(pool, slot, i, &result);
     }
 }
 
-static void set_rest(struct slot *slot, enum outcome_stage stage, const char *words)
+static void set_rest(struct smtp_slot *slot, enum delivery_stage stage, const char *words)
 {
-    outcome_set(&slot->rest, OUTCOME_TRY_LATER, stage, 0, "%s", words);
+    delivery_result_set(&slot->rest, DELIVERY_RESULT_TRY_LATER, stage, 0, "%s", words);
 }
 
-static enum outcome_stage stage_of(enum smtp_progress progress)
+static enum delivery_stage stage_of(enum smtp_progress progress)
 {
     switch (progress) {
     case SMTP_PROGRESS_NONE:
-        return OUTCOME_AT_CONNECT;
+        return DELIVERY_AT_CONNECT;
     case SMTP_PROGRESS_TLS_BEGUN:
-        return OUTCOME_AT_TLS;
+        return DELIVERY_AT_TLS;
     case SMTP_PROGRESS_MAILING:
-        return OUTCOME_AT_MAIL;
+        return DELIVERY_AT_MAIL;
     case SMTP_PROGRESS_CONNECTED:
     case SMTP_PROGRESS_TLS_UP:
     case SMTP_PROGRESS_COUNT:
         break;
     }
-    return OUTCOME_AT_GREETING;
+    return DELIVERY_AT_GREETING;
 }
 
 /* ---- starting a worker -----------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ static struct span span_of(const char *text)
     return (struct span){text, strlen(text)};
 }
 
-static void put_settings(struct slot *slot, const struct smtp_limits *limits)
+static void put_settings(struct smtp_slot *slot, const struct smtp_limits *limits)
 {
     const struct smtp_target *target = &slot->batch.targets[slot->target];
     const struct smtp_wire_settings settings = {
@@ -181,7 +182,7 @@ static int spawn(const char *worker, int fd, pid_t *pid_out)
 }
 
 /* Both ends of the worker's stdin and stdout, and the worker; 0 or an errno. */
-static int open_worker(struct slot *slot, const char *worker)
+static int open_worker(struct smtp_slot *slot, const char *worker)
 {
     int ends[2];
     int error;
@@ -201,7 +202,7 @@ static int open_worker(struct slot *slot, const char *worker)
 }
 
 /* A worker for what is unsettled in the slot's batch.  If there can be none, the slot ends at once. */
-static void start(struct pool *pool, struct slot *slot)
+static void start(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     int error;
 
@@ -218,11 +219,11 @@ static void start(struct pool *pool, struct slot *slot)
     put_settings(slot, pool->limits);
     error = open_worker(slot, pool->worker);
     if (error == 0) {
-        set_rest(slot, OUTCOME_AT_START, "the worker ended without a word");
+        set_rest(slot, DELIVERY_AT_START, "the worker ended without a word");
         return;
     }
-    outcome_set(&slot->rest, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "cannot start %s: %s", pool->worker,
-                strerror(error));
+    delivery_result_set(&slot->rest, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "cannot start %s: %s",
+                        pool->worker, strerror(error));
     slot->state = SLOT_ENDED;
 }
 
@@ -230,7 +231,7 @@ static void start(struct pool *pool, struct slot *slot)
  */
 
 /* The next frame into out; false when there is nothing more to say. */
-static bool put_next(struct slot *slot)
+static bool put_next(struct smtp_slot *slot)
 {
     while (slot->sent < slot->batch.count && slot->is_settled[slot->sent])
         slot->sent++;
@@ -251,7 +252,7 @@ static bool put_next(struct slot *slot)
     return true;
 }
 
-static void kill_worker(struct slot *slot, enum outcome_stage stage, const char *words)
+static void kill_worker(struct smtp_slot *slot, enum delivery_stage stage, const char *words)
 {
     set_rest(slot, stage, words);
     slot->has_ended = false;
@@ -260,14 +261,14 @@ static void kill_worker(struct slot *slot, enum outcome_stage stage, const char 
         (void)kill(slot->pid, SIGKILL);
 }
 
-static bool has_output(const struct slot *slot)
+static bool has_output(const struct smtp_slot *slot)
 {
     return slot->out_at < slot->out.len || !slot->is_go_sent;
 }
 
 /* Write until the pipe is full or all is said.  A worker that does not read any more says why, or its end
  * does. */
-static void feed(struct slot *slot)
+static void feed(struct smtp_slot *slot)
 {
     while (slot->state == SLOT_RUNNING) {
         ssize_t sent;
@@ -279,7 +280,7 @@ static void feed(struct slot *slot)
                 return;
         }
         if (strbuf_is_failed(&slot->out)) {
-            kill_worker(slot, OUTCOME_AT_START, "a message is too large, or memory is out");
+            kill_worker(slot, DELIVERY_AT_START, "a message is too large, or memory is out");
             return;
         }
         sent = send(slot->fd, slot->out.data + slot->out_at, slot->out.len - slot->out_at, MSG_NOSIGNAL);
@@ -301,36 +302,39 @@ static void feed(struct slot *slot)
 /* ---- hearing it ------------------------------------------------------------------------------------------
  */
 
-static bool take_outcome(struct pool *pool, struct slot *slot, struct span payload)
+static bool take_result(struct smtp_pool *pool, struct smtp_slot *slot, struct span payload)
 {
-    struct smtp_wire_outcome frame;
+    struct smtp_wire_result frame;
 
-    if (!smtp_wire_read_outcome(payload, &frame) || frame.id >= slot->batch.count ||
+    if (!smtp_wire_read_result(payload, &frame) || frame.id >= slot->batch.count ||
         slot->is_settled[frame.id])
         return false;
-    settle(pool, slot, (size_t)frame.id, &frame.outcome);
+    settle(pool, slot, (size_t)frame.id, &frame.result);
     return true;
 }
 
-static bool take_end(struct slot *slot, struct span payload)
+static bool take_end(struct smtp_slot *slot, struct span payload)
 {
     struct smtp_wire_end end;
 
     if (!smtp_wire_read_end(payload, &end))
         return false;
     slot->has_ended = true;
-    outcome_set(&slot->rest, OUTCOME_TRY_LATER, end.stage, (int)end.code, "%.*s",
-                (int)(end.text.len < OUTCOME_TEXT_MAX ? end.text.len : OUTCOME_TEXT_MAX), end.text.at);
+    delivery_result_set(
+        &slot->rest, DELIVERY_RESULT_TRY_LATER, end.stage, (int)end.code, "%.*s",
+        (int)(end.text.len < DELIVERY_RESULT_TEXT_MAX ? end.text.len : DELIVERY_RESULT_TEXT_MAX),
+        end.text.at);
     return true;
 }
 
-static bool take_frame(struct pool *pool, struct slot *slot, enum smtp_wire_type type, struct span payload)
+static bool take_frame(struct smtp_pool *pool, struct smtp_slot *slot, enum smtp_wire_type type,
+                       struct span payload)
 {
     switch (type) {
     case SMTP_WIRE_PROGRESS:
         return smtp_wire_read_progress(payload, &slot->progress);
-    case SMTP_WIRE_OUTCOME:
-        return take_outcome(pool, slot, payload);
+    case SMTP_WIRE_RESULT:
+        return take_result(pool, slot, payload);
     case SMTP_WIRE_END:
         return take_end(slot, payload);
     case SMTP_WIRE_SETTINGS:
@@ -342,7 +346,7 @@ static bool take_frame(struct pool *pool, struct slot *slot, enum smtp_wire_type
 }
 
 /* Take the whole frames in slot->in and keep the rest; false if they are not of our protocol. */
-static bool take_frames(struct pool *pool, struct slot *slot)
+static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     size_t at = 0;
     enum smtp_wire_found found;
@@ -367,7 +371,7 @@ static bool take_frames(struct pool *pool, struct slot *slot)
 }
 
 /* Read what is there. */
-static void hear(struct pool *pool, struct slot *slot)
+static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     char chunk[READ_BYTES];
 
@@ -384,7 +388,7 @@ static void hear(struct pool *pool, struct slot *slot)
         }
         strbuf_add(&slot->in, chunk, (size_t)got);
         if (strbuf_is_failed(&slot->in) || !take_frames(pool, slot)) {
-            kill_worker(slot, OUTCOME_AT_START, "the worker does not keep to the protocol");
+            kill_worker(slot, DELIVERY_AT_START, "the worker does not keep to the protocol");
             return;
         }
     }
@@ -393,7 +397,7 @@ static void hear(struct pool *pool, struct slot *slot)
 /* ---- deadlines -------------------------------------------------------------------------------------------
  */
 
-static int64_t deadline_ms(const struct pool *pool, const struct slot *slot)
+static int64_t deadline_ms(const struct smtp_pool *pool, const struct smtp_slot *slot)
 {
     if (slot->unsettled == 0)
         return slot->settled_ms + QUIT_MS;
@@ -401,7 +405,7 @@ static int64_t deadline_ms(const struct pool *pool, const struct slot *slot)
                                                                     : pool->limits->session_timeout_ms);
 }
 
-static void check_deadline(struct pool *pool, struct slot *slot)
+static void check_deadline(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     if (clock_monotonic_ms() < deadline_ms(pool, slot))
         return;
@@ -416,7 +420,7 @@ static void check_deadline(struct pool *pool, struct slot *slot)
  */
 
 /* Wait for a process that has closed its output or was killed. */
-static void reap(struct slot *slot)
+static void reap(struct smtp_slot *slot)
 {
     int status = 0;
 
@@ -429,7 +433,7 @@ static void reap(struct slot *slot)
     slot->pid = 0;
 }
 
-static void finish(struct pool *pool, struct slot *slot)
+static void finish(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     const struct smtp_target *target = &slot->batch.targets[slot->target];
     bool is_usable = slot->progress == SMTP_PROGRESS_MAILING;
@@ -458,7 +462,7 @@ static void finish(struct pool *pool, struct slot *slot)
 /* ---- the loop --------------------------------------------------------------------------------------------
  */
 
-static void take_batch(struct pool *pool, struct slot *slot)
+static void take_batch(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     bool is_late = pool->limits->stop_at_ms != 0 && clock_monotonic_ms() >= pool->limits->stop_at_ms;
 
@@ -474,12 +478,12 @@ static void take_batch(struct pool *pool, struct slot *slot)
 }
 
 /* Give every free slot a batch and end what has ended; the number of running workers. */
-static size_t turn(struct pool *pool)
+static size_t turn(struct smtp_pool *pool)
 {
     size_t running = 0;
 
     for (size_t i = 0; i < pool->slot_count; i++) {
-        struct slot *slot = &pool->slots[i];
+        struct smtp_slot *slot = &pool->slots[i];
 
         /* A batch that ends at once must not keep the next from being asked for. */
         while (slot->state == SLOT_ENDED || (slot->state == SLOT_FREE && !pool->is_dry)) {
@@ -498,7 +502,7 @@ static size_t turn(struct pool *pool)
     return running;
 }
 
-static int wait_ms(const struct pool *pool)
+static int wait_ms(const struct smtp_pool *pool)
 {
     int64_t next_ms = clock_monotonic_ms() + POLL_MAX_MS;
     int64_t now_ms = clock_monotonic_ms();
@@ -512,12 +516,12 @@ static int wait_ms(const struct pool *pool)
 }
 
 /* Wait until a worker can be read or fed, and do so.  False if poll fails for good. */
-static bool serve(struct pool *pool)
+static bool serve(struct smtp_pool *pool)
 {
     struct pollfd fds[SMTP_CONNECTIONS_MAX];
 
     for (size_t i = 0; i < pool->slot_count; i++) {
-        const struct slot *slot = &pool->slots[i];
+        const struct smtp_slot *slot = &pool->slots[i];
 
         fds[i] = (struct pollfd){.fd = slot->state == SLOT_RUNNING ? slot->fd : -1,
                                  .events = (short)(POLLIN | (has_output(slot) ? POLLOUT : 0))};
@@ -525,7 +529,7 @@ static bool serve(struct pool *pool)
     if (poll(fds, (nfds_t)pool->slot_count, wait_ms(pool)) < 0)
         return errno == EINTR;
     for (size_t i = 0; i < pool->slot_count; i++) {
-        struct slot *slot = &pool->slots[i];
+        struct smtp_slot *slot = &pool->slots[i];
 
         if (slot->state != SLOT_RUNNING)
             continue;
@@ -539,11 +543,11 @@ static bool serve(struct pool *pool)
     return true;
 }
 
-static void give_up_all(struct pool *pool)
+static void give_up_all(struct smtp_pool *pool)
 {
     pool->is_broken_off = true;
     for (size_t i = 0; i < pool->slot_count; i++) {
-        struct slot *slot = &pool->slots[i];
+        struct smtp_slot *slot = &pool->slots[i];
 
         if (slot->state == SLOT_FREE)
             continue;
@@ -556,7 +560,7 @@ static void give_up_all(struct pool *pool)
 enum status smtp_deliver(const char *worker, const struct smtp_limits *limits, const struct smtp_hooks *hooks,
                          struct err *err)
 {
-    struct pool pool = {.worker = worker, .limits = limits, .hooks = hooks};
+    struct smtp_pool pool = {.worker = worker, .limits = limits, .hooks = hooks};
     enum status status = ST_OK;
 
     pool.slot_count = limits->connections < 1 ? 1 : limits->connections;

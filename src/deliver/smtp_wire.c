@@ -89,16 +89,16 @@ void smtp_wire_put_progress(struct strbuf *out, enum smtp_progress progress)
     end_frame(out, begin);
 }
 
-void smtp_wire_put_outcome(struct strbuf *out, uint64_t id, const struct outcome *outcome)
+void smtp_wire_put_result(struct strbuf *out, uint64_t id, const struct delivery_result *result)
 {
-    size_t begin = begin_frame(out, SMTP_WIRE_OUTCOME);
+    size_t begin = begin_frame(out, SMTP_WIRE_RESULT);
 
     put_number(out, id, 8);
-    put_number(out, outcome->kind, 1);
-    put_number(out, outcome->stage, 1);
-    put_number(out, (uint64_t)outcome->code, 4);
-    put_number(out, outcome->is_in_doubt, 1);
-    put_span(out, (struct span){outcome->text, strlen(outcome->text)});
+    put_number(out, result->kind, 1);
+    put_number(out, result->stage, 1);
+    put_number(out, (uint64_t)result->code, 4);
+    put_number(out, result->is_in_doubt, 1);
+    put_span(out, (struct span){result->text, strlen(result->text)});
     end_frame(out, begin);
 }
 
@@ -144,12 +144,12 @@ enum smtp_wire_found smtp_wire_find(const void *bytes, size_t len, enum smtp_wir
 }
 
 /* A payload being read: after the first thing that is not there, everything is 0 or empty. */
-struct reader {
+struct wire_reader {
     struct span rest;
     bool is_failed;
 };
 
-static uint64_t take_number(struct reader *reader, unsigned bytes)
+static uint64_t take_number(struct wire_reader *reader, unsigned bytes)
 {
     uint64_t number;
 
@@ -164,7 +164,7 @@ static uint64_t take_number(struct reader *reader, unsigned bytes)
 }
 
 /* A number below limit. */
-static unsigned take_choice(struct reader *reader, unsigned limit)
+static unsigned take_choice(struct wire_reader *reader, unsigned limit)
 {
     uint64_t number = take_number(reader, 1);
 
@@ -173,7 +173,7 @@ static unsigned take_choice(struct reader *reader, unsigned limit)
     return reader->is_failed ? 0 : (unsigned)number;
 }
 
-static struct span take_span(struct reader *reader)
+static struct span take_span(struct wire_reader *reader)
 {
     struct span span = {"", 0};
     uint64_t len = take_number(reader, 4);
@@ -188,14 +188,14 @@ static struct span take_span(struct reader *reader)
     return span;
 }
 
-static bool is_done(const struct reader *reader)
+static bool is_done(const struct wire_reader *reader)
 {
     return !reader->is_failed && reader->rest.len == 0;
 }
 
 bool smtp_wire_read_settings(struct span payload, struct smtp_wire_settings *settings_out)
 {
-    struct reader reader = {.rest = payload};
+    struct wire_reader reader = {.rest = payload};
     struct smtp_wire_settings read;
 
     read.host = take_span(&reader);
@@ -215,7 +215,7 @@ bool smtp_wire_read_settings(struct span payload, struct smtp_wire_settings *set
 
 bool smtp_wire_read_message(struct span payload, struct smtp_wire_message *message_out)
 {
-    struct reader reader = {.rest = payload};
+    struct wire_reader reader = {.rest = payload};
     struct smtp_wire_message read;
 
     read.id = take_number(&reader, 8);
@@ -230,7 +230,7 @@ bool smtp_wire_read_message(struct span payload, struct smtp_wire_message *messa
 
 bool smtp_wire_read_progress(struct span payload, enum smtp_progress *progress_out)
 {
-    struct reader reader = {.rest = payload};
+    struct wire_reader reader = {.rest = payload};
     enum smtp_progress read = (enum smtp_progress)take_choice(&reader, SMTP_PROGRESS_COUNT);
 
     if (!is_done(&reader))
@@ -239,32 +239,33 @@ bool smtp_wire_read_progress(struct span payload, enum smtp_progress *progress_o
     return true;
 }
 
-bool smtp_wire_read_outcome(struct span payload, struct smtp_wire_outcome *outcome_out)
+bool smtp_wire_read_result(struct span payload, struct smtp_wire_result *result_out)
 {
-    struct reader reader = {.rest = payload};
+    struct wire_reader reader = {.rest = payload};
     uint64_t id = take_number(&reader, 8);
-    enum outcome_kind kind = (enum outcome_kind)take_choice(&reader, OUTCOME_GIVE_UP + 1);
-    enum outcome_stage stage = (enum outcome_stage)take_choice(&reader, OUTCOME_STAGE_COUNT);
+    enum delivery_result_kind kind =
+        (enum delivery_result_kind)take_choice(&reader, DELIVERY_RESULT_GIVE_UP + 1);
+    enum delivery_stage stage = (enum delivery_stage)take_choice(&reader, DELIVERY_STAGE_COUNT);
     int code = (int)(take_number(&reader, 4) % 1000);
     bool is_in_doubt = take_choice(&reader, 2) == 1;
     struct span text = take_span(&reader);
 
     if (!is_done(&reader))
         return false;
-    if (text.len >= OUTCOME_TEXT_MAX)
-        text.len = OUTCOME_TEXT_MAX - 1;
-    outcome_set(&outcome_out->outcome, kind, stage, code, "%.*s", (int)text.len, text.at);
-    outcome_out->outcome.is_in_doubt = is_in_doubt;
-    outcome_out->id = id;
+    if (text.len >= DELIVERY_RESULT_TEXT_MAX)
+        text.len = DELIVERY_RESULT_TEXT_MAX - 1;
+    delivery_result_set(&result_out->result, kind, stage, code, "%.*s", (int)text.len, text.at);
+    result_out->result.is_in_doubt = is_in_doubt;
+    result_out->id = id;
     return true;
 }
 
 bool smtp_wire_read_end(struct span payload, struct smtp_wire_end *end_out)
 {
-    struct reader reader = {.rest = payload};
+    struct wire_reader reader = {.rest = payload};
     struct smtp_wire_end read;
 
-    read.stage = (enum outcome_stage)take_choice(&reader, OUTCOME_STAGE_COUNT);
+    read.stage = (enum delivery_stage)take_choice(&reader, DELIVERY_STAGE_COUNT);
     read.code = (uint32_t)take_number(&reader, 4) % 1000;
     read.text = take_span(&reader);
     if (!is_done(&reader))

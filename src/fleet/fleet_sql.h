@@ -168,7 +168,7 @@
     X(PUT_BACK,         "UPDATE tlsrpt_gen.delivery SET state = 0, tries = tries - 1," \
                         " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 1") \
-    X(RECORD_OUTCOME,   "UPDATE tlsrpt_gen.delivery SET state = $4, next_at_s = $5, last_at_s = $6, last_code = $7," \
+    X(RECORD_RESULT,   "UPDATE tlsrpt_gen.delivery SET state = $4, next_at_s = $5, last_at_s = $6, last_code = $7," \
                         " last_text = $8 WHERE domain = $1 AND utc_day = $2 AND number = $3") \
     X(RECOVER,          "UPDATE tlsrpt_gen.delivery SET state = 0, next_at_s = $1, last_code = 0," \
                         " last_text = 'the program ended while sending; it may have arrived'" \

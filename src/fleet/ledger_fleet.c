@@ -396,7 +396,7 @@ static enum status fleet_wait(struct ledger *base, int32_t utc_day, const char *
 }
 
 /* A walk's callback, and what the rows are. */
-struct walk {
+struct ledger_walk {
     void *context;
     ledger_domain_fn *domain;
     ledger_day_fn *day;
@@ -407,14 +407,14 @@ struct walk {
 
 static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct ledger_walk *walk = context;
 
     return walk->domain(walk->context, (int32_t)pg_int(row, 0), pg_text(row, 1), pg_text(row, 2),
                         pg_int(row, 3), err);
 }
 
 static enum status walk_day(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
-                            pg_row_fn *fn, struct walk *walk, struct err *err)
+                            pg_row_fn *fn, struct ledger_walk *walk, struct err *err)
 {
     struct pg_params params = {.count = 0};
 
@@ -425,7 +425,7 @@ static enum status walk_day(struct ledger_fleet *ledger, enum fleet_statement st
 static enum status fleet_each_skipped(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
                                       void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .domain = fn};
+    struct ledger_walk walk = {.context = context, .domain = fn};
 
     return walk_day(fleet_of(base), FLEET_EACH_SKIPPED, utc_day, give_domain, &walk, err);
 }
@@ -433,7 +433,7 @@ static enum status fleet_each_skipped(struct ledger *base, int32_t utc_day, ledg
 static enum status fleet_each_waiting(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
                                       void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .domain = fn};
+    struct ledger_walk walk = {.context = context, .domain = fn};
 
     return walk_day(fleet_of(base), FLEET_EACH_WAITING, utc_day, give_domain, &walk, err);
 }
@@ -477,7 +477,7 @@ static enum status fleet_day_is_closed(struct ledger *base, int32_t utc_day, boo
 
 static enum status give_day(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct ledger_walk *walk = context;
 
     return walk->day(walk->context, (int32_t)pg_int(row, 0), pg_int(row, 1), err);
 }
@@ -485,7 +485,7 @@ static enum status give_day(void *context, const struct pg_row *row, struct err 
 static enum status fleet_each_closed_day(struct ledger *base, ledger_day_fn *fn, void *context,
                                          struct err *err)
 {
-    struct walk walk = {.context = context, .day = fn};
+    struct ledger_walk walk = {.context = context, .day = fn};
 
     return walk_day(fleet_of(base), FLEET_EACH_CLOSED_DAY, FLEET_BUCKETS, give_day, &walk, err);
 }
@@ -515,7 +515,7 @@ static struct ledger_report report_row(const struct pg_row *row)
 
 static enum status give_report(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct ledger_walk *walk = context;
     struct ledger_report report = report_row(row);
 
     report.gzip_len = (size_t)pg_count(row, 13);
@@ -525,7 +525,7 @@ static enum status give_report(void *context, const struct pg_row *row, struct e
 static enum status fleet_each_report(struct ledger *base, int32_t utc_day, ledger_report_fn *fn,
                                      void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .report = fn};
+    struct ledger_walk walk = {.context = context, .report = fn};
 
     return walk_day(fleet_of(base), FLEET_EACH_REPORT, utc_day, give_report, &walk, err);
 }
@@ -577,7 +577,7 @@ static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const
 /* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
 static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct ledger_walk *walk = context;
     int64_t state = pg_int(row, 8);
     const struct ledger_delivery delivery = {
         .id = pg_int(row, 0),
@@ -604,7 +604,7 @@ static enum status fleet_each_due(struct ledger *base, int64_t now_s, ledger_del
                                   struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    struct walk walk = {.context = context, .delivery = fn};
+    struct ledger_walk walk = {.context = context, .delivery = fn};
     struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
@@ -616,7 +616,7 @@ static enum status fleet_each_due(struct ledger *base, int64_t now_s, ledger_del
 static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
                                        void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .delivery = fn};
+    struct ledger_walk walk = {.context = context, .delivery = fn};
 
     return walk_day(fleet_of(base), FLEET_EACH_DELIVERY, utc_day, give_delivery, &walk, err);
 }
@@ -624,7 +624,7 @@ static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, led
 static enum status fleet_each_delivery_of(struct ledger *base, int32_t utc_day, const char *domain,
                                           ledger_delivery_fn *fn, void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .delivery = fn};
+    struct ledger_walk walk = {.context = context, .delivery = fn};
     struct pg_params params = {.count = 0};
 
     add_domain_day(&params, domain, utc_day);
@@ -682,9 +682,9 @@ static enum status fleet_put_back(struct ledger *base, const struct ledger_deliv
     return settle(ledger, add(ledger, FLEET_PUT_BACK, &params, 0, err), err);
 }
 
-static enum status fleet_record_outcome(struct ledger *base, const struct ledger_delivery *delivery,
-                                        enum delivery_state state, int64_t next_at_s,
-                                        const struct outcome *outcome, int64_t now_s, struct err *err)
+static enum status fleet_record_result(struct ledger *base, const struct ledger_delivery *delivery,
+                                       enum delivery_state state, int64_t next_at_s,
+                                       const struct delivery_result *result, int64_t now_s, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
     struct pg_params params = {.count = 0};
@@ -694,9 +694,9 @@ static enum status fleet_record_outcome(struct ledger *base, const struct ledger
     pg_add_int(&params, state);
     pg_add_int(&params, next_at_s);
     pg_add_int(&params, now_s);
-    pg_add_int(&params, outcome->code);
-    pg_add_text(&params, outcome->text);
-    return settle(ledger, add(ledger, FLEET_RECORD_OUTCOME, &params, 1, err), err);
+    pg_add_int(&params, result->code);
+    pg_add_text(&params, result->text);
+    return settle(ledger, add(ledger, FLEET_RECORD_RESULT, &params, 1, err), err);
 }
 
 /* Of the buckets whose leases we have taken: behind the fence, nobody else can be sending them. */
@@ -933,7 +933,7 @@ static enum status fleet_unsuppress(struct ledger *base, const char *address, st
 
 static enum status give_suppression(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct ledger_walk *walk = context;
 
     return walk->suppression(walk->context, pg_text(row, 0), pg_int(row, 1), pg_int(row, 2), pg_text(row, 3),
                              err);
@@ -942,7 +942,7 @@ static enum status give_suppression(void *context, const struct pg_row *row, str
 static enum status fleet_each_suppression(struct ledger *base, int64_t now_s, ledger_suppression_fn *fn,
                                           void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .suppression = fn};
+    struct ledger_walk walk = {.context = context, .suppression = fn};
     struct pg_params params = {.count = 0};
 
     pg_add_int(&params, now_s);
@@ -1010,7 +1010,7 @@ static const struct ledger_methods METHODS = {
     .next_due = fleet_next_due,
     .mark_sending = fleet_mark_sending,
     .put_back = fleet_put_back,
-    .record_outcome = fleet_record_outcome,
+    .record_result = fleet_record_result,
     .recover = fleet_recover,
     .count = fleet_count,
     .delete_before = fleet_delete_before,

@@ -23,7 +23,7 @@
 #define BATCH_BYTES_MAX  ((size_t)512 << 20)
 #define CA_FILE          "/etc/ssl/certs/ca-certificates.crt"
 
-struct connection {
+struct pg_connection {
     PGconn *handle; /* NULL: not open */
     bool is_busy;   /* a reading is under way */
     bool *is_prepared;
@@ -37,7 +37,7 @@ struct pg {
     const char *first;
     const char *const *statements;
     size_t statement_count;
-    struct connection connections[PG_CONNECTIONS_MAX];
+    struct pg_connection connections[PG_CONNECTIONS_MAX];
 };
 
 struct pg_row {
@@ -140,7 +140,7 @@ static void drop_state(char *words)
         memmove(state, state + len, strlen(state + len) + 1);
 }
 
-static enum status fail_connection(const struct connection *connection, const char *doing,
+static enum status fail_connection(const struct pg_connection *connection, const char *doing,
                                    enum trouble *trouble_out, struct err *err)
 {
     const char *all = PQerrorMessage(connection->handle);
@@ -155,8 +155,8 @@ static enum status fail_connection(const struct connection *connection, const ch
                    *words != '\0' ? words : "no answer in time");
 }
 
-static enum status fail_result(const struct connection *connection, const PGresult *result, const char *doing,
-                               enum trouble *trouble_out, struct err *err)
+static enum status fail_result(const struct pg_connection *connection, const PGresult *result,
+                               const char *doing, enum trouble *trouble_out, struct err *err)
 {
     const char *state = PQresultErrorField(result, PG_DIAG_SQLSTATE);
     const char *message = PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY);
@@ -321,7 +321,7 @@ static const char *live_value(const PQconninfoOption *options, const char *keywo
  */
 static bool demand_verification(struct pg *pg, PGconn *handle, bool *is_changed_out)
 {
-    bool is_told = get_keyword(pg, "sslmode") != NULL || getenv("PGSSLMODE") != NULL;
+    bool is_set = get_keyword(pg, "sslmode") != NULL || getenv("PGSSLMODE") != NULL;
     PQconninfoOption *live = PQconninfo(handle);
     const char *address, *mode;
     bool is_good = true;
@@ -333,7 +333,7 @@ static bool demand_verification(struct pg *pg, PGconn *handle, bool *is_changed_
     if (address == NULL || *address == '\0')
         address = live_value(live, "host");
     mode = live_value(live, "sslmode");
-    if (!is_told && !are_local_hosts(address) && (mode == NULL || strcmp(mode, "prefer") == 0)) {
+    if (!is_set && !are_local_hosts(address) && (mode == NULL || strcmp(mode, "prefer") == 0)) {
         *is_changed_out = true;
         is_good = set_keyword(pg, "sslmode", "verify-full");
         if (is_good && live_value(live, "sslrootcert") == NULL)
@@ -371,7 +371,7 @@ static void ignore_notice(void *context, const PGresult *result)
     (void)result;
 }
 
-static void disconnect(struct pg *pg, struct connection *connection)
+static void disconnect(struct pg *pg, struct pg_connection *connection)
 {
     PQfinish(connection->handle);
     connection->handle = NULL;
@@ -380,7 +380,7 @@ static void disconnect(struct pg *pg, struct connection *connection)
 }
 
 /* Wait until the socket can be read (or written, if wanted); false when the time is over. */
-static bool wait_socket(const struct connection *connection, bool wants_write, int64_t end_ms)
+static bool wait_socket(const struct pg_connection *connection, bool wants_write, int64_t end_ms)
 {
     struct pollfd poll_fd = {.fd = PQsocket(connection->handle),
                              .events = (short)(POLLIN | (wants_write ? POLLOUT : 0))};
@@ -392,7 +392,7 @@ static bool wait_socket(const struct connection *connection, bool wants_write, i
     return true;
 }
 
-static bool finish_connecting(const struct connection *connection)
+static bool finish_connecting(const struct pg_connection *connection)
 {
     const int64_t end_ms = clock_monotonic_ms() + CONNECT_MS;
     PostgresPollingStatusType polled = PGRES_POLLING_WRITING;
@@ -420,7 +420,7 @@ static PGconn *start_one(const struct pg *pg)
     return handle;
 }
 
-static enum status start_connecting(struct pg *pg, struct connection *connection, struct err *err)
+static enum status start_connecting(struct pg *pg, struct pg_connection *connection, struct err *err)
 {
     bool is_changed = false;
 
@@ -436,10 +436,10 @@ static enum status start_connecting(struct pg *pg, struct connection *connection
     return connection->handle != NULL ? ST_OK : no_memory(err);
 }
 
-static enum status run_words(struct pg *pg, struct connection *connection, const char *sql,
+static enum status run_words(struct pg *pg, struct pg_connection *connection, const char *sql,
                              enum trouble *trouble_out, struct err *err);
 
-static enum status open_connection(struct pg *pg, struct connection *connection, enum trouble *trouble_out,
+static enum status open_connection(struct pg *pg, struct pg_connection *connection, enum trouble *trouble_out,
                                    struct err *err)
 {
     enum status status;
@@ -462,10 +462,10 @@ static enum status open_connection(struct pg *pg, struct connection *connection,
 }
 
 /* A connection that nobody reads from. */
-static enum status take_connection(struct pg *pg, struct connection **connection_out,
+static enum status take_connection(struct pg *pg, struct pg_connection **connection_out,
                                    enum trouble *trouble_out, struct err *err)
 {
-    struct connection *connection = NULL;
+    struct pg_connection *connection = NULL;
     enum status status = ST_OK;
 
     for (size_t i = 0; connection == NULL && i < PG_CONNECTIONS_MAX; i++)
@@ -486,7 +486,7 @@ static enum status take_connection(struct pg *pg, struct connection **connection
 enum status pg_open(const struct pg_settings *settings, struct pg **pg_out, struct err *err)
 {
     struct pg *pg = calloc(1, sizeof *pg);
-    struct connection *connection;
+    struct pg_connection *connection;
     enum trouble trouble;
     enum status status;
 
@@ -601,7 +601,7 @@ const void *pg_bytes(const struct pg_row *row, int column, struct arena *arena, 
  */
 
 /* Everything is sent; what the server says meanwhile is read, so that neither waits for the other. */
-static bool flush_all(const struct connection *connection, int64_t end_ms)
+static bool flush_all(const struct pg_connection *connection, int64_t end_ms)
 {
     int left;
 
@@ -612,7 +612,7 @@ static bool flush_all(const struct connection *connection, int64_t end_ms)
 }
 
 /* The next result, or NULL where libpq gives NULL; false when the connection is lost or the time over. */
-static bool next_result(const struct connection *connection, int64_t end_ms, PGresult **result_out)
+static bool next_result(const struct pg_connection *connection, int64_t end_ms, PGresult **result_out)
 {
     if (!flush_all(connection, end_ms))
         return false;
@@ -632,7 +632,7 @@ static bool is_copy(const PGresult *result)
 }
 
 /* Read to the end of one command; the last result that says something, for the caller to PQclear. */
-static PGresult *last_result(const struct connection *connection, int64_t end_ms)
+static PGresult *last_result(const struct pg_connection *connection, int64_t end_ms)
 {
     PGresult *last = NULL;
     PGresult *result;
@@ -659,7 +659,7 @@ static bool is_fine(const PGresult *result)
 }
 
 /* A command whose words are fixed: BEGIN, COMMIT, a migration. */
-static enum status run_words(struct pg *pg, struct connection *connection, const char *sql,
+static enum status run_words(struct pg *pg, struct pg_connection *connection, const char *sql,
                              enum trouble *trouble_out, struct err *err)
 {
     const int64_t end_ms = clock_monotonic_ms() + PG_ANSWER_MS;
@@ -684,7 +684,7 @@ static const char *name_of(size_t statement, char name_out[16])
     return name_out;
 }
 
-static enum status prepare(struct pg *pg, struct connection *connection, size_t statement,
+static enum status prepare(struct pg *pg, struct pg_connection *connection, size_t statement,
                            enum trouble *trouble_out, struct err *err)
 {
     const char *sql = pg->statements[statement];
@@ -708,7 +708,7 @@ static enum status prepare(struct pg *pg, struct connection *connection, size_t 
     return status;
 }
 
-static bool send_prepared(const struct connection *connection, size_t statement, int count,
+static bool send_prepared(const struct pg_connection *connection, size_t statement, int count,
                           const char *const *values, const int *lengths, const int *formats)
 {
     char name[16];
@@ -717,7 +717,7 @@ static bool send_prepared(const struct connection *connection, size_t statement,
                                0) == 1;
 }
 
-struct reading {
+struct pg_reading {
     pg_row_fn *fn;
     void *context;
     int64_t rows;
@@ -725,7 +725,7 @@ struct reading {
     bool is_ended; /* by fn */
 };
 
-static enum status give_rows(struct reading *reading, const PGresult *result, struct err *err)
+static enum status give_rows(struct pg_reading *reading, const PGresult *result, struct err *err)
 {
     enum status status = ST_OK;
 
@@ -746,7 +746,7 @@ static int64_t changed_rows(PGresult *result)
 }
 
 /* The results of a reading, one row each, until the last, which has none. */
-static enum status take_rows(struct connection *connection, const char *sql, struct reading *reading,
+static enum status take_rows(struct pg_connection *connection, const char *sql, struct pg_reading *reading,
                              enum trouble *trouble_out, struct err *err)
 {
     const int64_t end_ms = clock_monotonic_ms() + PG_READ_MS;
@@ -771,10 +771,10 @@ static enum status take_rows(struct connection *connection, const char *sql, str
 }
 
 static enum status query_once(struct pg *pg, size_t statement, const struct pg_params *params,
-                              struct reading *reading, enum trouble *trouble_out, struct err *err)
+                              struct pg_reading *reading, enum trouble *trouble_out, struct err *err)
 {
     const char *sql = pg->statements[statement];
-    struct connection *connection;
+    struct pg_connection *connection;
     enum status status = take_connection(pg, &connection, trouble_out, err);
 
     if (status == ST_OK)
@@ -797,7 +797,7 @@ static enum status query_once(struct pg *pg, size_t statement, const struct pg_p
 enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *params, pg_row_fn *fn,
                      void *context, int64_t *rows_out, struct err *err)
 {
-    struct reading reading = {.fn = fn, .context = context};
+    struct pg_reading reading = {.fn = fn, .context = context};
     struct retry retry = retry_begin();
     enum trouble trouble;
     enum status status;
@@ -815,7 +815,7 @@ enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *pa
 enum status pg_run(struct pg *pg, const char *sql, struct err *err)
 {
     struct retry retry = retry_begin();
-    struct connection *connection;
+    struct pg_connection *connection;
     enum trouble trouble;
     enum status status;
 
@@ -919,7 +919,7 @@ enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct 
     return ST_OK;
 }
 
-static bool send_part(const struct connection *connection, const struct pg_batch *batch, size_t first,
+static bool send_part(const struct pg_connection *connection, const struct pg_batch *batch, size_t first,
                       size_t end)
 {
     for (size_t i = first; i < end; i++) {
@@ -934,7 +934,7 @@ static bool send_part(const struct connection *connection, const struct pg_batch
 
 /* The answer to one statement of a batch; only the first failure counts, the rest is skipped by the server.
  */
-static void judge(const struct pg *pg, const struct connection *connection, struct entry *entry,
+static void judge(const struct pg *pg, const struct pg_connection *connection, struct entry *entry,
                   PGresult *result, enum status *status, enum trouble *trouble_out, struct err *err)
 {
     const char *sql = pg->statements[entry->statement];
@@ -951,9 +951,9 @@ static void judge(const struct pg *pg, const struct connection *connection, stru
 }
 
 /* False: the connection is lost. */
-static bool take_part(const struct pg *pg, const struct connection *connection, const struct pg_batch *batch,
-                      size_t first, size_t end, enum status *status, enum trouble *trouble_out,
-                      struct err *err)
+static bool take_part(const struct pg *pg, const struct pg_connection *connection,
+                      const struct pg_batch *batch, size_t first, size_t end, enum status *status,
+                      enum trouble *trouble_out, struct err *err)
 {
     const int64_t end_ms = clock_monotonic_ms() + PG_ANSWER_MS;
     PGresult *result = NULL;
@@ -971,7 +971,7 @@ static bool take_part(const struct pg *pg, const struct connection *connection, 
     return true;
 }
 
-static enum status send_batch(struct pg *pg, struct connection *connection, const struct pg_batch *batch,
+static enum status send_batch(struct pg *pg, struct pg_connection *connection, const struct pg_batch *batch,
                               enum trouble *trouble_out, struct err *err)
 {
     enum status status = ST_OK;
@@ -991,8 +991,8 @@ static enum status send_batch(struct pg *pg, struct connection *connection, cons
     return status;
 }
 
-static enum status prepare_batch(struct pg *pg, struct connection *connection, const struct pg_batch *batch,
-                                 enum trouble *trouble_out, struct err *err)
+static enum status prepare_batch(struct pg *pg, struct pg_connection *connection,
+                                 const struct pg_batch *batch, enum trouble *trouble_out, struct err *err)
 {
     enum status status = ST_OK;
 
@@ -1005,7 +1005,7 @@ static enum status prepare_batch(struct pg *pg, struct connection *connection, c
 static enum status run_batch_once(struct pg *pg, const struct pg_batch *batch, enum trouble *trouble_out,
                                   struct err *err)
 {
-    struct connection *connection;
+    struct pg_connection *connection;
     enum trouble ignored;
     enum status status = take_connection(pg, &connection, trouble_out, err);
 

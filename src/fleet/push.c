@@ -45,7 +45,7 @@ static const char *const MIGRATIONS[] = {
 };
 static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS)};
 
-enum query {
+enum push_query {
     Q_READ_STATE,
     Q_SET_STATE,
     Q_SET_PART,
@@ -86,7 +86,7 @@ static const char *const SQL[QUERY_COUNT] = {
 /* clang-format on */
 
 /* One statement of the fleet's database, and its array parameters. */
-enum table {
+enum push_table {
     TABLE_POLICIES,
     TABLE_DETAILS,
     TABLE_TALLIES,
@@ -110,14 +110,14 @@ struct out_table {
 };
 
 /* What push.db knows of a row. */
-struct known {
+struct pushed_row {
     int64_t a, b;         /* of the store, when it was looked at last */
     int64_t own_a, own_b; /* of that, what this instance was given */
     int64_t instance;
     int64_t part; /* 0: the row is new */
 };
 
-struct state {
+struct push_state {
     char store_id[SESSION_STORE_ID_SIZE];
     int64_t ring_sequence;
     int64_t stored;
@@ -130,7 +130,7 @@ struct push {
     struct db db;
     struct sqlite3_stmt *statements[QUERY_COUNT];
     char owner[FLEET_ID_SIZE];
-    struct state state;
+    struct push_state state;
 
     /* the push that is under way */
     struct fleet *fleet;
@@ -160,7 +160,7 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "push: out of memory");
 }
 
-static enum status use(struct push *push, enum query query, struct sqlite3_stmt **statement_out,
+static enum status use(struct push *push, enum push_query query, struct sqlite3_stmt **statement_out,
                        struct err *err)
 {
     enum status status = ST_OK;
@@ -172,7 +172,7 @@ static enum status use(struct push *push, enum query query, struct sqlite3_stmt 
     return status;
 }
 
-static enum status run_numbers(struct push *push, enum query query, const int64_t *values, int count,
+static enum status run_numbers(struct push *push, enum push_query query, const int64_t *values, int count,
                                struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -301,7 +301,7 @@ static enum status begin_part(struct push *push, struct err *err)
     return set_part(push, push->state.acked, err);
 }
 
-static enum status add_table(struct push *push, enum table table, struct err *err)
+static enum status add_table(struct push *push, enum push_table table, struct err *err)
 {
     struct out_table *out = &push->tables[table];
     struct pg_params params = {.count = 0};
@@ -322,7 +322,7 @@ static enum status send_tables(struct push *push, struct err *err)
     enum status status = ST_OK;
 
     pg_batch_reset(push->batch);
-    for (enum table table = TABLE_POLICIES; status == ST_OK && table < TABLE_COUNT; table++)
+    for (enum push_table table = TABLE_POLICIES; status == ST_OK && table < TABLE_COUNT; table++)
         status = add_table(push, table, err);
     return status == ST_OK ? pg_batch_run(push->fleet->pg, push->batch, err) : status;
 }
@@ -348,7 +348,7 @@ static enum status end_part(struct push *push, struct err *err)
  */
 
 /* Value of the next row in a column of a table. */
-static void put_text(struct push *push, enum table table, size_t column, const char *text)
+static void put_text(struct push *push, enum push_table table, size_t column, const char *text)
 {
     struct strbuf *array = &push->tables[table].columns[column];
     size_t before = array->len;
@@ -357,12 +357,12 @@ static void put_text(struct push *push, enum table table, size_t column, const c
     push->part_bytes += array->len - before;
 }
 
-static void put_int(struct push *push, enum table table, size_t column, int64_t value)
+static void put_int(struct push *push, enum push_table table, size_t column, int64_t value)
 {
     pg_array_add_int(&push->tables[table].columns[column], value);
 }
 
-static void put_key(struct push *push, enum table table, const struct session_push_row *row)
+static void put_key(struct push *push, enum push_table table, const struct session_push_row *row)
 {
     put_text(push, table, 0, row->domain);
     put_int(push, table, 1, row->utc_day);
@@ -396,8 +396,9 @@ static enum status find_policy(struct push *push, const struct session_push_row 
     return status;
 }
 
-static enum status put_tally(struct push *push, const struct session_push_row *row, const struct known *known,
-                             const char *instance, bool with_texts, struct err *err)
+static enum status put_tally(struct push *push, const struct session_push_row *row,
+                             const struct pushed_row *pushed, const char *instance, bool with_texts,
+                             struct err *err)
 {
     const char *texts[SESSION_PUSH_TEXTS];
     enum status status = find_policy(push, row, texts, err);
@@ -415,13 +416,13 @@ static enum status put_tally(struct push *push, const struct session_push_row *r
     put_text(push, TABLE_TALLIES, 2, push->policy_content);
     put_text(push, TABLE_TALLIES, 3, instance);
     put_int(push, TABLE_TALLIES, 4, fleet_bucket(row->domain));
-    put_int(push, TABLE_TALLIES, 5, known->own_a);
-    put_int(push, TABLE_TALLIES, 6, known->own_b);
+    put_int(push, TABLE_TALLIES, 5, pushed->own_a);
+    put_int(push, TABLE_TALLIES, 6, pushed->own_b);
     return ST_OK;
 }
 
 static enum status put_detail(struct push *push, const struct session_push_row *row,
-                              const struct known *known, const char *instance, bool with_texts,
+                              const struct pushed_row *pushed, const char *instance, bool with_texts,
                               struct err *err)
 {
     const char *texts[SESSION_PUSH_TEXTS];
@@ -446,12 +447,12 @@ static enum status put_detail(struct push *push, const struct session_push_row *
     put_text(push, TABLE_DETAIL_TALLIES, 2, push->policy_content);
     put_text(push, TABLE_DETAIL_TALLIES, 3, content);
     put_text(push, TABLE_DETAIL_TALLIES, 4, instance);
-    put_int(push, TABLE_DETAIL_TALLIES, 5, known->own_a);
+    put_int(push, TABLE_DETAIL_TALLIES, 5, pushed->own_a);
     return ST_OK;
 }
 
 static enum status put_record(struct push *push, const struct session_push_row *row,
-                              const struct known *known, const char *instance, bool with_texts,
+                              const struct pushed_row *pushed, const char *instance, bool with_texts,
                               struct err *err)
 {
     const char *texts[SESSION_PUSH_TEXTS];
@@ -466,26 +467,27 @@ static enum status put_record(struct push *push, const struct session_push_row *
         return status;
     put_key(push, TABLE_RECORDS, row);
     put_text(push, TABLE_RECORDS, 2, content);
-    put_int(push, TABLE_RECORDS, 3, known->own_a);
+    put_int(push, TABLE_RECORDS, 3, pushed->own_a);
     put_text(push, TABLE_RECORDS, 4, texts[0]);
     return ST_OK;
 }
 
-typedef enum status put_fn(struct push *push, const struct session_push_row *row, const struct known *known,
-                           const char *instance, bool with_texts, struct err *err);
+typedef enum status put_fn(struct push *push, const struct session_push_row *row,
+                           const struct pushed_row *pushed, const char *instance, bool with_texts,
+                           struct err *err);
 
 static put_fn *const PUT[PUSH_KIND_COUNT] = {
     [PUSH_TALLY] = put_tally, [PUSH_DETAIL] = put_detail, [PUSH_RECORD] = put_record};
 
-static enum status find_known(struct push *push, const struct session_push_row *row, struct known *known_out,
-                              struct err *err)
+static enum status find_pushed(struct push *push, const struct session_push_row *row,
+                               struct pushed_row *pushed_out, struct err *err)
 {
     struct sqlite3_stmt *statement;
     enum status status = use(push, Q_FIND, &statement, err);
 
     if (status != ST_OK)
         return status;
-    *known_out = (struct known){.part = 0};
+    *pushed_out = (struct pushed_row){.part = 0};
     db_bind_int(statement, 1, row->domain_id);
     db_bind_int(statement, 2, row->utc_day);
     db_bind_int(statement, 3, row->kind);
@@ -493,37 +495,37 @@ static enum status find_known(struct push *push, const struct session_push_row *
     db_bind_int(statement, 5, row->item_id);
     status = db_step(&push->db, statement, err);
     if (status == ST_OK)
-        *known_out = (struct known){.a = db_column_int(statement, 0),
-                                    .b = db_column_int(statement, 1),
-                                    .own_a = db_column_int(statement, 2),
-                                    .own_b = db_column_int(statement, 3),
-                                    .instance = db_column_int(statement, 4),
-                                    .part = db_column_int(statement, 5)};
+        *pushed_out = (struct pushed_row){.a = db_column_int(statement, 0),
+                                          .b = db_column_int(statement, 1),
+                                          .own_a = db_column_int(statement, 2),
+                                          .own_b = db_column_int(statement, 3),
+                                          .instance = db_column_int(statement, 4),
+                                          .part = db_column_int(statement, 5)};
     db_reset(statement);
     return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
-static enum status set_known(struct push *push, const struct session_push_row *row, const struct known *known,
-                             struct err *err)
+static enum status set_pushed(struct push *push, const struct session_push_row *row,
+                              const struct pushed_row *pushed, struct err *err)
 {
-    const int64_t values[] = {row->domain_id, row->utc_day,    row->kind,  row->policy_id,
-                              row->item_id,   known->a,        known->b,   known->own_a,
-                              known->own_b,   known->instance, known->part};
+    const int64_t values[] = {row->domain_id, row->utc_day,     row->kind,   row->policy_id,
+                              row->item_id,   pushed->a,        pushed->b,   pushed->own_a,
+                              pushed->own_b,  pushed->instance, pushed->part};
 
     return run_numbers(push, Q_SET, values, (int)ARRAY_COUNT(values), err);
 }
 
 /* Put the row into a part; its texts too, unless the database has them for sure. */
-static enum status give(struct push *push, const struct session_push_row *row, struct known *known,
+static enum status give(struct push *push, const struct session_push_row *row, struct pushed_row *pushed,
                         const char *instance, bool with_texts, struct err *err)
 {
     enum status status = begin_part(push, err);
 
-    known->part = push->state.part;
+    pushed->part = push->state.part;
     if (status == ST_OK)
-        status = set_known(push, row, known, err);
+        status = set_pushed(push, row, pushed, err);
     if (status == ST_OK)
-        status = PUT[row->kind](push, row, known, instance, with_texts, err);
+        status = PUT[row->kind](push, row, pushed, instance, with_texts, err);
     push->part_rows++;
     if (status == ST_OK && (push->part_rows >= PART_ROWS || push->part_bytes >= PART_BYTES))
         status = end_part(push, err);
@@ -547,9 +549,9 @@ static enum status read_instance_id(struct push *push, int64_t number, char id_o
                                   : status;
 }
 
-static bool may_be_lacking(const struct push *push, const struct known *known)
+static bool may_be_lacking(const struct push *push, const struct pushed_row *pushed)
 {
-    return known->part > push->state.acked;
+    return pushed->part > push->state.acked;
 }
 
 static bool is_ours_alone(const struct push *push, int32_t utc_day)
@@ -574,14 +576,14 @@ static enum status repeat_row(void *context, const struct session_push_row *row,
 {
     struct push *push = context;
     char instance[FLEET_ID_SIZE] = "";
-    struct known known;
-    enum status status = find_known(push, row, &known, err);
+    struct pushed_row pushed;
+    enum status status = find_pushed(push, row, &pushed, err);
 
-    if (status != ST_OK || known.part == 0 || !may_be_lacking(push, &known) ||
-        known.instance == push->instance)
+    if (status != ST_OK || pushed.part == 0 || !may_be_lacking(push, &pushed) ||
+        pushed.instance == push->instance)
         return status;
-    status = read_instance_id(push, known.instance, instance, err);
-    return status == ST_OK ? give(push, row, &known, instance, true, err) : status;
+    status = read_instance_id(push, pushed.instance, instance, err);
+    return status == ST_OK ? give(push, row, &pushed, instance, true, err) : status;
 }
 
 static int64_t growth(int64_t from, int64_t to)
@@ -594,23 +596,23 @@ static enum status push_row(void *context, const struct session_push_row *row, s
 {
     struct push *push = context;
     bool with_texts;
-    struct known known;
-    enum status status = find_known(push, row, &known, err);
+    struct pushed_row pushed;
+    enum status status = find_pushed(push, row, &pushed, err);
 
-    push->totals.looked_at++;
+    push->totals.examined++;
     if (status != ST_OK || is_ours_alone(push, row->utc_day))
         return status;
-    with_texts = known.part == 0 || may_be_lacking(push, &known);
-    if (known.a == row->a && known.b == row->b && !with_texts)
+    with_texts = pushed.part == 0 || may_be_lacking(push, &pushed);
+    if (pushed.a == row->a && pushed.b == row->b && !with_texts)
         return ST_OK;
-    if (known.instance != push->instance)
-        known.own_a = known.own_b = 0;
-    known.own_a = row->kind == PUSH_RECORD ? row->a : known.own_a + growth(known.a, row->a);
-    known.own_b += growth(known.b, row->b);
-    known.a = row->a;
-    known.b = row->b;
-    known.instance = push->instance;
-    return give(push, row, &known, push->instance_id, with_texts, err);
+    if (pushed.instance != push->instance)
+        pushed.own_a = pushed.own_b = 0;
+    pushed.own_a = row->kind == PUSH_RECORD ? row->a : pushed.own_a + growth(pushed.a, row->a);
+    pushed.own_b += growth(pushed.b, row->b);
+    pushed.a = row->a;
+    pushed.b = row->b;
+    pushed.instance = push->instance;
+    return give(push, row, &pushed, push->instance_id, with_texts, err);
 }
 
 static enum status each_row(struct push *push, int32_t from_day, session_push_fn *fn, struct err *err)
@@ -704,7 +706,7 @@ static enum status add_ends(struct push *push, int64_t now_s, struct err *err)
 }
 
 /* 4 */
-static enum status tell_complete(struct push *push, int64_t now_s, struct err *err)
+static enum status send_complete_through(struct push *push, int64_t now_s, struct err *err)
 {
     const int64_t current[] = {push->instance};
     const int64_t oldest[] = {push->instance - KEEP_INSTANCES};
@@ -817,7 +819,7 @@ static enum status push_moment(struct push *push, int32_t from_day, int64_t now_
         db_rollback(&push->db);
     push->is_in_part = false;
     if (status == ST_OK)
-        status = tell_complete(push, now_s, err);
+        status = send_complete_through(push, now_s, err);
     if (status == ST_OK)
         status = set_state(push, (int64_t)push->mark.ring_sequence, (int64_t)push->counters[COUNTER_STORED],
                            from_day, err);

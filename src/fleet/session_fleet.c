@@ -138,7 +138,7 @@ static enum status fleet_get_mark(struct session_store *store, struct session_ma
     return status;
 }
 
-struct walk {
+struct session_walk {
     void *context;
     session_day_fn *day;
     session_domain_fn *domain;
@@ -147,7 +147,7 @@ struct walk {
 
 static enum status give_day(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct session_walk *walk = context;
     const struct session_day day = {
         .utc_day = (int32_t)pg_int(row, 0),
         .domains = (uint64_t)pg_count(row, 1),
@@ -161,7 +161,7 @@ static enum status fleet_each_day(struct session_store *store, session_day_fn *f
                                   struct err *err)
 {
     const struct pg_params none = {.count = 0};
-    struct walk walk = {.context = context, .day = fn};
+    struct session_walk walk = {.context = context, .day = fn};
 
     return pg_query(fleet_of(store)->fleet->pg, FLEET_LIST_DAYS, &none, give_day, &walk, NULL, err);
 }
@@ -201,7 +201,7 @@ static enum status fleet_delete_before(struct session_store *store, int32_t utc_
 
 static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct session_walk *walk = context;
     const struct session_counts sessions = {(uint64_t)pg_count(row, 1), (uint64_t)pg_count(row, 2)};
 
     return walk->domain(walk->context, pg_text(row, 0), &sessions, err);
@@ -211,7 +211,7 @@ static enum status fleet_each_domain(struct session_store *store, int32_t utc_da
                                      void *context, struct err *err)
 {
     struct session_fleet *sessions = fleet_of(store);
-    struct walk walk = {.context = context, .domain = fn};
+    struct session_walk walk = {.context = context, .domain = fn};
     struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
@@ -433,8 +433,8 @@ static enum status fleet_prefetch(struct session_store *store, int32_t utc_day, 
     return status == ST_NOMEM ? ST_OK : status;
 }
 
-static enum status tell_domain(const struct domain_rows *domain, const struct report_visitor *visitor,
-                               struct err *err)
+static enum status visit_domain(const struct domain_rows *domain, const struct report_visitor *visitor,
+                                struct err *err)
 {
     enum status status = ST_OK;
 
@@ -464,12 +464,12 @@ static enum status fleet_read_domain(struct session_store *store, int32_t utc_da
         return status;
     if (rows == NULL || rows->policy_count == 0)
         return err_set(err, ST_NOT_FOUND, "no session of %s on that day", domain);
-    return tell_domain(rows, visitor, err);
+    return visit_domain(rows, visitor, err);
 }
 
 static enum status give_record(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct session_walk *walk = context;
 
     return walk->record(walk->context, pg_text(row, 0), pg_int(row, 1), err);
 }
@@ -477,7 +477,7 @@ static enum status give_record(void *context, const struct pg_row *row, struct e
 static enum status fleet_each_record(struct session_store *store, int32_t utc_day, const char *domain,
                                      session_record_fn *fn, void *context, struct err *err)
 {
-    struct walk walk = {.context = context, .record = fn};
+    struct session_walk walk = {.context = context, .record = fn};
     struct pg_params params = {.count = 0};
 
     pg_add_text(&params, domain);

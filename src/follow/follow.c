@@ -33,7 +33,7 @@ struct link {
     uint64_t start; /* first byte to read */
     int64_t mtime_ns;
     struct file_mark mark;
-    char head[PLACE_HEAD_MAX]; /* mark.head_len bytes */
+    char head[CHECKPOINT_HEAD_MAX]; /* mark.head_len bytes */
 };
 
 struct follow {
@@ -53,7 +53,7 @@ struct follow {
     /* what was told in an earlier life: up to done_offset of link done_at */
     bool has_done;
     size_t done_at;
-    uint64_t done_offset, done_events;
+    uint64_t done_offset, done_results;
 };
 
 /* ---- marks ---- */
@@ -81,15 +81,15 @@ static bool same_inode(const struct file_mark *mark, const struct stat *stat)
  * The first bytes of what is in a source that was just opened; it stands at its begin again afterwards.  Of a
  * broken gzip file, what can be had.  ST_IO, ST_NOMEM: nobody knows which file it is.
  */
-static enum status read_head(struct source *source, char head[PLACE_HEAD_MAX], size_t *len_out,
+static enum status read_head(struct source *source, char head[CHECKPOINT_HEAD_MAX], size_t *len_out,
                              struct err *err)
 {
     enum status status = ST_OK;
     size_t len = 0, got = 1;
 
-    while (status == ST_OK && len < PLACE_HEAD_MAX && got > 0) {
+    while (status == ST_OK && len < CHECKPOINT_HEAD_MAX && got > 0) {
         got = 0;
-        status = source_read(source, head + len, PLACE_HEAD_MAX - len, &got, err);
+        status = source_read(source, head + len, CHECKPOINT_HEAD_MAX - len, &got, err);
         len += got;
     }
     if (status != ST_OK && status != ST_SYNTAX)
@@ -110,7 +110,7 @@ static void set_mark(struct file_mark *mark, const struct stat *stat, const char
 /* Mark of a plain file as it is now: a short head grows with its file. */
 static void read_mark(int fd, struct file_mark *mark)
 {
-    char head[PLACE_HEAD_MAX];
+    char head[CHECKPOINT_HEAD_MAX];
     struct stat stat;
     size_t len;
 
@@ -334,12 +334,12 @@ static size_t find_marked(const struct follow *follow, const struct file_mark *m
  * Chain from the place on.  If the file to replay from is gone, nothing is replayed; if the one where reading
  * ended is gone too, everything that changed since is read, and *is_found_out is false.
  */
-static enum status chain_from(struct follow *follow, const struct place *place, bool *is_found_out,
+static enum status chain_from(struct follow *follow, const struct checkpoint *checkpoint, bool *is_found_out,
                               struct err *err)
 {
     enum status status = list_files(follow, err);
-    size_t replay = find_marked(follow, &place->replay_file);
-    size_t done = find_marked(follow, &place->done_file);
+    size_t replay = find_marked(follow, &checkpoint->replay_file);
+    size_t done = find_marked(follow, &checkpoint->done_file);
     size_t first = 0;
 
     if (status != ST_OK && status != ST_NOT_FOUND)
@@ -347,19 +347,19 @@ static enum status chain_from(struct follow *follow, const struct place *place, 
     follow->has_done = *is_found_out = done < follow->count;
     if (!follow->has_done) {
         while (first + (status == ST_OK) < follow->count && /* the log itself is read in any case */
-               follow->chain[first].mtime_ns / 1000000000 < place->saved_s)
+               follow->chain[first].mtime_ns / 1000000000 < checkpoint->saved_s)
             first++;
     } else if (replay <= done) {
         first = replay;
-        follow->chain[first].start = place->replay_offset;
+        follow->chain[first].start = checkpoint->replay_offset;
     } else {
         first = done;
-        follow->chain[first].start = place->done_offset;
+        follow->chain[first].start = checkpoint->done_offset;
     }
     drop_first(follow, first);
     follow->done_at = done - first;
-    follow->done_offset = place->done_offset;
-    follow->done_events = place->done_events;
+    follow->done_offset = checkpoint->done_offset;
+    follow->done_results = checkpoint->done_results;
     return status;
 }
 
@@ -400,7 +400,7 @@ static enum status next_link(struct follow *follow, struct err *err)
 /* Find the rest of the file in hand under its new name, and what came after it. */
 static enum status rebuild(struct follow *follow, struct err *err)
 {
-    struct place here = {.saved_s = 0};
+    struct checkpoint here = {.saved_s = 0};
     bool is_found = false;
     enum status status;
 
@@ -420,7 +420,7 @@ static enum status rebuild(struct follow *follow, struct err *err)
 static bool was_truncated(const struct follow *follow, const struct stat *stat)
 {
     const struct source *source = &follow->chain[follow->at].source;
-    char head[PLACE_HEAD_MAX];
+    char head[CHECKPOINT_HEAD_MAX];
     size_t len;
 
     if ((uint64_t)stat->st_size < follow->position - follow->base)
@@ -439,7 +439,7 @@ static bool is_over(struct follow *follow)
         return false;
     if (was_truncated(follow, &open_file))
         return true;
-    if (follow->mark.head_len < PLACE_HEAD_MAX)
+    if (follow->mark.head_len < CHECKPOINT_HEAD_MAX)
         read_mark(source->fd, &follow->mark);
     if (stat(follow->path, &at_path) != 0 || at_path.st_size == 0 || same_inode(&follow->mark, &at_path)) {
         follow->over_since_ms = 0;
@@ -452,7 +452,7 @@ static bool is_over(struct follow *follow)
 
 /* ---- the interface ---- */
 
-enum status follow_open(const char *path, enum follow_mode mode, const struct place *place,
+enum status follow_open(const char *path, enum follow_mode mode, const struct checkpoint *checkpoint,
                         struct follow **follow_out, bool *is_lost_out, struct err *err)
 {
     struct follow *follow = calloc(1, sizeof *follow);
@@ -471,8 +471,8 @@ enum status follow_open(const char *path, enum follow_mode mode, const struct pl
         follow_close(&follow);
         return status;
     }
-    if (place != NULL) {
-        status = chain_from(follow, place, &is_found, err);
+    if (checkpoint != NULL) {
+        status = chain_from(follow, checkpoint, &is_found, err);
         *is_lost_out = !is_found && (status == ST_OK || status == ST_NOT_FOUND);
     } else {
         status = list_files(follow, err);
@@ -513,7 +513,7 @@ static void fill_line(struct follow *follow, struct span text, uint64_t offset, 
         return;
     out->is_replayed = follow->at < follow->done_at || offset < follow->done_offset;
     if (!out->is_replayed && offset == follow->done_offset)
-        out->told_events = follow->done_events;
+        out->emitted_results = follow->done_results;
 }
 
 /* The end of the file in hand was reached.  ST_OK with a line; ST_BUSY: go on; ST_NOT_FOUND: that is all for
@@ -539,7 +539,7 @@ static enum status at_end(struct follow *follow, struct follow_line *line_out, s
 }
 
 /* The log was not there; is it now? */
-static enum status look_for_log(struct follow *follow, struct err *err)
+static enum status find_log(struct follow *follow, struct err *err)
 {
     enum status status = open_link(follow->path, &follow->chain[0], err);
 
@@ -557,7 +557,7 @@ enum status follow_next(struct follow *follow, struct follow_line *line_out, str
     uint64_t offset;
 
     while (status == ST_BUSY) {
-        status = follow->count > 0 ? ST_OK : look_for_log(follow, err);
+        status = follow->count > 0 ? ST_OK : find_log(follow, err);
         if (status == ST_OK)
             status = lines_next(&follow->lines, &follow->chain[follow->at].source, &text, &offset, err);
         else
@@ -575,18 +575,19 @@ uint64_t follow_offset(const struct follow *follow)
     return follow->position;
 }
 
-void follow_get_place(const struct follow *follow, uint64_t done, uint64_t replay, struct place *place)
+void follow_get_checkpoint(const struct follow *follow, uint64_t done, uint64_t replay,
+                           struct checkpoint *checkpoint)
 {
-    place->done_file = place->replay_file = follow->mark;
-    place->done_offset = done - follow->base;
-    place->replay_offset = replay - follow->base;
+    checkpoint->done_file = checkpoint->replay_file = follow->mark;
+    checkpoint->done_offset = done - follow->base;
+    checkpoint->replay_offset = replay - follow->base;
     if (replay >= follow->base)
         return;
-    place->replay_offset = 0;
+    checkpoint->replay_offset = 0;
     if (!follow->last_mark.is_known)
         return;
-    place->replay_file = follow->last_mark;
-    place->replay_offset = replay > follow->last_base ? replay - follow->last_base : 0;
+    checkpoint->replay_file = follow->last_mark;
+    checkpoint->replay_offset = replay > follow->last_base ? replay - follow->last_base : 0;
 }
 
 unsigned follow_rotations(const struct follow *follow)

@@ -38,7 +38,7 @@ enum status source_peek(int fd, const char *name, char *buffer, size_t size, siz
 }
 
 /* Open zlib's handle if the file begins as gzip does. */
-static enum status look_for_gzip(struct source *source, struct err *err)
+static enum status detect_gzip(struct source *source, struct err *err)
 {
     char magic[2] = "";
     size_t len = 0;
@@ -65,7 +65,7 @@ enum status source_open(const char *name, struct source *source_out, struct err 
     else if (!S_ISREG(stat.st_mode))
         status = err_set(err, ST_SYNTAX, "%s is not a regular file; use - to read a pipe", name);
     else
-        status = look_for_gzip(&source, err);
+        status = detect_gzip(&source, err);
     if (status == ST_OK)
         *source_out = source;
     else

@@ -181,7 +181,7 @@ static enum status prefetch(const struct day_build *build, const struct candidat
     size_t wanted = 0;
 
     for (size_t i = 0; i < count; i++)
-        if (candidates[i].fate == CANDIDATE_REPORT)
+        if (candidates[i].disposition == CANDIDATE_REPORT)
             names[wanted++] = candidates[i].domain;
     return session_store_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
 }
@@ -199,7 +199,7 @@ static enum status build_batch(void *context, struct candidate *candidates, size
     if (status != ST_OK)
         return status;
     for (size_t i = 0; status == ST_OK && i < count; i++) {
-        switch (candidates[i].fate) {
+        switch (candidates[i].disposition) {
         case CANDIDATE_REPORT:
             status = build_one(build, &candidates[i], arena, err);
             break;
@@ -218,14 +218,14 @@ static enum status build_batch(void *context, struct candidate *candidates, size
     return status;
 }
 
-struct closed_day {
+struct closed_day_search {
     int32_t utc_day;
     bool is_closed;
 };
 
 static enum status compare_day(void *context, int32_t utc_day, int64_t closed_at_s, struct err *err)
 {
-    struct closed_day *day = context;
+    struct closed_day_search *day = context;
 
     (void)closed_at_s;
     (void)err;
@@ -234,9 +234,9 @@ static enum status compare_day(void *context, int32_t utc_day, int64_t closed_at
 }
 
 /* Of a fleet's day we may have closed one share of many: only the last one closes it. */
-static enum status tell_closed(struct day_build *build, const char *day_text, struct err *err)
+static enum status log_closed(struct day_build *build, const char *day_text, struct err *err)
 {
-    struct closed_day day = {.utc_day = build->utc_day};
+    struct closed_day_search day = {.utc_day = build->utc_day};
     enum status status = ledger_each_closed_day(build->generator->ledger, compare_day, &day, err);
 
     if (status != ST_OK || !day.is_closed)
@@ -271,7 +271,7 @@ static enum status build_day(struct day_build *build, struct err *err)
     }
     status = ledger_close_day(generator->ledger, build->utc_day, generator->now_s, err); /* 3 */
     if (status == ST_OK)
-        status = tell_closed(build, day, err);
+        status = log_closed(build, day, err);
     return status == ST_OK ? ST_OK : err_wrap(err, "day %s", day);
 }
 

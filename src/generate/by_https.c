@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "deliver/guard.h"
+#include "deliver/address_policy.h"
 #include "deliver/https.h"
 #include "deliver/queue.h"
 #include "model/rua.h"
@@ -21,7 +21,7 @@
 /* A host and what its name stands for, looked up once: what was checked is what is connected to (R61). */
 struct host {
     const char *name;
-    enum resolve_outcome outcome;
+    enum resolve_result result;
     const char *reason;
     struct address addresses[HTTPS_ADDRESSES_MAX];
     size_t address_count;
@@ -42,11 +42,11 @@ struct post {
 };
 
 struct post_run {
-    struct courier *courier;
-    struct courier_item *items;
+    struct delivery *delivery;
+    struct delivery_item *items;
     struct post *posts; /* one for each item */
     size_t count;
-    struct guard guard;
+    struct address_policy address_policy;
     struct queue queue;
     struct arena arena;
     struct host *hosts; /* in the items' order */
@@ -60,7 +60,7 @@ static void take_addresses(void *context, const struct resolve_answer *answer)
 {
     struct host *host = context;
 
-    host->outcome = answer->outcome;
+    host->result = answer->result;
     host->reason = arena_copy_text(host->arena, answer->reason, strlen(answer->reason));
     for (size_t i = 0; i < answer->address_count && host->address_count < HTTPS_ADDRESSES_MAX; i++)
         host->addresses[host->address_count++] = answer->addresses[i];
@@ -71,19 +71,19 @@ static enum status ask(struct post_run *run, struct host *host, const char *name
     struct address address;
     enum status status;
 
-    *host = (struct host){.name = name, .outcome = RESOLVE_NONE, .reason = "", .arena = &run->arena};
+    *host = (struct host){.name = name, .result = RESOLVE_NONE, .reason = "", .arena = &run->arena};
     if (address_parse(name, strlen(name), &address)) {
-        host->outcome = RESOLVE_FOUND;
+        host->result = RESOLVE_FOUND;
         host->addresses[host->address_count++] = address;
         return ST_OK;
     }
     status =
-        resolve_add(run->courier->generator->resolver, RESOLVE_ADDRESSES, name, take_addresses, host, err);
+        resolve_add(run->delivery->generator->resolver, RESOLVE_ADDRESSES, name, take_addresses, host, err);
     return status == ST_SYNTAX || status == ST_RANGE ? ST_OK : status;
 }
 
 /* Every host once; the items are sorted by host. */
-static enum status look_up_hosts(struct post_run *run, struct err *err)
+static enum status resolve_hosts(struct post_run *run, struct err *err)
 {
     enum status status = ST_OK;
 
@@ -96,7 +96,7 @@ static enum status look_up_hosts(struct post_run *run, struct err *err)
             status = ask(run, &run->hosts[run->host_count++], run->items[i].row.host, err);
         run->posts[i].host = &run->hosts[run->host_count - 1];
     }
-    resolve_run(run->courier->generator->resolver,
+    resolve_run(run->delivery->generator->resolver,
                 NULL); /* whatever was asked: the hosts do not outlive us */
     return status;
 }
@@ -110,7 +110,7 @@ static size_t locate(void *context, const char *name, struct address *addresses_
 
     if (ask(run, &host, name, NULL) != ST_OK)
         return 0;
-    resolve_run(run->courier->generator->resolver, NULL);
+    resolve_run(run->delivery->generator->resolver, NULL);
     count = host.address_count < max ? host.address_count : max;
     memcpy(addresses_out, host.addresses, count * sizeof *addresses_out);
     return count;
@@ -134,7 +134,7 @@ static void release(struct post *post)
 static bool mark(struct post_run *run, size_t index)
 {
     struct post_batch *batch = calloc(1, sizeof *batch);
-    struct courier_item *items[BATCH_MAX] = {&run->items[index]};
+    struct delivery_item *items[BATCH_MAX] = {&run->items[index]};
     size_t indexes[BATCH_MAX];
     size_t count = queue_preview(&run->queue, indexes, BATCH_MAX - 1);
 
@@ -148,7 +148,7 @@ static bool mark(struct post_run *run, size_t index)
             items[batch->open++] = &run->items[indexes[i]];
             run->posts[indexes[i]].batch = batch;
         }
-    return courier_begin(run->courier, items, batch->open, &batch->arena);
+    return delivery_begin(run->delivery, items, batch->open, &batch->arena);
 }
 
 /* What was marked and not begun is as it was. */
@@ -160,7 +160,7 @@ static void put_back_rest(struct post_run *run)
         if (post->batch == NULL)
             continue;
         if (!post->is_begun)
-            courier_put_back(run->courier, &run->items[i]);
+            delivery_put_back(run->delivery, &run->items[i]);
         release(post);
     }
 }
@@ -168,19 +168,19 @@ static void put_back_rest(struct post_run *run)
 /* ---- posts -----------------------------------------------------------------------------------------------
  */
 
-static void settle_item(struct post_run *run, size_t index, const struct outcome *outcome)
+static void settle_item(struct post_run *run, size_t index, const struct delivery_result *result)
 {
-    courier_record(run->courier, &run->items[index], outcome);
-    queue_settle(&run->queue, index, outcome->kind);
+    delivery_record(run->delivery, &run->items[index], result);
+    queue_settle(&run->queue, index, result->kind);
 }
 
-static void fail(struct post_run *run, size_t index, enum outcome_kind kind, enum outcome_stage stage,
-                 const char *text)
+static void fail(struct post_run *run, size_t index, enum delivery_result_kind kind,
+                 enum delivery_stage stage, const char *text)
 {
-    struct outcome outcome;
+    struct delivery_result result;
 
-    outcome_set(&outcome, kind, stage, 0, "%s", text);
-    settle_item(run, index, &outcome);
+    delivery_result_set(&result, kind, stage, 0, "%s", text);
+    settle_item(run, index, &result);
     queue_release(&run->queue, index);
     release(&run->posts[index]);
 }
@@ -188,7 +188,7 @@ static void fail(struct post_run *run, size_t index, enum outcome_kind kind, enu
 /* Fill *post_out for an item; false if its outcome is known already. */
 static bool prepare(struct post_run *run, size_t index, struct https_post *post_out)
 {
-    const struct courier_item *item = &run->items[index];
+    const struct delivery_item *item = &run->items[index];
     const struct host *host = run->posts[index].host;
     struct rua rua;
     struct err err;
@@ -196,12 +196,12 @@ static bool prepare(struct post_run *run, size_t index, struct https_post *post_
     run->posts[index].is_begun = true;
     if (rua_parse(item->row.rua, strlen(item->row.rua), &run->posts[index].batch->arena, &rua, &err) !=
         ST_OK) {
-        fail(run, index, OUTCOME_GIVE_UP, OUTCOME_AT_START, err.text);
+        fail(run, index, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, err.text);
         return false;
     }
-    if (host->outcome != RESOLVE_FOUND) {
-        fail(run, index, OUTCOME_TRY_LATER, OUTCOME_AT_RESOLVE,
-             host->outcome == RESOLVE_NONE ? "the host name has no address" : host->reason);
+    if (host->result != RESOLVE_FOUND) {
+        fail(run, index, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE,
+             host->result == RESOLVE_NONE ? "the host name has no address" : host->reason);
         return false;
     }
     *post_out = (struct https_post){
@@ -225,7 +225,7 @@ static bool next_post(void *context, struct https_post *post_out)
     struct post_run *run = context;
     size_t index;
 
-    while (run->courier->status == ST_OK && queue_take(&run->queue, &index)) {
+    while (run->delivery->status == ST_OK && queue_take(&run->queue, &index)) {
         if (run->posts[index].batch == NULL && !mark(run, index))
             return false;
         if (prepare(run, index, post_out))
@@ -234,18 +234,18 @@ static bool next_post(void *context, struct https_post *post_out)
     return false;
 }
 
-static void take_outcome(void *context, int64_t id, const struct outcome *outcome)
+static void take_result(void *context, int64_t id, const struct delivery_result *result)
 {
     struct post_run *run = context;
 
-    settle_item(run, (size_t)id, outcome);
+    settle_item(run, (size_t)id, result);
 }
 
 static void settle(void *context)
 {
     struct post_run *run = context;
 
-    courier_commit(run->courier);
+    delivery_commit(run->delivery);
 }
 
 static void finish_post(void *context, const struct https_post *post)
@@ -261,9 +261,9 @@ static void finish_post(void *context, const struct https_post *post)
 
 static enum status post_all(struct post_run *run, struct err *err)
 {
-    const struct config *config = run->courier->generator->config;
+    const struct config *config = run->delivery->generator->config;
     const struct https_settings settings = {
-        .guard = &run->guard,
+        .address_policy = &run->address_policy,
         .verify = (enum https_verify)config->https_verify,
         .ca_file = config->https_ca_file,
         .user_agent = "tlsrpt-gen/" TLSRPT_GEN_VERSION,
@@ -271,22 +271,22 @@ static enum status post_all(struct post_run *run, struct err *err)
         .parallel = HTTPS_PARALLEL_DEFAULT,
         .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
         .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS,
-        .stop_at_ms = run->courier->stop_at_ms,
+        .stop_at_ms = run->delivery->stop_at_ms,
     };
     const struct https_hooks hooks = {.context = run,
                                       .next = next_post,
-                                      .outcome = take_outcome,
+                                      .result = take_result,
                                       .settled = settle,
                                       .post_done = finish_post,
                                       .locate = locate};
     enum status status = https_deliver(&settings, &hooks, err);
 
     put_back_rest(run);
-    courier_commit(run->courier);
-    courier_log_left(&run->queue, DELIVERY_HTTPS);
-    if (status == ST_OK && run->courier->status != ST_OK) {
-        *err = run->courier->err;
-        status = run->courier->status;
+    delivery_commit(run->delivery);
+    delivery_log_left(&run->queue, DELIVERY_HTTPS);
+    if (status == ST_OK && run->delivery->status != ST_OK) {
+        *err = run->delivery->err;
+        status = run->delivery->status;
     }
     return status;
 }
@@ -298,20 +298,21 @@ static const char *host_of(void *context, size_t index)
     return run->items[index].row.host;
 }
 
-enum status deliver_https(struct courier *courier, struct err *err)
+enum status deliver_https(struct delivery *delivery, struct err *err)
 {
-    const struct option_list *allow = &courier->generator->config->https_allow;
-    const struct queue_limits limits = courier_limits(courier, AT_ONCE_PER_HOST, FAILURES_MAX);
-    struct post_run run = {.courier = courier};
+    const struct option_list *allow = &delivery->generator->config->https_allow;
+    const struct queue_limits limits = delivery_limits(delivery, AT_ONCE_PER_HOST, FAILURES_MAX);
+    struct post_run run = {.delivery = delivery};
     enum status status;
 
-    run.items = courier_items_of(courier, DELIVERY_HTTPS, &run.count);
+    run.items = delivery_items_of(delivery, DELIVERY_HTTPS, &run.count);
     if (run.count == 0)
         return ST_OK;
     arena_init(&run.arena, HOSTS_ARENA_MAX);
-    status = guard_init(&run.guard, GUARD_HTTPS_PORT, allow->items, allow->count, err);
+    status =
+        address_policy_init(&run.address_policy, ADDRESS_POLICY_HTTPS_PORT, allow->items, allow->count, err);
     if (status == ST_OK)
-        status = look_up_hosts(&run, err);
+        status = resolve_hosts(&run, err);
     if (status == ST_OK)
         status = queue_open(&run.queue, &limits, run.count, host_of, &run, err);
     if (status == ST_OK)

@@ -8,9 +8,9 @@
 #include "delivery.h"
 
 /*
- * Look up the hosts of every due post of the courier, then post.  What a server does to us is an outcome, not
- * an error.  Statuses of guard_init, https_deliver and the ledger; ST_NOMEM.
+ * Look up the hosts of every due post of the delivery, then post.  What a server does to us is an outcome, not
+ * an error.  Statuses of address_policy_init, https_deliver and the ledger; ST_NOMEM.
  */
-MUST_CHECK enum status deliver_https(struct courier *courier, struct err *err);
+MUST_CHECK enum status deliver_https(struct delivery *delivery, struct err *err);
 
 #endif

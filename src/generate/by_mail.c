@@ -28,7 +28,7 @@
 #define COPY_ID (INT64_C(1) << 40)
 
 struct mail_batch {
-    struct courier_item *items[SMTP_BATCH_MAX];
+    struct delivery_item *items[SMTP_BATCH_MAX];
     size_t count;
     size_t attempt;     /* the item that stands for the session in the queue */
     struct arena arena; /* reports */
@@ -37,8 +37,8 @@ struct mail_batch {
 };
 
 struct mail_run {
-    struct courier *courier;
-    struct courier_item *items;
+    struct delivery *delivery;
+    struct delivery_item *items;
     size_t count;
     struct queue queue;
     struct mail_targets targets;
@@ -68,18 +68,19 @@ static struct mail_batch *batch_new(void)
     return batch;
 }
 
-static void settle_item(struct mail_run *run, struct courier_item *item, const struct outcome *outcome)
+static void settle_item(struct mail_run *run, struct delivery_item *item,
+                        const struct delivery_result *result)
 {
-    courier_record(run->courier, item, outcome);
-    queue_settle(&run->queue, (size_t)(item - run->items), outcome->kind);
+    delivery_record(run->delivery, item, result);
+    queue_settle(&run->queue, (size_t)(item - run->items), result->kind);
 }
 
 /* An item that is taken goes into the batch, unless its fate is known without sending. */
 static void add_item(struct mail_run *run, struct mail_batch *batch, size_t index)
 {
-    struct courier_item *item = &run->items[index];
+    struct delivery_item *item = &run->items[index];
 
-    if (!courier_is_suppressed(run->courier, item))
+    if (!delivery_is_suppressed(run->delivery, item))
         batch->items[batch->count++] = item;
 }
 
@@ -90,7 +91,7 @@ static void add_item(struct mail_run *run, struct mail_batch *batch, size_t inde
 static bool fill(struct mail_run *run, struct mail_batch *batch)
 {
     bool is_direct = run->targets.is_direct;
-    size_t most = *run->courier->generator->config->bcc != '\0' ? SMTP_BATCH_MAX / 2 : SMTP_BATCH_MAX;
+    size_t most = *run->delivery->generator->config->bcc != '\0' ? SMTP_BATCH_MAX / 2 : SMTP_BATCH_MAX;
     size_t index;
 
     while (batch->count == 0) {
@@ -108,7 +109,7 @@ static bool fill(struct mail_run *run, struct mail_batch *batch)
 }
 
 /* Make the message again from what was frozen: the same bytes at every try (R66). */
-static enum status compose(struct mail_run *run, const struct courier_item *item, struct strbuf *out,
+static enum status compose(struct mail_run *run, const struct delivery_item *item, struct strbuf *out,
                            struct err *err)
 {
     const struct ledger_report *report = &item->report;
@@ -135,21 +136,22 @@ static enum status compose(struct mail_run *run, const struct courier_item *item
     };
     enum status status = report_summary_parse(report->note, &summary, err);
 
-    return status == ST_OK ? report_mail_write(run->courier->generator, &parts, out, err) : status;
+    return status == ST_OK ? report_mail_write(run->delivery->generator, &parts, out, err) : status;
 }
 
 /* A copy goes out once, with the first try. */
-static bool wants_copy(const struct mail_run *run, const struct courier_item *item)
+static bool wants_copy(const struct mail_run *run, const struct delivery_item *item)
 {
-    return *run->courier->generator->config->bcc != '\0' && item->row.tries == 0;
+    return *run->delivery->generator->config->bcc != '\0' && item->row.tries == 0;
 }
 
 /* A batch of very large messages is cut short: this one waits, untried, for the next run. */
-static void put_back(struct mail_run *run, struct courier_item *item, struct strbuf *message)
+static void put_back(struct mail_run *run, struct delivery_item *item, struct strbuf *message)
 {
     strbuf_done(message);
-    courier_put_back(run->courier, item);
-    queue_settle(&run->queue, (size_t)(item - run->items), OUTCOME_DELIVERED); /* no fault of its host */
+    delivery_put_back(run->delivery, item);
+    queue_settle(&run->queue, (size_t)(item - run->items),
+                 DELIVERY_RESULT_DELIVERED); /* no fault of its host */
 }
 
 /* A message that cannot be made is a failed delivery of that one; the rest of the batch goes on. */
@@ -160,17 +162,17 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
     size_t bytes = 0;
 
     for (size_t i = 0; i < batch->count; i++) {
-        struct courier_item *item = batch->items[i];
-        struct outcome outcome = route->fault;
+        struct delivery_item *item = batch->items[i];
+        struct delivery_result result = route->fault;
         struct err err;
 
         if (route->target_count == 0) {
-            settle_item(run, item, &outcome);
+            settle_item(run, item, &result);
             continue;
         }
         if (compose(run, item, &batch->messages[i], &err) != ST_OK) {
-            outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_START, 0, "%s", err.text);
-            settle_item(run, item, &outcome);
+            delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "%s", err.text);
+            settle_item(run, item, &result);
             continue;
         }
         bytes += batch->messages[i].len;
@@ -188,7 +190,7 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
         if (wants_copy(run, item)) {
             batch->mails[made] = batch->mails[made - 1];
             batch->mails[made].id += COPY_ID;
-            batch->mails[made++].recipient = run->courier->generator->config->bcc;
+            batch->mails[made++].recipient = run->delivery->generator->config->bcc;
         }
     }
     *batch_out = (struct smtp_batch){.targets = route->targets,
@@ -210,7 +212,7 @@ static bool next_batch(void *context, struct smtp_batch *batch_out)
 
         if (batch == NULL)
             return false;
-        if (!fill(run, batch) || !courier_begin(run->courier, batch->items, batch->count, &batch->arena)) {
+        if (!fill(run, batch) || !delivery_begin(run->delivery, batch->items, batch->count, &batch->arena)) {
             batch_free(batch);
             return false;
         }
@@ -223,28 +225,28 @@ static bool next_batch(void *context, struct smtp_batch *batch_out)
     return false;
 }
 
-static void take_outcome(void *context, int64_t id, const struct outcome *outcome)
+static void take_result(void *context, int64_t id, const struct delivery_result *result)
 {
     struct mail_run *run = context;
 
     if (id < COPY_ID)
-        settle_item(run, &run->items[id], outcome);
-    else if (outcome->kind != OUTCOME_DELIVERED)
+        settle_item(run, &run->items[id], result);
+    else if (result->kind != DELIVERY_RESULT_DELIVERED)
         LOG_FACT(EV_COPY_FAILED, log_text("domain", run->items[id - COPY_ID].row.domain),
-                 log_text("rua", run->items[id - COPY_ID].row.rua), log_text("reply", outcome->text));
+                 log_text("rua", run->items[id - COPY_ID].row.rua), log_text("reply", result->text));
 }
 
 static void settle(void *context)
 {
     struct mail_run *run = context;
 
-    courier_commit(run->courier);
+    delivery_commit(run->delivery);
 }
 
 static bool came_to_a_mail(const struct mail_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->items[i]->reached >= OUTCOME_AT_MAIL)
+        if (batch->items[i]->reached >= DELIVERY_AT_MAIL)
             return true;
     return false;
 }
@@ -274,8 +276,8 @@ static const char *host_of(void *context, size_t index)
 static enum status open_queue(struct mail_run *run, struct err *err)
 {
     struct queue_limits limits = run->targets.is_direct
-                                     ? courier_limits(run->courier, DIRECT_AT_ONCE, FAILURES_MAX)
-                                     : courier_limits(run->courier, 0, 0);
+                                     ? delivery_limits(run->delivery, DIRECT_AT_ONCE, FAILURES_MAX)
+                                     : delivery_limits(run->delivery, 0, 0);
 
     return queue_open(&run->queue, &limits, run->count, host_of, run, err);
 }
@@ -284,34 +286,34 @@ static enum status mail_all(struct mail_run *run, struct err *err)
 {
     const struct smtp_hooks hooks = {.context = run,
                                      .next = next_batch,
-                                     .outcome = take_outcome,
+                                     .result = take_result,
                                      .settled = settle,
                                      .batch_done = finish_batch};
     struct smtp_limits limits = SMTP_LIMITS_DEFAULT;
     char worker[PATH_MAX];
     enum status status = smtp_find_worker(worker, sizeof worker, err);
 
-    limits.stop_at_ms = run->courier->stop_at_ms;
+    limits.stop_at_ms = run->delivery->stop_at_ms;
     if (status == ST_OK)
         status = smtp_deliver(worker, &limits, &hooks, err);
-    courier_commit(run->courier);
-    courier_log_left(&run->queue, DELIVERY_MAIL);
-    if (status == ST_OK && run->courier->status != ST_OK) {
-        *err = run->courier->err;
-        status = run->courier->status;
+    delivery_commit(run->delivery);
+    delivery_log_left(&run->queue, DELIVERY_MAIL);
+    if (status == ST_OK && run->delivery->status != ST_OK) {
+        *err = run->delivery->err;
+        status = run->delivery->status;
     }
     return status;
 }
 
-enum status deliver_mail(struct courier *courier, struct err *err)
+enum status deliver_mail(struct delivery *delivery, struct err *err)
 {
-    struct mail_run run = {.courier = courier};
+    struct mail_run run = {.delivery = delivery};
     enum status status;
 
-    run.items = courier_items_of(courier, DELIVERY_MAIL, &run.count);
+    run.items = delivery_items_of(delivery, DELIVERY_MAIL, &run.count);
     if (run.count == 0)
         return ST_OK;
-    status = mail_targets_open(&run.targets, courier->generator, run.items, run.count, err);
+    status = mail_targets_open(&run.targets, delivery->generator, run.items, run.count, err);
     if (status == ST_OK)
         status = open_queue(&run, err);
     if (status == ST_OK)

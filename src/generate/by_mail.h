@@ -8,9 +8,9 @@
 #include "delivery.h"
 
 /*
- * Deliver every due mail of the courier through `relay`.  What a server does to us is an outcome, not an
+ * Deliver every due mail of the delivery through `relay`.  What a server does to us is an outcome, not an
  * error. ST_NOT_FOUND  tlsrpt-gen-smtp is not where it should be ST_NOMEM, or the ledger's status
  */
-MUST_CHECK enum status deliver_mail(struct courier *courier, struct err *err);
+MUST_CHECK enum status deliver_mail(struct delivery *delivery, struct err *err);
 
 #endif

@@ -15,7 +15,7 @@
 /* How old a record that an MTA saw may be to stand in for a failed look-up. */
 #define SEEN_RECORD_MAX_AGE_S (24 * 3600)
 
-static const char *const REASONS[TLSRPT_OUTCOME_COUNT] = {
+static const char *const REASONS[TLSRPT_RECORD_RESULT_COUNT] = {
     [TLSRPT_OK] = "",
     [TLSRPT_NO_RECORD] = "no TLSRPT record",
     [TLSRPT_MULTIPLE] = "more than one TLSRPT record",
@@ -82,7 +82,7 @@ struct batch {
     size_t count;
 };
 
-struct question {
+struct record_question {
     struct batch *batch;
     struct candidate *candidate;
     enum status status; /* of reading the answer */
@@ -90,10 +90,10 @@ struct question {
 
 static void settle(struct candidate *candidate)
 {
-    bool is_ok = candidate->record.outcome == TLSRPT_OK;
+    bool is_ok = candidate->record.result == TLSRPT_OK;
 
-    candidate->fate = is_ok ? CANDIDATE_REPORT : CANDIDATE_SKIP;
-    candidate->reason = REASONS[candidate->record.outcome];
+    candidate->disposition = is_ok ? CANDIDATE_REPORT : CANDIDATE_SKIP;
+    candidate->reason = REASONS[candidate->record.result];
 }
 
 /* The latest record that an MTA saw, for when DNS gives no answer. */
@@ -133,14 +133,14 @@ static enum status fall_back(struct batch *batch, struct candidate *candidate, s
 /* A temporary failure is known only after all answers: the fall-back reads the store, and may fail itself. */
 static void take_answer(void *context, const struct resolve_answer *answer)
 {
-    struct question *question = context;
+    struct record_question *question = context;
     struct candidate *candidate = question->candidate;
     struct arena *arena = &question->batch->arena;
     struct span *texts = arena_alloc_array(arena, answer->txt_count + 1, sizeof *texts);
 
     question->status = texts != NULL ? ST_OK : ST_NOMEM;
-    if (answer->outcome == RESOLVE_TEMPORARY) {
-        candidate->fate = CANDIDATE_WAIT;
+    if (answer->result == RESOLVE_TEMPORARY) {
+        candidate->disposition = CANDIDATE_WAIT;
         candidate->reason = arena_copy_text(arena, answer->reason, strlen(answer->reason));
         if (candidate->reason == NULL)
             question->status = ST_NOMEM;
@@ -163,7 +163,7 @@ static void leave_suppressed(const struct batch *batch, struct candidate *candid
     struct tlsrpt_record *record = &candidate->record;
     size_t kept = 0;
 
-    if (candidate->fate != CANDIDATE_REPORT)
+    if (candidate->disposition != CANDIDATE_REPORT)
         return;
     for (size_t i = 0; i < record->rua_count; i++)
         if (!suppress_list_has(&batch->generator->suppressed, &record->ruas[i]))
@@ -171,7 +171,7 @@ static void leave_suppressed(const struct batch *batch, struct candidate *candid
     record->rua_count = kept;
     if (kept > 0)
         return;
-    candidate->fate = CANDIDATE_SKIP;
+    candidate->disposition = CANDIDATE_SKIP;
     candidate->reason = "every destination is suppressed";
 }
 
@@ -181,31 +181,31 @@ static enum status leave_own_traffic(struct batch *batch, struct candidate *cand
     bool is_all = false;
     enum status status = ST_OK;
 
-    if (candidate->fate == CANDIDATE_REPORT)
+    if (candidate->disposition == CANDIDATE_REPORT)
         status = own_traffic_is_all(batch->generator, batch->utc_day, candidate->domain, &candidate->sessions,
                                     &is_all, err);
     if (status == ST_OK && is_all) {
-        candidate->fate = CANDIDATE_SKIP;
+        candidate->disposition = CANDIDATE_SKIP;
         candidate->reason = "its only sessions carried our own reports";
     }
     return status;
 }
 
-static enum status look_up(struct batch *batch, struct err *err)
+static enum status resolve_all(struct batch *batch, struct err *err)
 {
-    struct question questions[CANDIDATES_AT_ONCE] = {{0}};
+    struct record_question questions[CANDIDATES_AT_ONCE] = {{0}};
     enum status status = ST_OK;
 
     for (size_t i = 0; status == ST_OK && i < batch->count; i++) {
         struct candidate *candidate = &batch->candidates[i];
 
-        if (candidate->fate == CANDIDATE_SKIP)
+        if (candidate->disposition == CANDIDATE_SKIP)
             continue;
-        questions[i] = (struct question){.batch = batch, .candidate = candidate};
+        questions[i] = (struct record_question){.batch = batch, .candidate = candidate};
         status = resolve_add(batch->generator->resolver, RESOLVE_TLSRPT, candidate->domain, take_answer,
                              &questions[i], err);
         if (status == ST_SYNTAX || status == ST_RANGE) {
-            candidate->fate = CANDIDATE_SKIP;
+            candidate->disposition = CANDIDATE_SKIP;
             candidate->reason = "the name is too long to have a TLSRPT record";
             status = ST_OK;
         }
@@ -216,7 +216,7 @@ static enum status look_up(struct batch *batch, struct err *err)
     for (size_t i = 0; i < batch->count; i++) {
         if (questions[i].status == ST_NOMEM)
             return err_set(err, ST_NOMEM, "%s: record: out of memory", batch->candidates[i].domain);
-        if (batch->candidates[i].fate == CANDIDATE_WAIT)
+        if (batch->candidates[i].disposition == CANDIDATE_WAIT)
             status = fall_back(batch, &batch->candidates[i], err);
         leave_suppressed(batch, &batch->candidates[i]);
         if (status == ST_OK)
@@ -234,7 +234,7 @@ static struct candidate begin_candidate(const struct config *config, const struc
 
     return (struct candidate){.domain = item->name,
                               .sessions = item->sessions,
-                              .fate = reason != NULL ? CANDIDATE_SKIP : CANDIDATE_WAIT,
+                              .disposition = reason != NULL ? CANDIDATE_SKIP : CANDIDATE_WAIT,
                               .reason = reason != NULL ? reason : ""};
 }
 
@@ -293,7 +293,7 @@ enum status candidates_each(struct generator *generator, int32_t utc_day, candid
     while (status == ST_OK && at < list.count) {
         status = fill(batch, &list, &at, err);
         if (status == ST_OK && batch->count > 0)
-            status = look_up(batch, err);
+            status = resolve_all(batch, err);
         if (status == ST_OK && batch->count > 0)
             status = fn(context, batch->candidates, batch->count, &batch->arena, err);
     }

@@ -12,7 +12,7 @@
 
 #define CANDIDATES_AT_ONCE 200 /* domains whose records are looked up together */
 
-enum candidate_fate {
+enum candidate_disposition {
     CANDIDATE_REPORT, /* to record.ruas */
     CANDIDATE_SKIP,   /* it gets none, because of reason */
     CANDIDATE_WAIT,   /* not to be known now, because of reason */
@@ -22,7 +22,7 @@ enum candidate_fate {
 struct candidate {
     const char *domain;
     struct session_counts sessions; /* summed over its policies */
-    enum candidate_fate fate;
+    enum candidate_disposition disposition;
     const char *reason;
     struct tlsrpt_record record;
 };

@@ -22,96 +22,98 @@
 /* ---- what is due -----------------------------------------------------------------------------------------
  */
 
-static enum status grow(struct courier *courier, struct err *err)
+static enum status grow(struct delivery *delivery, struct err *err)
 {
-    size_t capacity = courier->capacity > 0 ? courier->capacity * 2 : FIRST_CAPACITY;
-    struct courier_item *items;
+    size_t capacity = delivery->capacity > 0 ? delivery->capacity * 2 : FIRST_CAPACITY;
+    struct delivery_item *items;
 
-    if (courier->count < courier->capacity)
+    if (delivery->count < delivery->capacity)
         return ST_OK;
-    items = realloc(courier->items, capacity * sizeof *items);
+    items = realloc(delivery->items, capacity * sizeof *items);
     if (items == NULL)
         return err_set(err, ST_NOMEM, "deliveries: out of memory");
-    courier->items = items;
-    courier->capacity = capacity;
+    delivery->items = items;
+    delivery->capacity = capacity;
     return ST_OK;
 }
 
-/* Point *text at a copy that lives as long as the courier; false if memory is out. */
-static bool keep(struct courier *courier, const char **text)
+/* Point *text at a copy that lives as long as the delivery; false if memory is out. */
+static bool keep(struct delivery *delivery, const char **text)
 {
-    *text = arena_copy_text(&courier->arena, *text, strlen(*text));
+    *text = arena_copy_text(&delivery->arena, *text, strlen(*text));
     return *text != NULL;
 }
 
 static enum status take_row(void *context, const struct ledger_delivery *row, struct err *err)
 {
-    struct courier *courier = context;
-    enum status status = grow(courier, err);
+    struct delivery *delivery = context;
+    enum status status = grow(delivery, err);
     struct ledger_delivery *copy;
 
     if (status != ST_OK)
         return status;
-    copy = &courier->items[courier->count].row;
+    copy = &delivery->items[delivery->count].row;
     *copy = *row;
-    if (!keep(courier, &copy->domain) || !keep(courier, &copy->report_id) || !keep(courier, &copy->rua) ||
-        !keep(courier, &copy->host) || !keep(courier, &copy->message_id) || !keep(courier, &copy->last_text))
+    if (!keep(delivery, &copy->domain) || !keep(delivery, &copy->report_id) || !keep(delivery, &copy->rua) ||
+        !keep(delivery, &copy->host) || !keep(delivery, &copy->message_id) ||
+        !keep(delivery, &copy->last_text))
         return err_set(err, ST_NOMEM, "deliveries: out of memory");
-    courier->count++;
+    delivery->count++;
     return ST_OK;
 }
 
-enum status courier_open(struct courier *courier, struct generator *generator, int64_t due_s, struct err *err)
+enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
+                          struct err *err)
 {
-    *courier = (struct courier){.generator = generator};
-    arena_init(&courier->arena, ROWS_ARENA_MAX);
-    return ledger_each_due(generator->ledger, due_s, take_row, courier, err);
+    *delivery = (struct delivery){.generator = generator};
+    arena_init(&delivery->arena, ROWS_ARENA_MAX);
+    return ledger_each_due(generator->ledger, due_s, take_row, delivery, err);
 }
 
-void courier_close(struct courier *courier)
+void delivery_close(struct delivery *delivery)
 {
-    arena_done(&courier->arena);
-    free(courier->items);
-    courier->items = NULL;
+    arena_done(&delivery->arena);
+    free(delivery->items);
+    delivery->items = NULL;
 }
 
-struct courier_item *courier_items_of(const struct courier *courier, enum delivery_kind kind,
-                                      size_t *count_out)
+struct delivery_item *delivery_items_of(const struct delivery *delivery, enum delivery_kind kind,
+                                        size_t *count_out)
 {
     size_t first = 0;
     size_t end;
 
-    while (first < courier->count && courier->items[first].row.kind != kind)
+    while (first < delivery->count && delivery->items[first].row.kind != kind)
         first++;
-    for (end = first; end < courier->count && courier->items[end].row.kind == kind;)
+    for (end = first; end < delivery->count && delivery->items[end].row.kind == kind;)
         end++;
     *count_out = end - first;
-    return *count_out > 0 ? courier->items + first : NULL;
+    return *count_out > 0 ? delivery->items + first : NULL;
 }
 
 /* ---- the ledger's word before and after ------------------------------------------------------------------
  */
 
-static bool keep_failure(struct courier *courier, enum status status, const struct err *err)
+static bool keep_failure(struct delivery *delivery, enum status status, const struct err *err)
 {
     if (status == ST_OK)
         return true;
-    if (courier->status == ST_OK) {
-        courier->status = status;
-        courier->err = *err;
+    if (delivery->status == ST_OK) {
+        delivery->status = status;
+        delivery->err = *err;
     }
     return false;
 }
 
-bool courier_begin(struct courier *courier, struct courier_item *const *items, size_t count,
-                   struct arena *arena)
+bool delivery_begin(struct delivery *delivery, struct delivery_item *const *items, size_t count,
+                    struct arena *arena)
 {
-    struct ledger *ledger = courier->generator->ledger;
+    struct ledger *ledger = delivery->generator->ledger;
     struct err err;
     enum status status;
 
-    courier_commit(courier);
-    if (courier->status != ST_OK)
+    delivery_commit(delivery);
+    if (delivery->status != ST_OK)
         return false;
     status = ledger_begin(ledger, &err);
     for (size_t i = 0; status == ST_OK && i < count; i++) {
@@ -124,18 +126,18 @@ bool courier_begin(struct courier *courier, struct courier_item *const *items, s
         status = ledger_commit(ledger, &err);
     if (status != ST_OK)
         ledger_rollback(ledger);
-    return keep_failure(courier, status, &err);
+    return keep_failure(delivery, status, &err);
 }
 
-void courier_commit(struct courier *courier)
+void delivery_commit(struct delivery *delivery)
 {
-    struct ledger *ledger = courier->generator->ledger;
+    struct ledger *ledger = delivery->generator->ledger;
     struct err err;
 
-    if (!courier->is_in_transaction)
+    if (!delivery->is_in_transaction)
         return;
-    courier->is_in_transaction = false;
-    if (!keep_failure(courier, ledger_commit(ledger, &err), &err))
+    delivery->is_in_transaction = false;
+    if (!keep_failure(delivery, ledger_commit(ledger, &err), &err))
         ledger_rollback(ledger);
 }
 
@@ -149,24 +151,24 @@ static uint32_t random_number(void)
     return number;
 }
 
-static enum delivery_state state_after(const struct courier_item *item, const struct outcome *outcome,
+static enum delivery_state state_after(const struct delivery_item *item, const struct delivery_result *result,
                                        int64_t now_s, int64_t *next_at_s_out)
 {
     int64_t first_at_s = item->row.first_at_s > 0 ? item->row.first_at_s : now_s;
 
     *next_at_s_out = 0;
-    if (outcome->kind == OUTCOME_DELIVERED)
+    if (result->kind == DELIVERY_RESULT_DELIVERED)
         return DELIVERY_DELIVERED;
-    if (outcome->kind == OUTCOME_GIVE_UP)
+    if (result->kind == DELIVERY_RESULT_GIVE_UP)
         return DELIVERY_GIVEN_UP;
-    return backoff_next(first_at_s, (unsigned)item->row.tries + 1, now_s, outcome->retry_after_s,
+    return backoff_next(first_at_s, (unsigned)item->row.tries + 1, now_s, result->retry_after_s,
                         random_number(), next_at_s_out)
                ? DELIVERY_DUE
                : DELIVERY_EXPIRED;
 }
 
-static void log_outcome(const struct courier_item *item, const struct outcome *outcome,
-                        enum delivery_state state, int64_t next_at_s)
+static void log_result(const struct delivery_item *item, const struct delivery_result *result,
+                       enum delivery_state state, int64_t next_at_s)
 {
     static const enum log_event_id EVENTS[DELIVERY_STATE_COUNT] = {
         [DELIVERY_DUE] = EV_DELIVERY_LATER,
@@ -183,14 +185,14 @@ static void log_outcome(const struct courier_item *item, const struct outcome *o
         utc_stamp_format(next_at_s, next);
     LOG_FACT(EVENTS[state], log_text("day", day), log_text("domain", item->row.domain),
              log_text("rua", item->row.rua), log_number("tries", item->row.tries + 1),
-             log_text("stage", outcome_stage_name(outcome->stage)), log_number("code", outcome->code),
-             log_text("reply", outcome->text), log_text("next", next));
+             log_text("stage", delivery_stage_name(result->stage)), log_number("code", result->code),
+             log_text("reply", result->text), log_text("next", next));
 }
 
 /* A copy that cannot be kept is told and costs nothing else. */
-static void archive(const struct courier *courier, const struct courier_item *item)
+static void archive(const struct delivery *delivery, const struct delivery_item *item)
 {
-    const char *folder = courier->generator->config->archive_dir;
+    const char *folder = delivery->generator->config->archive_dir;
     char day[UTC_DAY_TEXT_SIZE];
     char path[PATH_MAX];
     struct err err;
@@ -220,123 +222,125 @@ static void count(struct delivery_totals *totals, enum delivery_state state)
 }
 
 /* Whatever is recorded between two commits is one transaction. */
-static enum status begin_transaction(struct courier *courier, struct err *err)
+static enum status begin_transaction(struct delivery *delivery, struct err *err)
 {
     enum status status = ST_OK;
 
-    if (!courier->is_in_transaction)
-        status = ledger_begin(courier->generator->ledger, err);
+    if (!delivery->is_in_transaction)
+        status = ledger_begin(delivery->generator->ledger, err);
     if (status == ST_OK)
-        courier->is_in_transaction = true;
+        delivery->is_in_transaction = true;
     return status;
 }
 
-void courier_put_back(struct courier *courier, const struct courier_item *item)
+void delivery_put_back(struct delivery *delivery, const struct delivery_item *item)
 {
     struct err err;
-    enum status status = begin_transaction(courier, &err);
+    enum status status = begin_transaction(delivery, &err);
 
     if (status == ST_OK)
-        status = ledger_put_back(courier->generator->ledger, &item->row, &err);
-    (void)keep_failure(courier, status, &err);
+        status = ledger_put_back(delivery->generator->ledger, &item->row, &err);
+    (void)keep_failure(delivery, status, &err);
 }
 
 /*
  * A refusal of the recipient says something of the mailbox, all else of this message or of us: so does a
  * policy (X.7.Y of RFC 3463), as that of a relay which does not relay for us.
  */
-static bool is_refusal_of_mailbox(const struct outcome *outcome)
+static bool is_refusal_of_mailbox(const struct delivery_result *result)
 {
     struct cursor cursor;
 
-    cursor_init(&cursor, outcome->text, strlen(outcome->text));
+    cursor_init(&cursor, result->text, strlen(result->text));
     (void)cursor_take_number(&cursor, UINT16_MAX);
-    return outcome->kind == OUTCOME_GIVE_UP && outcome->stage == OUTCOME_AT_RCPT &&
+    return result->kind == DELIVERY_RESULT_GIVE_UP && result->stage == DELIVERY_AT_RCPT &&
            !cursor_skip_word(&cursor, " 5.7.");
 }
 
-static enum status suppress(struct courier *courier, const struct courier_item *item,
-                            const struct outcome *outcome, int64_t now_s, struct err *err)
+static enum status suppress(struct delivery *delivery, const struct delivery_item *item,
+                            const struct delivery_result *result, int64_t now_s, struct err *err)
 {
     char until[UTC_STAMP_TEXT_SIZE];
     int64_t until_s = 0;
     enum status status =
-        ledger_suppress(courier->generator->ledger, item->row.rua, outcome->text, now_s, &until_s, err);
+        ledger_suppress(delivery->generator->ledger, item->row.rua, result->text, now_s, &until_s, err);
 
     if (status != ST_OK)
         return status;
     utc_stamp_format(until_s, until);
     LOG_FACT(EV_MAILBOX_SUPPRESSED, log_text("rua", item->row.rua), log_text("until", until),
-             log_text("reply", outcome->text));
+             log_text("reply", result->text));
     return ST_OK;
 }
 
 /* What a mail's outcome says of its mailbox and of the sessions that it will cause (R50). */
-static enum status note_mail(struct courier *courier, const struct courier_item *item,
-                             const struct outcome *outcome, int64_t now_s, struct err *err)
+static enum status note_mail(struct delivery *delivery, const struct delivery_item *item,
+                             const struct delivery_result *result, int64_t now_s, struct err *err)
 {
-    struct ledger *ledger = courier->generator->ledger;
+    struct ledger *ledger = delivery->generator->ledger;
     enum status status = ST_OK;
 
-    if (is_refusal_of_mailbox(outcome))
-        return suppress(courier, item, outcome, now_s, err);
-    if (outcome->kind == OUTCOME_DELIVERED)
+    if (is_refusal_of_mailbox(result))
+        return suppress(delivery, item, result, now_s, err);
+    if (result->kind == DELIVERY_RESULT_DELIVERED)
         status = ledger_unsuppress(ledger, item->row.rua, err);
     if (status == ST_NOT_FOUND)
         status = ST_OK;
-    if (status == ST_OK && (outcome->kind == OUTCOME_DELIVERED || outcome->is_in_doubt))
+    if (status == ST_OK && (result->kind == DELIVERY_RESULT_DELIVERED || result->is_in_doubt))
         status = ledger_add_mailed(ledger, utc_day_of(now_s), item->row.host, 1, err);
     return status;
 }
 
-void courier_record(struct courier *courier, struct courier_item *item, const struct outcome *outcome)
+void delivery_record(struct delivery *delivery, struct delivery_item *item,
+                     const struct delivery_result *result)
 {
     int64_t now_s = clock_utc_s();
     int64_t next_at_s;
-    enum delivery_state state = state_after(item, outcome, now_s, &next_at_s);
+    enum delivery_state state = state_after(item, result, now_s, &next_at_s);
     struct err err;
-    enum status status = begin_transaction(courier, &err);
+    enum status status = begin_transaction(delivery, &err);
 
-    item->reached = outcome->stage;
+    item->reached = result->stage;
     if (status == ST_OK)
-        status = ledger_record_outcome(courier->generator->ledger, &item->row, state, next_at_s, outcome,
-                                       now_s, &err);
+        status = ledger_record_result(delivery->generator->ledger, &item->row, state, next_at_s, result,
+                                      now_s, &err);
     if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
-        status = note_mail(courier, item, outcome, now_s, &err);
-    (void)keep_failure(courier, status, &err);
-    count(&courier->totals, state);
-    log_outcome(item, outcome, state, next_at_s);
+        status = note_mail(delivery, item, result, now_s, &err);
+    (void)keep_failure(delivery, status, &err);
+    count(&delivery->totals, state);
+    log_result(item, result, state, next_at_s);
     if (state == DELIVERY_DELIVERED)
-        archive(courier, item);
+        archive(delivery, item);
 }
 
-bool courier_is_suppressed(struct courier *courier, struct courier_item *item)
+bool delivery_is_suppressed(struct delivery *delivery, struct delivery_item *item)
 {
-    struct ledger *ledger = courier->generator->ledger;
+    struct ledger *ledger = delivery->generator->ledger;
     int64_t now_s = clock_utc_s();
     bool is_suppressed = false;
-    struct outcome outcome;
+    struct delivery_result result;
     struct err err;
     enum status status = ledger_is_suppressed(ledger, item->row.rua, now_s, &is_suppressed, &err);
 
     if (status == ST_OK && is_suppressed) {
-        outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0, "the mailbox refused lately");
-        status = begin_transaction(courier, &err);
+        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0,
+                            "the mailbox refused lately");
+        status = begin_transaction(delivery, &err);
         if (status == ST_OK)
-            status = ledger_record_outcome(ledger, &item->row, DELIVERY_SUPPRESSED, 0, &outcome, now_s, &err);
-        count(&courier->totals, DELIVERY_SUPPRESSED);
-        log_outcome(item, &outcome, DELIVERY_SUPPRESSED, 0);
+            status = ledger_record_result(ledger, &item->row, DELIVERY_SUPPRESSED, 0, &result, now_s, &err);
+        count(&delivery->totals, DELIVERY_SUPPRESSED);
+        log_result(item, &result, DELIVERY_SUPPRESSED, 0);
     }
-    (void)keep_failure(courier, status, &err);
+    (void)keep_failure(delivery, status, &err);
     return is_suppressed;
 }
 
 /* ---- limits ----------------------------------------------------------------------------------------------
  */
 
-struct queue_limits courier_limits(const struct courier *courier, size_t at_once, size_t failures)
+struct queue_limits delivery_limits(const struct delivery *delivery, size_t at_once, size_t failures)
 {
-    const struct config *config = courier->generator->config;
+    const struct config *config = delivery->generator->config;
 
     return (struct queue_limits){.at_once = at_once,
                                  .failures = failures,
@@ -365,7 +369,7 @@ static void take_left(void *context, const char *host, size_t count, enum queue_
         left->counts[why] += count;
 }
 
-void courier_log_left(const struct queue *queue, enum delivery_kind kind)
+void delivery_log_left(const struct queue *queue, enum delivery_kind kind)
 {
     struct left left = {.kind = kind};
 

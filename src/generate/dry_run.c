@@ -18,41 +18,41 @@
 /* ---- json ------------------------------------------------------------------------------------------------
  */
 
-static enum status json_line(struct rehearsal *rehearsal, const struct candidate *candidate, bool has_report,
+static enum status json_line(struct dry_run *dry_run, const struct candidate *candidate, bool has_report,
                              struct err *err)
 {
     struct json_out json;
 
-    strbuf_reset(&rehearsal->text);
-    json_out_init(&json, &rehearsal->text, 0);
+    strbuf_reset(&dry_run->text);
+    json_out_init(&json, &dry_run->text, 0);
     json_out_begin_object(&json, NULL);
-    json_out_text(&json, "day", rehearsal->day);
+    json_out_text(&json, "day", dry_run->day);
     json_out_text(&json, "domain", candidate->domain);
     json_out_begin_array(&json, "rua");
     for (size_t i = 0; i < candidate->record.rua_count; i++)
         json_out_text(&json, NULL, candidate->record.ruas[i].uri);
     json_out_end_array(&json);
     if (has_report)
-        json_out_raw(&json, "report", rehearsal->file.json.data, rehearsal->file.json.len);
+        json_out_raw(&json, "report", dry_run->file.json.data, dry_run->file.json.len);
     else
         json_out_text(&json, "skipped", candidate->reason);
     json_out_end_object(&json);
-    if (strbuf_is_failed(&rehearsal->text))
+    if (strbuf_is_failed(&dry_run->text))
         return err_set(err, ST_NOMEM, "%s: out of memory", candidate->domain);
-    (void)printf("%s\n", rehearsal->text.data);
+    (void)printf("%s\n", dry_run->text.data);
     return ST_OK;
 }
 
-static enum status json_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+static enum status json_report(struct dry_run *dry_run, const struct candidate *candidate,
                                struct arena *arena, struct err *err)
 {
     (void)arena;
-    return json_line(rehearsal, candidate, true, err);
+    return json_line(dry_run, candidate, true, err);
 }
 
-static enum status json_skip(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err)
+static enum status json_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
-    return json_line(rehearsal, candidate, false, err);
+    return json_line(dry_run, candidate, false, err);
 }
 
 /* ---- mail ------------------------------------------------------------------------------------------------
@@ -64,34 +64,34 @@ static void print_bytes(const struct strbuf *buf)
 }
 
 /* One message is printed bare; from the second on they are an mbox. */
-static void print_message(struct rehearsal *rehearsal)
+static void print_message(struct dry_run *dry_run)
 {
     static const char SEPARATOR[] = "From MAILER-DAEMON Thu Jan  1 00:00:00 1970\r\n";
 
-    rehearsal->messages++;
-    if (rehearsal->messages == 1) {
-        strbuf_reset(&rehearsal->held);
-        strbuf_add(&rehearsal->held, rehearsal->text.data, rehearsal->text.len);
+    dry_run->messages++;
+    if (dry_run->messages == 1) {
+        strbuf_reset(&dry_run->held);
+        strbuf_add(&dry_run->held, dry_run->text.data, dry_run->text.len);
         return;
     }
-    if (rehearsal->messages == 2) {
+    if (dry_run->messages == 2) {
         (void)printf("%s", SEPARATOR);
-        print_bytes(&rehearsal->held);
+        print_bytes(&dry_run->held);
     }
     (void)printf("\r\n%s", SEPARATOR);
-    print_bytes(&rehearsal->text);
+    print_bytes(&dry_run->text);
 }
 
-static enum status mail_one(struct rehearsal *rehearsal, const struct rua *rua, unsigned number,
+static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsigned number,
                             struct arena *arena, struct err *err)
 {
-    const struct report_file *file = &rehearsal->file;
+    const struct report_file *file = &dry_run->file;
     struct mail_parts parts = {
         .meta = &file->meta,
         .summary = &file->built.summary,
-        .from = rehearsal->generator.config->from,
+        .from = dry_run->generator.config->from,
         .to = rua->address,
-        .date_s = rehearsal->generator.now_s,
+        .date_s = dry_run->generator.now_s,
         .file_name = file->file_name,
         .gzip = file->gzip.data,
         .gzip_len = file->gzip.len,
@@ -99,38 +99,38 @@ static enum status mail_one(struct rehearsal *rehearsal, const struct rua *rua, 
     enum status status =
         report_message_id_format(file->meta.report_id, number, arena, &parts.message_id, err);
 
-    strbuf_reset(&rehearsal->text);
+    strbuf_reset(&dry_run->text);
     if (status == ST_OK)
-        status = report_mail_write(&rehearsal->generator, &parts, &rehearsal->text, err);
+        status = report_mail_write(&dry_run->generator, &parts, &dry_run->text, err);
     if (status == ST_OK)
-        print_message(rehearsal);
+        print_message(dry_run);
     return status;
 }
 
-static enum status mail_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+static enum status mail_report(struct dry_run *dry_run, const struct candidate *candidate,
                                struct arena *arena, struct err *err)
 {
     enum status status = ST_OK;
 
     for (size_t i = 0; status == ST_OK && i < candidate->record.rua_count; i++)
         if (candidate->record.ruas[i].kind == RUA_MAILTO)
-            status = mail_one(rehearsal, &candidate->record.ruas[i], (unsigned)i + 1, arena, err);
+            status = mail_one(dry_run, &candidate->record.ruas[i], (unsigned)i + 1, arena, err);
     return status;
 }
 
-static enum status mail_skip(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err)
+static enum status mail_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
-    (void)rehearsal;
+    (void)dry_run;
     (void)candidate;
     (void)err;
     return ST_OK;
 }
 
-static enum status mail_end(struct rehearsal *rehearsal, struct err *err)
+static enum status mail_end(struct dry_run *dry_run, struct err *err)
 {
-    if (rehearsal->messages == 1)
-        print_bytes(&rehearsal->held);
-    if (strbuf_is_failed(&rehearsal->held))
+    if (dry_run->messages == 1)
+        print_bytes(&dry_run->held);
+    if (strbuf_is_failed(&dry_run->held))
         return err_set(err, ST_NOMEM, "message: out of memory");
     return ST_OK;
 }
@@ -144,37 +144,37 @@ static const struct view VIEWS[] = {
     [DRY_RUN_MAIL] = {.report = mail_report, .skip = mail_skip, .end = mail_end},
 };
 
-/* ---- the rehearsal ---------------------------------------------------------------------------------------
+/* ---- the dry run ---------------------------------------------------------------------------------------
  */
 
 static enum status is_wanted(void *context, const char *domain, bool *is_wanted_out, struct err *err)
 {
-    struct rehearsal *rehearsal = context;
+    struct dry_run *dry_run = context;
     enum ledger_entry entry = LEDGER_NOTHING;
     enum status status = ST_OK;
 
-    if (rehearsal->options->domain != NULL && strcmp(domain, rehearsal->options->domain) != 0) {
+    if (dry_run->options->domain != NULL && strcmp(domain, dry_run->options->domain) != 0) {
         *is_wanted_out = false;
         return ST_OK;
     }
-    if (rehearsal->options->days == DRY_RUN_OPEN_DAYS && rehearsal->generator.ledger != NULL)
-        status = ledger_find(rehearsal->generator.ledger, rehearsal->utc_day, domain, &entry, NULL, err);
+    if (dry_run->options->days == DRY_RUN_OPEN_DAYS && dry_run->generator.ledger != NULL)
+        status = ledger_find(dry_run->generator.ledger, dry_run->utc_day, domain, &entry, NULL, err);
     *is_wanted_out = entry == LEDGER_NOTHING || entry == LEDGER_WAITING;
     return status;
 }
 
-static enum status show_one(struct rehearsal *rehearsal, struct candidate *candidate, struct arena *arena,
+static enum status show_one(struct dry_run *dry_run, struct candidate *candidate, struct arena *arena,
                             struct err *err)
 {
-    const struct view *view = rehearsal->view;
+    const struct view *view = dry_run->view;
     enum status status;
 
-    rehearsal->shown++;
-    if (candidate->fate != CANDIDATE_REPORT)
-        return view->skip(rehearsal, candidate, err);
-    status = report_file_build(&rehearsal->generator, rehearsal->utc_day, candidate->domain,
-                               rehearsal->needs_json, arena, &rehearsal->file, err);
-    return status == ST_OK ? view->report(rehearsal, candidate, arena, err) : status;
+    dry_run->shown++;
+    if (candidate->disposition != CANDIDATE_REPORT)
+        return view->skip(dry_run, candidate, err);
+    status = report_file_build(&dry_run->generator, dry_run->utc_day, candidate->domain, dry_run->needs_json,
+                               arena, &dry_run->file, err);
+    return status == ST_OK ? view->report(dry_run, candidate, arena, err) : status;
 }
 
 static void show_progress(struct progress *progress, uint64_t done)
@@ -190,36 +190,36 @@ static void show_progress(struct progress *progress, uint64_t done)
 static enum status show_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
                               struct err *err)
 {
-    struct rehearsal *rehearsal = context;
+    struct dry_run *dry_run = context;
     enum status status = ST_OK;
 
     for (size_t i = 0; status == ST_OK && i < count; i++)
-        status = show_one(rehearsal, &candidates[i], arena, err);
-    show_progress(&rehearsal->progress, count);
+        status = show_one(dry_run, &candidates[i], arena, err);
+    show_progress(&dry_run->progress, count);
     return status;
 }
 
 static enum status take_total(void *context, const struct session_day *day, struct err *err)
 {
-    struct rehearsal *rehearsal = context;
+    struct dry_run *dry_run = context;
 
     (void)err;
-    if (day->utc_day == rehearsal->utc_day)
-        rehearsal->progress.total = day->domains;
+    if (day->utc_day == dry_run->utc_day)
+        dry_run->progress.total = day->domains;
     return ST_OK;
 }
 
 /* Lines that scroll by on the same terminal are progress enough. */
-static enum status begin_progress(struct rehearsal *rehearsal, struct err *err)
+static enum status begin_progress(struct dry_run *dry_run, struct err *err)
 {
-    struct progress *progress = &rehearsal->progress;
+    struct progress *progress = &dry_run->progress;
     enum status status;
 
     *progress = (struct progress){0};
-    if (!terminal_is_there(STDERR_FILENO) || rehearsal->options->domain != NULL ||
-        (rehearsal->view->end_day == NULL && terminal_is_there(STDOUT_FILENO)))
+    if (!terminal_is_there(STDERR_FILENO) || dry_run->options->domain != NULL ||
+        (dry_run->view->end_day == NULL && terminal_is_there(STDOUT_FILENO)))
         return ST_OK;
-    status = session_store_each_day(rehearsal->generator.sessions, take_total, rehearsal, err);
+    status = session_store_each_day(dry_run->generator.sessions, take_total, dry_run, err);
     progress->is_wanted = progress->total > CANDIDATES_AT_ONCE;
     show_progress(progress, 0);
     return status;
@@ -231,37 +231,37 @@ static void end_progress(const struct progress *progress)
         (void)fputs("\r\033[K", stderr);
 }
 
-static enum status show_day(struct rehearsal *rehearsal, int32_t utc_day, struct err *err)
+static enum status show_day(struct dry_run *dry_run, int32_t utc_day, struct err *err)
 {
-    const struct view *view = rehearsal->view;
+    const struct view *view = dry_run->view;
     enum status status;
 
-    rehearsal->utc_day = utc_day;
-    utc_day_format(utc_day, rehearsal->day);
-    status = begin_progress(rehearsal, err);
+    dry_run->utc_day = utc_day;
+    utc_day_format(utc_day, dry_run->day);
+    status = begin_progress(dry_run, err);
     if (status == ST_OK && view->begin_day != NULL)
-        status = view->begin_day(rehearsal, err);
+        status = view->begin_day(dry_run, err);
     if (status == ST_OK)
-        status = candidates_each(&rehearsal->generator, utc_day, is_wanted, show_batch, rehearsal, err);
-    end_progress(&rehearsal->progress);
+        status = candidates_each(&dry_run->generator, utc_day, is_wanted, show_batch, dry_run, err);
+    end_progress(&dry_run->progress);
     if (status == ST_OK && view->end_day != NULL)
-        status = view->end_day(rehearsal, err);
+        status = view->end_day(dry_run, err);
     return status;
 }
 
-static enum status show_days(struct rehearsal *rehearsal, struct err *err)
+static enum status show_days(struct dry_run *dry_run, struct err *err)
 {
     struct reportable_days days;
     enum status status;
 
-    if (rehearsal->generator.sessions == NULL)
+    if (dry_run->generator.sessions == NULL)
         return ST_OK;
-    if (rehearsal->options->days == DRY_RUN_ONE_DAY)
-        return show_day(rehearsal, rehearsal->options->utc_day, err);
-    status = reportable_days_find(&rehearsal->generator, &days, err);
+    if (dry_run->options->days == DRY_RUN_ONE_DAY)
+        return show_day(dry_run, dry_run->options->utc_day, err);
+    status = reportable_days_find(&dry_run->generator, &days, err);
     for (size_t i = 0; status == ST_OK && i < days.count; i++)
         if (days.items[i].is_complete)
-            status = show_day(rehearsal, days.items[i].utc_day, err);
+            status = show_day(dry_run, days.items[i].utc_day, err);
     return status;
 }
 
@@ -269,7 +269,7 @@ static enum status show_days(struct rehearsal *rehearsal, struct err *err)
  */
 
 struct day_survey {
-    struct rehearsal *rehearsal;
+    struct dry_run *dry_run;
     uint64_t domains_today;
     int32_t newest_past; /* the newest day before today; -1: none */
 };
@@ -277,7 +277,7 @@ struct day_survey {
 static enum status survey_day(void *context, const struct session_day *day, struct err *err)
 {
     struct day_survey *survey = context;
-    int32_t today = utc_day_of(survey->rehearsal->generator.now_s);
+    int32_t today = utc_day_of(survey->dry_run->generator.now_s);
 
     (void)err;
     if (day->utc_day >= today)
@@ -289,14 +289,14 @@ static enum status survey_day(void *context, const struct session_day *day, stru
 
 /* Days that wait for the collector, if any; else all that is complete was sent, or nothing is complete yet.
  */
-static void explain_open_days(struct rehearsal *rehearsal, char *text_out, size_t size)
+static void explain_open_days(struct dry_run *dry_run, char *text_out, size_t size)
 {
-    struct day_survey survey = {.rehearsal = rehearsal, .newest_past = -1};
+    struct day_survey survey = {.dry_run = dry_run, .newest_past = -1};
     struct reportable_days days = {0};
     char day[UTC_DAY_TEXT_SIZE] = "";
 
-    if (reportable_days_find(&rehearsal->generator, &days, NULL) != ST_OK ||
-        session_store_each_day(rehearsal->generator.sessions, survey_day, &survey, NULL) != ST_OK)
+    if (reportable_days_find(&dry_run->generator, &days, NULL) != ST_OK ||
+        session_store_each_day(dry_run->generator.sessions, survey_day, &survey, NULL) != ST_OK)
         days.count = 0;
     for (size_t i = 0; i < days.count; i++)
         if (!days.items[i].is_complete)
@@ -318,54 +318,54 @@ static void explain_open_days(struct rehearsal *rehearsal, char *text_out, size_
     }
 }
 
-static void say_nothing_shown(struct rehearsal *rehearsal)
+static void say_nothing_shown(struct dry_run *dry_run)
 {
-    const struct dry_run_options *options = rehearsal->options;
+    const struct dry_run_options *options = dry_run->options;
     char text[400];
 
-    if (rehearsal->generator.sessions == NULL)
+    if (dry_run->generator.sessions == NULL)
         (void)snprintf(text, sizeof text,
                        "%s holds no outcome yet; is tlsrpt-gen-collect running? try: tlsrpt-gen check",
-                       rehearsal->generator.config->state_dir);
+                       dry_run->generator.config->state_dir);
     else if (options->domain != NULL && options->days == DRY_RUN_ONE_DAY)
-        (void)snprintf(text, sizeof text, "no sessions with %s on %s", options->domain, rehearsal->day);
+        (void)snprintf(text, sizeof text, "no sessions with %s on %s", options->domain, dry_run->day);
     else if (options->domain != NULL)
         (void)snprintf(text, sizeof text,
                        "no sessions with %s on a complete day that is not yet reported; try --day today, or "
                        "tlsrpt-gen show %s",
                        options->domain, options->domain);
     else if (options->days == DRY_RUN_ONE_DAY)
-        (void)snprintf(text, sizeof text, "no sessions on %s", rehearsal->day);
+        (void)snprintf(text, sizeof text, "no sessions on %s", dry_run->day);
     else
-        explain_open_days(rehearsal, text, sizeof text);
+        explain_open_days(dry_run, text, sizeof text);
     (void)fprintf(stderr, "tlsrpt-gen: nothing to send: %s\n", text);
 }
 
 int cmd_dry_run(const struct config *config, const struct dry_run_options *options)
 {
-    struct rehearsal rehearsal = {.options = options, .view = &VIEWS[options->format]};
+    struct dry_run dry_run = {.options = options, .view = &VIEWS[options->format]};
     struct program program = {.name = "tlsrpt-gen"};
     struct err err;
     enum status status;
 
-    rehearsal.needs_json = rehearsal.view->needs_json || (options->format == DRY_RUN_TABLE &&
-                                                          (options->is_verbose || options->domain != NULL));
-    report_file_init(&rehearsal.file);
-    strbuf_init(&rehearsal.text, LINE_MAX_BYTES);
-    strbuf_init(&rehearsal.held, REPORT_MAIL_MAX);
-    status = generator_open(&rehearsal.generator, config, GENERATOR_REHEARSE, &err);
+    dry_run.needs_json = dry_run.view->needs_json || (options->format == DRY_RUN_TABLE &&
+                                                      (options->is_verbose || options->domain != NULL));
+    report_file_init(&dry_run.file);
+    strbuf_init(&dry_run.text, LINE_MAX_BYTES);
+    strbuf_init(&dry_run.held, REPORT_MAIL_MAX);
+    status = generator_open(&dry_run.generator, config, GENERATOR_DRY_RUN, &err);
     if (status == ST_OK)
-        status = show_days(&rehearsal, &err);
-    if (status == ST_OK && rehearsal.view->end != NULL)
-        status = rehearsal.view->end(&rehearsal, &err);
-    if (status == ST_OK && rehearsal.shown == 0)
-        say_nothing_shown(&rehearsal);
+        status = show_days(&dry_run, &err);
+    if (status == ST_OK && dry_run.view->end != NULL)
+        status = dry_run.view->end(&dry_run, &err);
+    if (status == ST_OK && dry_run.shown == 0)
+        say_nothing_shown(&dry_run);
     if (status == ST_OK && fflush(stdout) != 0)
         status = err_set(&err, ST_IO, "standard output: write failed");
-    generator_close(&rehearsal.generator);
-    dry_run_table_free(&rehearsal.table);
-    strbuf_done(&rehearsal.held);
-    strbuf_done(&rehearsal.text);
-    report_file_done(&rehearsal.file);
+    generator_close(&dry_run.generator);
+    dry_run_table_free(&dry_run.table);
+    strbuf_done(&dry_run.held);
+    strbuf_done(&dry_run.text);
+    report_file_done(&dry_run.file);
     return status == ST_OK ? 0 : program_fail(&program, &err);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dry_run.h - what the ways to show a rehearsal share: table (dry_run_table.c), json and mail (dry_run.c).
+ * dry_run.h - what the ways to show a dry run share: table (dry_run_table.c), json and mail (dry_run.c).
  */
 #ifndef GENERATE_DRY_RUN_H
 #define GENERATE_DRY_RUN_H
@@ -14,16 +14,16 @@
 #include "model/utc_day.h"
 
 struct dry_run_table;
-struct rehearsal;
+struct dry_run;
 
 /* One way to show a candidate; all but report and skip may be NULL. */
 struct view {
-    enum status (*begin_day)(struct rehearsal *rehearsal, struct err *err);
-    enum status (*report)(struct rehearsal *rehearsal, const struct candidate *candidate, struct arena *arena,
+    enum status (*begin_day)(struct dry_run *dry_run, struct err *err);
+    enum status (*report)(struct dry_run *dry_run, const struct candidate *candidate, struct arena *arena,
                           struct err *err);
-    enum status (*skip)(struct rehearsal *rehearsal, const struct candidate *candidate, struct err *err);
-    enum status (*end_day)(struct rehearsal *rehearsal, struct err *err);
-    enum status (*end)(struct rehearsal *rehearsal, struct err *err);
+    enum status (*skip)(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
+    enum status (*end_day)(struct dry_run *dry_run, struct err *err);
+    enum status (*end)(struct dry_run *dry_run, struct err *err);
     bool needs_json;
 };
 
@@ -33,7 +33,7 @@ struct progress {
     uint64_t done, total; /* domains */
 };
 
-struct rehearsal {
+struct dry_run {
     struct generator generator;
     const struct dry_run_options *options;
     const struct view *view;
@@ -52,12 +52,11 @@ struct rehearsal {
 };
 
 /* The rows of a day are held until it ends, then sorted by failures and printed with their totals. */
-enum status dry_run_table_begin_day(struct rehearsal *rehearsal, struct err *err);
-enum status dry_run_table_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+enum status dry_run_table_begin_day(struct dry_run *dry_run, struct err *err);
+enum status dry_run_table_report(struct dry_run *dry_run, const struct candidate *candidate,
                                  struct arena *arena, struct err *err);
-enum status dry_run_table_skip(struct rehearsal *rehearsal, const struct candidate *candidate,
-                               struct err *err);
-enum status dry_run_table_end_day(struct rehearsal *rehearsal, struct err *err);
+enum status dry_run_table_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
+enum status dry_run_table_end_day(struct dry_run *dry_run, struct err *err);
 void dry_run_table_free(struct dry_run_table **table);
 
 #endif

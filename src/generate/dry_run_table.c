@@ -15,7 +15,7 @@
 #define DESTINATIONS_BYTES 4096
 #define REASONS_MAX        8
 
-struct row {
+struct dry_run_row {
     const char *domain;
     struct session_counts sessions;
     enum result_type top; /* RESULT_TYPE_COUNT: no failure */
@@ -44,7 +44,7 @@ struct totals {
 struct dry_run_table {
     struct terminal terminal;
     struct arena arena;
-    struct row *rows;
+    struct dry_run_row *rows;
     size_t count, capacity;
     struct totals totals;
 };
@@ -56,16 +56,16 @@ static enum status out_of_memory(struct err *err)
 
 /* ---- collecting ---- */
 
-enum status dry_run_table_begin_day(struct rehearsal *rehearsal, struct err *err)
+enum status dry_run_table_begin_day(struct dry_run *dry_run, struct err *err)
 {
     struct dry_run_table *table = calloc(1, sizeof *table);
 
     if (table == NULL)
         return out_of_memory(err);
-    dry_run_table_free(&rehearsal->table);
+    dry_run_table_free(&dry_run->table);
     terminal_detect(STDOUT_FILENO, &table->terminal);
     arena_init(&table->arena, ROWS_BYTES_MAX);
-    rehearsal->table = table;
+    dry_run->table = table;
     return ST_OK;
 }
 
@@ -79,10 +79,10 @@ void dry_run_table_free(struct dry_run_table **table)
     *table = NULL;
 }
 
-static struct row *add_row(struct dry_run_table *table, const struct candidate *candidate)
+static struct dry_run_row *add_row(struct dry_run_table *table, const struct candidate *candidate)
 {
     size_t capacity = table->capacity > 0 ? table->capacity * 2 : 256;
-    struct row *rows = table->rows;
+    struct dry_run_row *rows = table->rows;
 
     if (table->count == table->capacity) {
         rows = realloc(table->rows, capacity * sizeof *rows);
@@ -91,7 +91,7 @@ static struct row *add_row(struct dry_run_table *table, const struct candidate *
         table->rows = rows;
         table->capacity = capacity;
     }
-    rows[table->count] = (struct row){
+    rows[table->count] = (struct dry_run_row){
         .domain = arena_copy_text(&table->arena, candidate->domain, strlen(candidate->domain)),
         .sessions = candidate->sessions,
         .top = RESULT_TYPE_COUNT,
@@ -102,7 +102,7 @@ static struct row *add_row(struct dry_run_table *table, const struct candidate *
 }
 
 /* Addresses bare, URLs whole, with ", " between. */
-static const char *list_destinations(struct dry_run_table *table, struct row *row,
+static const char *list_destinations(struct dry_run_table *table, struct dry_run_row *row,
                                      const struct candidate *candidate)
 {
     struct strbuf text;
@@ -123,19 +123,19 @@ static const char *list_destinations(struct dry_run_table *table, struct row *ro
 }
 
 /* The report that was just built: -v wants its policies and failures, --domain all of it. */
-static void print_words(const struct rehearsal *rehearsal, const struct report_document *document,
+static void print_words(const struct dry_run *dry_run, const struct report_document *document,
                         const struct finding_list *findings, FILE *out)
 {
-    const struct report_envelope envelope = {.file_name = rehearsal->file.file_name, .is_gzip = true};
-    const struct terminal *terminal = &rehearsal->table->terminal;
+    const struct report_envelope envelope = {.file_name = dry_run->file.file_name, .is_gzip = true};
+    const struct terminal *terminal = &dry_run->table->terminal;
 
-    if (rehearsal->options->domain != NULL)
+    if (dry_run->options->domain != NULL)
         show_report_print(terminal, document, &envelope, findings, "what would be sent", out);
     else
         show_report_print_policies(terminal, document, out);
 }
 
-static enum status put_in_words(struct rehearsal *rehearsal, struct row *row, struct err *err)
+static enum status put_in_words(struct dry_run *dry_run, struct dry_run_row *row, struct err *err)
 {
     struct report_document document;
     struct finding_list findings;
@@ -149,14 +149,13 @@ static enum status put_in_words(struct rehearsal *rehearsal, struct row *row, st
         return out_of_memory(err);
     arena_init(&arena, READ_BYTES_MAX);
     finding_list_init(&findings, &arena);
-    status =
-        report_read(rehearsal->file.json.data, rehearsal->file.json.len, &arena, &findings, &document, err);
+    status = report_read(dry_run->file.json.data, dry_run->file.json.len, &arena, &findings, &document, err);
     if (status == ST_OK)
-        print_words(rehearsal, &document, &findings, out);
+        print_words(dry_run, &document, &findings, out);
     if (fclose(out) != 0 && status == ST_OK)
         status = out_of_memory(err);
     if (status == ST_OK) {
-        row->words = arena_copy_text(&rehearsal->table->arena, text, len);
+        row->words = arena_copy_text(&dry_run->table->arena, text, len);
         status = row->words != NULL ? ST_OK : out_of_memory(err);
     }
     free(text);
@@ -164,17 +163,17 @@ static enum status put_in_words(struct rehearsal *rehearsal, struct row *row, st
     return status;
 }
 
-enum status dry_run_table_report(struct rehearsal *rehearsal, const struct candidate *candidate,
+enum status dry_run_table_report(struct dry_run *dry_run, const struct candidate *candidate,
                                  struct arena *arena, struct err *err)
 {
-    struct dry_run_table *table = rehearsal->table;
-    struct row *row = add_row(table, candidate);
+    struct dry_run_table *table = dry_run->table;
+    struct dry_run_row *row = add_row(table, candidate);
 
     (void)arena;
     if (row == NULL)
         return out_of_memory(err);
-    row->top = report_summary_top(&rehearsal->file.built.summary);
-    row->gzip_bytes = rehearsal->file.gzip.len;
+    row->top = report_summary_top(&dry_run->file.built.summary);
+    row->gzip_bytes = dry_run->file.gzip.len;
     row->destinations = list_destinations(table, row, candidate);
     if (row->destinations == NULL)
         return out_of_memory(err);
@@ -182,7 +181,7 @@ enum status dry_run_table_report(struct rehearsal *rehearsal, const struct candi
     table->totals.gzip_bytes += row->gzip_bytes;
     table->totals.mailto_count += row->mailto_count;
     table->totals.https_count += row->https_count;
-    return rehearsal->needs_json ? put_in_words(rehearsal, row, err) : ST_OK;
+    return dry_run->needs_json ? put_in_words(dry_run, row, err) : ST_OK;
 }
 
 static void count_reason(struct totals *totals, const char *text)
@@ -198,15 +197,14 @@ static void count_reason(struct totals *totals, const char *text)
         totals->other_reasons++;
 }
 
-enum status dry_run_table_skip(struct rehearsal *rehearsal, const struct candidate *candidate,
-                               struct err *err)
+enum status dry_run_table_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
-    struct dry_run_table *table = rehearsal->table;
-    struct row *row = add_row(table, candidate);
+    struct dry_run_table *table = dry_run->table;
+    struct dry_run_row *row = add_row(table, candidate);
 
     if (row == NULL)
         return out_of_memory(err);
-    row->is_waiting = candidate->fate == CANDIDATE_WAIT;
+    row->is_waiting = candidate->disposition == CANDIDATE_WAIT;
     row->reason = arena_copy_text(&table->arena, candidate->reason, strlen(candidate->reason));
     if (row->reason == NULL)
         return out_of_memory(err);
@@ -225,7 +223,7 @@ static const struct table_column COLUMNS[] = {
 /* What failed most comes first; then what was most. */
 static int compare_rows(const void *a_pointer, const void *b_pointer)
 {
-    const struct row *a = a_pointer, *b = b_pointer;
+    const struct dry_run_row *a = a_pointer, *b = b_pointer;
 
     if (a->sessions.failure != b->sessions.failure)
         return a->sessions.failure < b->sessions.failure ? 1 : -1;
@@ -234,7 +232,7 @@ static int compare_rows(const void *a_pointer, const void *b_pointer)
     return strcmp(a->domain, b->domain);
 }
 
-static void add_cells(struct table *table, const struct row *row)
+static void add_cells(struct table *table, const struct dry_run_row *row)
 {
     enum terminal_style style = row->sessions.failure > 0 ? STYLE_BAD : STYLE_PLAIN;
 
@@ -267,7 +265,7 @@ static void add_totals(struct table *table, const struct dry_run_table *rows)
     table_add_number(table, STYLE_BOLD, rows->totals.gzip_bytes);
 }
 
-static void print_row_in_words(const struct dry_run_table *rows, const struct row *row)
+static void print_row_in_words(const struct dry_run_table *rows, const struct dry_run_row *row)
 {
     const struct terminal *terminal = &rows->terminal;
     const char *to = row->reason == NULL ? "to " : row->is_waiting ? "waits: " : "no report: ";
@@ -334,29 +332,29 @@ static void print_foot(const struct dry_run_table *rows)
     strbuf_done(&text);
 }
 
-static void print_title(const struct rehearsal *rehearsal)
+static void print_title(const struct dry_run *dry_run)
 {
-    const struct terminal *terminal = &rehearsal->table->terminal;
-    int32_t today = utc_day_of(rehearsal->generator.now_s);
+    const struct terminal *terminal = &dry_run->table->terminal;
+    int32_t today = utc_day_of(dry_run->generator.now_s);
 
-    (void)printf("%s%s%s%s\n", terminal_begin(terminal, STYLE_BOLD), rehearsal->day,
+    (void)printf("%s%s%s%s\n", terminal_begin(terminal, STYLE_BOLD), dry_run->day,
                  terminal_end(terminal, STYLE_BOLD),
-                 rehearsal->utc_day >= today ? " UTC, today so far" : " UTC");
+                 dry_run->utc_day >= today ? " UTC, today so far" : " UTC");
 }
 
-enum status dry_run_table_end_day(struct rehearsal *rehearsal, struct err *err)
+enum status dry_run_table_end_day(struct dry_run *dry_run, struct err *err)
 {
-    struct dry_run_table *rows = rehearsal->table;
+    struct dry_run_table *rows = dry_run->table;
     struct table table;
     enum status status = ST_OK;
 
     if (rows->count == 0)
         return ST_OK;
     qsort(rows->rows, rows->count, sizeof *rows->rows, compare_rows);
-    if (rehearsal->days_shown++ > 0)
+    if (dry_run->days_shown++ > 0)
         (void)putchar('\n');
-    print_title(rehearsal);
-    if (rehearsal->needs_json) {
+    print_title(dry_run);
+    if (dry_run->needs_json) {
         for (size_t i = 0; i < rows->count; i++)
             print_row_in_words(rows, &rows->rows[i]);
     } else {

@@ -99,7 +99,7 @@ enum status generator_open(struct generator *generator, const struct config *con
     *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
     suppress_list_init(&generator->suppressed);
     status =
-        host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_REHEARSE, err);
+        host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_DRY_RUN, err);
     if (status == ST_OK) {
         status = load_suppressed(generator, err);
         status = status == ST_CONFIG ? name_setting(generator, "suppress", err) : status;

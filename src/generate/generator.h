@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * generator.h - what a run, a rehearsal and `show` have open together, and how they build one report.
+ * generator.h - what a run, a dry run and `show` have open together, and how they build one report.
  */
 #ifndef GENERATE_GENERATOR_H
 #define GENERATE_GENERATOR_H
@@ -23,8 +23,8 @@
 #include "store/session_store.h"
 
 enum generator_mode {
-    GENERATOR_REHEARSE, /* reads the stores; writes nothing */
-    GENERATOR_RUN,      /* the only one of its kind, under the lock of state_dir */
+    GENERATOR_DRY_RUN, /* reads the stores; writes nothing */
+    GENERATOR_RUN,     /* the only one of its kind, under the lock of state_dir */
 };
 
 struct generator {
@@ -32,7 +32,7 @@ struct generator {
     struct fleet *fleet;            /* NULL: this host is alone */
     char owner[FLEET_ID_SIZE];      /* this state folder as a generator of the fleet */
     struct session_store *sessions; /* NULL: no collector has run yet */
-    struct ledger *ledger;          /* NULL: a rehearsal before the first run */
+    struct ledger *ledger;          /* NULL: a dry run before the first run */
     struct resolver *resolver;
     struct gzip gzip;
     struct suppress_list suppressed; /* by the operator */

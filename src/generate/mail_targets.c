@@ -78,7 +78,7 @@ static enum status open_relay(struct mail_targets *targets, const struct config 
  */
 
 /* One mailbox domain while the DNS is asked. */
-struct search {
+struct target_search {
     struct mail_targets *targets;
     struct mail_route *route;
     struct {
@@ -90,21 +90,21 @@ struct search {
     size_t host_count;
 };
 
-static void set_fault(struct mail_route *route, enum outcome_kind kind, const char *words)
+static void set_fault(struct mail_route *route, enum delivery_result_kind kind, const char *words)
 {
-    outcome_set(&route->fault, kind, OUTCOME_AT_RESOLVE, 0, "%s: %s", route->domain, words);
+    delivery_result_set(&route->fault, kind, DELIVERY_AT_RESOLVE, 0, "%s: %s", route->domain, words);
 }
 
 static void take_mail_hosts(void *context, const struct resolve_answer *answer)
 {
-    struct search *search = context;
+    struct target_search *search = context;
 
     if (answer->is_null_mx)
-        set_fault(search->route, OUTCOME_GIVE_UP, "the domain says that it takes no mail");
-    else if (answer->outcome == RESOLVE_NONE)
-        set_fault(search->route, OUTCOME_TRY_LATER, "the domain has no mail host");
-    else if (answer->outcome == RESOLVE_TEMPORARY)
-        set_fault(search->route, OUTCOME_TRY_LATER, answer->reason);
+        set_fault(search->route, DELIVERY_RESULT_GIVE_UP, "the domain says that it takes no mail");
+    else if (answer->result == RESOLVE_NONE)
+        set_fault(search->route, DELIVERY_RESULT_TRY_LATER, "the domain has no mail host");
+    else if (answer->result == RESOLVE_TEMPORARY)
+        set_fault(search->route, DELIVERY_RESULT_TRY_LATER, answer->reason);
     for (size_t i = 0; i < answer->mx_count && search->host_count < MX_HOSTS_MAX; i++) {
         const char *host = answer->mx_hosts[i].host;
 
@@ -115,19 +115,19 @@ static void take_mail_hosts(void *context, const struct resolve_answer *answer)
 
 static void take_addresses(void *context, const struct resolve_answer *answer)
 {
-    struct search *search = context;
+    struct target_search *search = context;
 
     for (size_t i = 0; i < search->host_count; i++) {
         if (search->hosts[i].host == NULL || strcmp(search->hosts[i].host, answer->name) != 0)
             continue;
-        search->hosts[i].is_temporary = answer->outcome == RESOLVE_TEMPORARY;
+        search->hosts[i].is_temporary = answer->result == RESOLVE_TEMPORARY;
         for (size_t k = 0; k < answer->address_count && search->hosts[i].address_count < HOST_ADDRESSES; k++)
             search->hosts[i].addresses[search->hosts[i].address_count++] = answer->addresses[k];
     }
 }
 
 /* One mail host's allowed addresses become targets; true if one was not allowed. */
-static bool add_targets(struct search *search, size_t at, const struct smtp_target *base)
+static bool add_targets(struct target_search *search, size_t at, const struct smtp_target *base)
 {
     struct mail_route *route = search->route;
     bool is_refused = false;
@@ -137,7 +137,7 @@ static bool add_targets(struct search *search, size_t at, const struct smtp_targ
         char text[ADDRESS_TEXT_SIZE];
         struct smtp_target target = *base;
 
-        if (!guard_allows(&search->targets->guard, address, base->port)) {
+        if (!address_policy_allows(&search->targets->address_policy, address, base->port)) {
             is_refused = true;
             continue;
         }
@@ -150,29 +150,30 @@ static bool add_targets(struct search *search, size_t at, const struct smtp_targ
     return is_refused;
 }
 
-static void make_route(struct search *search, const struct smtp_target *base)
+static void make_route(struct target_search *search, const struct smtp_target *base)
 {
     struct mail_route *route = search->route;
     bool is_refused = false;
 
     if (search->host_count == 0)
         return; /* the fault is set */
-    set_fault(route, OUTCOME_TRY_LATER, "its mail hosts have no address");
+    set_fault(route, DELIVERY_RESULT_TRY_LATER, "its mail hosts have no address");
     for (size_t i = 0; i < search->host_count; i++) {
         if (search->hosts[i].host != NULL && add_targets(search, i, base))
             is_refused = true;
         if (search->hosts[i].is_temporary)
-            set_fault(route, OUTCOME_TRY_LATER, "the addresses of its mail hosts cannot be looked up now");
+            set_fault(route, DELIVERY_RESULT_TRY_LATER,
+                      "the addresses of its mail hosts cannot be looked up now");
     }
     if (route->target_count == 0 && is_refused)
-        outcome_set(&route->fault, OUTCOME_GIVE_UP, OUTCOME_AT_GUARD, 0,
-                    "%s: the addresses of its mail hosts are neither public nor in smtp_allow",
-                    route->domain);
+        delivery_result_set(&route->fault, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
+                            "%s: the addresses of its mail hosts are neither public nor in smtp_allow",
+                            route->domain);
 }
 
 /* Ask one question for each search; a name that cannot be asked for has no answer. */
 static enum status ask(struct generator *generator, enum resolve_kind kind, const char *name,
-                       resolve_callback_fn *callback, struct search *search, struct err *err)
+                       resolve_callback_fn *callback, struct target_search *search, struct err *err)
 {
     enum status status = resolve_add(generator->resolver, kind, name, callback, search, err);
 
@@ -180,13 +181,13 @@ static enum status ask(struct generator *generator, enum resolve_kind kind, cons
 }
 
 static enum status search_all(struct mail_targets *targets, struct generator *generator,
-                              struct search *searches, struct err *err)
+                              struct target_search *searches, struct err *err)
 {
     enum status status = ST_OK;
 
     for (size_t i = 0; i < targets->route_count && status == ST_OK; i++) {
-        searches[i] = (struct search){.targets = targets, .route = &targets->routes[i]};
-        set_fault(searches[i].route, OUTCOME_GIVE_UP, "not a name that can be looked up");
+        searches[i] = (struct target_search){.targets = targets, .route = &targets->routes[i]};
+        set_fault(searches[i].route, DELIVERY_RESULT_GIVE_UP, "not a name that can be looked up");
         status = ask(generator, RESOLVE_MX, searches[i].route->domain, take_mail_hosts, &searches[i], err);
     }
     resolve_run(generator->resolver, NULL); /* whatever was asked: the searches do not outlive us */
@@ -200,7 +201,7 @@ static enum status search_all(struct mail_targets *targets, struct generator *ge
 }
 
 /* One route for each domain of the items, which are sorted by it. */
-static enum status list_domains(struct mail_targets *targets, const struct courier_item *items, size_t count,
+static enum status list_domains(struct mail_targets *targets, const struct delivery_item *items, size_t count,
                                 struct err *err)
 {
     enum status status = allocate(targets, count, err);
@@ -214,7 +215,7 @@ static enum status list_domains(struct mail_targets *targets, const struct couri
 static enum status find_routes(struct mail_targets *targets, struct generator *generator,
                                const struct smtp_target *base, struct err *err)
 {
-    struct search *searches = calloc(targets->route_count, sizeof *searches);
+    struct target_search *searches = calloc(targets->route_count, sizeof *searches);
     enum status status;
 
     if (searches == NULL)
@@ -227,7 +228,7 @@ static enum status find_routes(struct mail_targets *targets, struct generator *g
 }
 
 static enum status open_direct(struct mail_targets *targets, struct generator *generator,
-                               const struct courier_item *items, size_t count, struct err *err)
+                               const struct delivery_item *items, size_t count, struct err *err)
 {
     const struct config *config = generator->config;
     const struct smtp_target base = {.port = (uint16_t)config->smtp_port,
@@ -236,8 +237,8 @@ static enum status open_direct(struct mail_targets *targets, struct generator *g
                                      .ca_file = "",
                                      .user = "",
                                      .password = ""};
-    enum status status =
-        guard_init(&targets->guard, base.port, config->smtp_allow.items, config->smtp_allow.count, err);
+    enum status status = address_policy_init(&targets->address_policy, base.port, config->smtp_allow.items,
+                                             config->smtp_allow.count, err);
 
     if (status == ST_OK && base.ehlo_name == NULL)
         status = err_set(err, ST_NOMEM, "mail targets: out of memory");
@@ -252,7 +253,7 @@ static enum status open_direct(struct mail_targets *targets, struct generator *g
  */
 
 enum status mail_targets_open(struct mail_targets *targets, struct generator *generator,
-                              const struct courier_item *items, size_t count, struct err *err)
+                              const struct delivery_item *items, size_t count, struct err *err)
 {
     *targets = (struct mail_targets){.is_direct = generator->config->smtp_mode == CONFIG_SMTP_DIRECT};
     arena_init(&targets->arena, TARGETS_ARENA);
@@ -272,7 +273,7 @@ static int compare_route(const void *key, const void *route)
     return strcmp(key, ((const struct mail_route *)route)->domain);
 }
 
-const struct mail_route *mail_targets_of(const struct mail_targets *targets, const struct courier_item *item)
+const struct mail_route *mail_targets_of(const struct mail_targets *targets, const struct delivery_item *item)
 {
     if (!targets->is_direct)
         return &targets->routes[0];

@@ -13,10 +13,10 @@
 
 #include "base/arena.h"
 #include "base/err.h"
-#include "deliver/guard.h"
+#include "deliver/address_policy.h"
 #include "deliver/smtp.h"
 #include "delivery.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 
 #define MAIL_TARGETS_MAX 6
 
@@ -25,12 +25,12 @@ struct mail_route {
     const char *domain;
     struct smtp_target targets[MAIL_TARGETS_MAX];
     size_t target_count; /* 0: fault says why */
-    struct outcome fault;
+    struct delivery_result fault;
 };
 
 struct mail_targets {
     struct arena arena;
-    struct guard guard;
+    struct address_policy address_policy;
     struct mail_route *routes; /* relay: one; direct: one for each domain, sorted as the items */
     size_t route_count;
     bool is_direct;
@@ -43,10 +43,11 @@ struct mail_targets {
  * ST_NOMEM, and the statuses of resolve_add
  */
 MUST_CHECK enum status mail_targets_open(struct mail_targets *targets, struct generator *generator,
-                                         const struct courier_item *items, size_t count, struct err *err);
+                                         const struct delivery_item *items, size_t count, struct err *err);
 void mail_targets_close(struct mail_targets *targets);
 
 /* The route of an item's mailbox domain. */
-const struct mail_route *mail_targets_of(const struct mail_targets *targets, const struct courier_item *item);
+const struct mail_route *mail_targets_of(const struct mail_targets *targets,
+                                         const struct delivery_item *item);
 
 #endif

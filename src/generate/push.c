@@ -21,7 +21,7 @@ static void log_pushed(const struct push_totals *totals)
 
     utc_stamp_format(totals->complete_through_s, through);
     LOG_FACT(EV_PUSHED, log_number("rows", (int64_t)totals->sent),
-             log_number("looked_at", (int64_t)totals->looked_at), log_text("complete_through", through));
+             log_number("looked_at", (int64_t)totals->examined), log_text("complete_through", through));
 }
 
 /* Days that can be neither pushed nor reported any more go from sessions.db; once a day. */
@@ -41,7 +41,7 @@ static enum status push_sessions(const struct config *config, struct fleet *flee
 {
     const int64_t now_s = clock_utc_s();
     int32_t oldest = utc_day_of(now_s) - (int32_t)config->max_age_days;
-    struct push_totals totals = {.looked_at = 0};
+    struct push_totals totals = {.examined = 0};
     struct session_store *store = NULL;
     enum status status = stores_open_sessions(config, SESSION_STORE_READ, &store, err);
 

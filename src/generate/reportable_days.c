@@ -6,7 +6,7 @@
 /* How long past a day's end a collector that is down or slow is waited for. */
 #define COLLECTOR_WAIT_S (24 * 3600)
 
-struct search {
+struct day_search {
     struct generator *generator;
     struct session_mark mark;
     struct reportable_days days;
@@ -19,7 +19,7 @@ static int64_t longest_wait_s(const struct generator *generator)
 
 static enum status take_day(void *context, const struct session_day *day, struct err *err)
 {
-    struct search *search = context;
+    struct day_search *search = context;
     int64_t end_s = utc_day_last_s(day->utc_day) + 1;
     int32_t today = utc_day_of(search->generator->now_s);
     bool is_closed = false;
@@ -50,7 +50,7 @@ static enum status take_day(void *context, const struct session_day *day, struct
 enum status reportable_days_find(struct generator *generator, struct reportable_days *days_out,
                                  struct err *err)
 {
-    struct search search = {.generator = generator};
+    struct day_search search = {.generator = generator};
     enum status status;
 
     if (generator->sessions == NULL) {

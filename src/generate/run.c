@@ -17,7 +17,7 @@
 
 #define LINGER_RETRY_S (15 * 60)   /* for what waits, and what a run left */
 #define LINGER_MAX_S   (26 * 3600) /* whatever is open then is for the next run */
-#define LINGER_LOOK_MS 250         /* how often a sleeper looks at the clock, which may be set */
+#define LINGER_POLL_MS 250         /* how often a sleeper looks at the clock, which may be set */
 
 static enum status recover(struct generator *generator, struct err *err)
 {
@@ -42,21 +42,21 @@ static void deliver(struct generator *generator, int64_t due_s, struct delivery_
 {
     const int64_t begin_ms = clock_monotonic_ms();
     const int64_t limit_ms = generator->config->run_limit_s * 1000;
-    struct courier courier;
+    struct delivery delivery;
     struct err err;
-    enum status status = courier_open(&courier, generator, due_s, &err);
+    enum status status = delivery_open(&delivery, generator, due_s, &err);
     size_t posts = 0;
 
     keep_first(status, &err, first);
     if (status == ST_OK) {
-        (void)courier_items_of(&courier, DELIVERY_HTTPS, &posts);
-        courier.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms);
-        keep_first(deliver_mail(&courier, &err), &err, first);
-        courier.stop_at_ms = begin_ms + limit_ms;
-        keep_first(deliver_https(&courier, &err), &err, first);
+        (void)delivery_items_of(&delivery, DELIVERY_HTTPS, &posts);
+        delivery.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms);
+        keep_first(deliver_mail(&delivery, &err), &err, first);
+        delivery.stop_at_ms = begin_ms + limit_ms;
+        keep_first(deliver_https(&delivery, &err), &err, first);
     }
-    *totals_out = courier.totals;
-    courier_close(&courier);
+    *totals_out = delivery.totals;
+    delivery_close(&delivery);
 }
 
 /* Days that can be neither reported nor asked about any more go. */
@@ -76,7 +76,7 @@ static enum status forget_old_days(struct generator *generator, struct err *err)
 }
 
 /* R44: reports must be signed; without a key of ours that is the relay's work.  Said once. */
-static void tell_about_signing(const struct generator *generator)
+static void log_signing(const struct generator *generator)
 {
     if (generator->is_first_run && generator->keys == NULL)
         LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
@@ -187,7 +187,7 @@ static bool run(struct generator *generator, bool is_flush, struct err *first)
 /* ---- lingering -------------------------------------------------------------------------------------------
  */
 
-struct waiting {
+struct open_work {
     int32_t oldest_day; /* that can still be reported */
     size_t domains;
 };
@@ -195,7 +195,7 @@ struct waiting {
 static enum status count_domain(void *context, int32_t utc_day, const char *domain, const char *reason,
                                 int64_t since_s, struct err *err)
 {
-    struct waiting *waiting = context;
+    struct open_work *waiting = context;
 
     (void)domain;
     (void)reason;
@@ -213,8 +213,8 @@ static enum status count_domain(void *context, int32_t utc_day, const char *doma
 static enum status find_next_run(struct generator *generator, int64_t *next_s_out, struct err *err)
 {
     const int64_t retry_s = clock_utc_s() + LINGER_RETRY_S;
-    struct waiting waiting = {.oldest_day =
-                                  utc_day_of(generator->now_s) - (int32_t)generator->config->max_age_days};
+    struct open_work waiting = {.oldest_day =
+                                    utc_day_of(generator->now_s) - (int32_t)generator->config->max_age_days};
     struct reportable_days days;
     int64_t next_s = INT64_MAX;
     enum status status = ledger_next_due(generator->ledger, &next_s, err);
@@ -250,7 +250,7 @@ static bool linger(struct generator *generator, int64_t begin_s, struct err *fir
     while (clock_utc_s() < next_s) {
         if (clock_utc_s() < generator->now_s - LINGER_RETRY_S)
             return false; /* the clock was set back: do not sit here for as long as that */
-        clock_sleep_ms(LINGER_LOOK_MS);
+        clock_sleep_ms(LINGER_POLL_MS);
     }
     generator->now_s = clock_utc_s();
     return true;
@@ -272,7 +272,7 @@ int cmd_run(const struct config *config, const struct run_options *options)
     if (status != ST_OK)
         return program_fail(&program, &err);
     (void)signal(SIGPIPE, SIG_IGN); /* a server that goes away in the middle of a post */
-    tell_about_signing(&generator);
+    log_signing(&generator);
     begin_s = generator.now_s;
     do {
         if (run(&generator, is_flush, &err))

@@ -10,7 +10,7 @@
 #include "base/strbuf.h"
 #include "model/domain.h"
 #include "model/tlsrpt_record.h"
-#include "model/tlsrpt_slip.h"
+#include "model/tlsrpt_typo.h"
 #include "resolve/resolve.h"
 
 #define RRS_MAX        64
@@ -34,7 +34,7 @@ static const char USAGE[] =
     "\n"
     "exit code: 0 reports can be sent, 1 they cannot, 75 the DNS did not say\n";
 
-static const char *const VERDICTS[TLSRPT_OUTCOME_COUNT] = {
+static const char *const VERDICTS[TLSRPT_RECORD_RESULT_COUNT] = {
     [TLSRPT_OK] = "Reports are wanted, and can be sent to:",
     [TLSRPT_NO_RECORD] = "There is no TLSRPT record: reports are not wanted.",
     [TLSRPT_MULTIPLE] = "There is more than one TLSRPT record, which counts as none (RFC 8460 section 3).\n"
@@ -129,7 +129,7 @@ static const char *without_prefix(const char *domain)
     return strncmp(domain, TLSRPT_PREFIX, len) == 0 ? domain + len : domain;
 }
 
-static enum status look_up(struct explain *explain, struct resolver *resolver, struct err *err)
+static enum status resolve_record(struct explain *explain, struct resolver *resolver, struct err *err)
 {
     struct resolve_answer answer;
     enum status status;
@@ -139,7 +139,7 @@ static enum status look_up(struct explain *explain, struct resolver *resolver, s
     if (status != ST_OK)
         return err_wrap(err, "%.80s", explain->domain);
     explain->name = answer.name;
-    if (answer.outcome == RESOLVE_TEMPORARY)
+    if (answer.result == RESOLVE_TEMPORARY)
         explain->temporary = answer.reason;
     for (size_t i = 0; i < answer.txt_count && i < RRS_MAX; i++)
         explain->rrs[explain->rr_count++] = answer.txts[i];
@@ -156,14 +156,14 @@ static void check_nearby(struct explain *explain, struct resolver *resolver, con
 
     if (name == NULL || resolve_one(resolver, RESOLVE_TXT, name, &explain->arena, &answer, NULL) != ST_OK ||
         tlsrpt_record_choose(answer.txts, answer.txt_count, &explain->arena, &record, NULL) != ST_OK ||
-        record.outcome == TLSRPT_NO_RECORD)
+        record.result == TLSRPT_NO_RECORD)
         return;
     strbuf_addf(&explain->nearby, "a TLSRPT record stands at %s; it must stand at %s.\n", answer.name,
                 explain->name);
 }
 
 /* Where people put the record by mistake. */
-static void look_nearby(struct explain *explain, struct resolver *resolver)
+static void find_typo_nearby(struct explain *explain, struct resolver *resolver)
 {
     static const char *const PREFIXES[NEARBY_NAMES] = {"", "_tls.", "_smtp.", "_smtp-tlsrpt.", "_tlsrpt."};
     const char *domain = explain->name + strlen(TLSRPT_PREFIX);
@@ -184,9 +184,9 @@ static enum status ask_dns(struct explain *explain, const struct config *config,
                           config != NULL ? config->resolver.count : 0, NULL, &resolver, err);
     if (status != ST_OK)
         return status;
-    status = look_up(explain, resolver, err);
+    status = resolve_record(explain, resolver, err);
     if (status == ST_OK && explain->is_nearby_wanted)
-        look_nearby(explain, resolver);
+        find_typo_nearby(explain, resolver);
     resolve_close(&resolver);
     return status;
 }
@@ -194,15 +194,15 @@ static enum status ask_dns(struct explain *explain, const struct config *config,
 /* ---- what we say -------------------------------------------------------------------------------------- */
 
 /* A hint about an RR that is no TLSRPT record, into out without the line's end; false if there is none. */
-static bool add_slip(const struct explain *explain, size_t rr, struct strbuf *out)
+static bool add_typo(const struct explain *explain, size_t rr, struct strbuf *out)
 {
-    enum tlsrpt_slip slip = tlsrpt_slip_find(explain->rrs[rr]);
+    enum tlsrpt_typo typo = tlsrpt_typo_find(explain->rrs[rr]);
 
-    if (explain->record.outcome != TLSRPT_NO_RECORD || slip == TLSRPT_SLIP_NONE)
+    if (explain->record.result != TLSRPT_NO_RECORD || typo == TLSRPT_TYPO_NONE)
         return false;
     if (explain->rr_count > 1)
         strbuf_addf(out, "record %zu: ", rr + 1);
-    strbuf_addf(out, "%s.", tlsrpt_slip_words(slip));
+    strbuf_addf(out, "%s.", tlsrpt_typo_words(typo));
     return true;
 }
 
@@ -235,7 +235,7 @@ static void add_hints(struct explain *explain, struct json_out *json, add_senten
     strbuf_init(&words, OUTPUT_MAX);
     for (size_t i = 0; i < explain->rr_count; i++) {
         strbuf_reset(&words);
-        if (add_slip(explain, i, &words))
+        if (add_typo(explain, i, &words))
             add(explain, json, words.data);
     }
     strbuf_done(&words);
@@ -253,7 +253,7 @@ static void add_json_sentence(struct explain *explain, struct json_out *json, co
 static void write_json(struct explain *explain)
 {
     const struct tlsrpt_record *record = &explain->record;
-    const char *error = record->outcome == TLSRPT_OK ? NULL : tlsrpt_outcome_name(record->outcome);
+    const char *error = record->result == TLSRPT_OK ? NULL : tlsrpt_record_result_name(record->result);
     struct json_out json;
 
     json_out_init(&json, &explain->out, 0);
@@ -317,7 +317,7 @@ static void write_text(struct explain *explain)
         return;
     }
     write_records(explain);
-    strbuf_addf(out, "%s\n", VERDICTS[record->outcome]);
+    strbuf_addf(out, "%s\n", VERDICTS[record->result]);
     for (size_t i = 0; i < record->rua_count; i++)
         strbuf_addf(out, "  kept    %s\n", record->ruas[i].uri);
     add_findings(explain, NULL, true, add_skipped_line);
@@ -340,7 +340,7 @@ static int write_answer(struct explain *explain)
     }
     if (explain->temporary != NULL)
         return EXIT_TEMPORARY;
-    return explain->record.outcome == TLSRPT_OK ? 0 : EXIT_NEGATIVE;
+    return explain->record.result == TLSRPT_OK ? 0 : EXIT_NEGATIVE;
 }
 
 static int find_out(struct explain *explain, const struct config *config)

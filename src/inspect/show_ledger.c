@@ -10,7 +10,7 @@
 #include "model/report_summary.h"
 #include "model/utc_day.h"
 
-struct walk {
+struct show_walk {
     struct ledger *ledger;
     const char *domain;
     int32_t utc_day;
@@ -26,14 +26,14 @@ static const enum terminal_style STATE_STYLES[DELIVERY_STATE_COUNT] = {
     [DELIVERY_GIVEN_UP] = STYLE_BAD, [DELIVERY_SUPPRESSED] = STYLE_PLAIN, [DELIVERY_EXPIRED] = STYLE_BAD,
 };
 
-static void print_wrapped(const struct walk *walk, const char *text)
+static void print_wrapped(const struct show_walk *walk, const char *text)
 {
     (void)fputs("      ", stdout);
     table_print_wrapped(&walk->terminal, 6, 6, text, stdout);
 }
 
 /* When it was tried and when it is tried again. */
-static void print_times(const struct walk *walk, const struct ledger_delivery *row)
+static void print_times(const struct show_walk *walk, const struct ledger_delivery *row)
 {
     char last[UTC_STAMP_TEXT_SIZE], next[UTC_STAMP_TEXT_SIZE], text[200];
 
@@ -53,7 +53,7 @@ static void print_times(const struct walk *walk, const struct ledger_delivery *r
 
 static enum status print_delivery(void *context, const struct ledger_delivery *row, struct err *err)
 {
-    const struct walk *walk = context;
+    const struct show_walk *walk = context;
 
     (void)err;
     (void)fputs("    ", stdout);
@@ -69,7 +69,7 @@ static enum status print_delivery(void *context, const struct ledger_delivery *r
 }
 
 /* What was left out of the report for its size's sake. */
-static void print_folded(const struct walk *walk, const char *note)
+static void print_folded(const struct show_walk *walk, const char *note)
 {
     struct report_summary summary;
     char text[200];
@@ -83,7 +83,7 @@ static void print_folded(const struct walk *walk, const char *note)
 
 static enum status visit_report(void *context, const struct ledger_report *row, struct err *err)
 {
-    struct walk *walk = context;
+    struct show_walk *walk = context;
     char day[UTC_DAY_TEXT_SIZE], ok_text[TABLE_NUMBER_SIZE], failed_text[TABLE_NUMBER_SIZE];
 
     if (strcmp(row->domain, walk->domain) != 0)
@@ -103,8 +103,8 @@ static enum status visit_report(void *context, const struct ledger_report *row, 
     return ledger_each_delivery_of(walk->ledger, row->utc_day, row->domain, print_delivery, walk, err);
 }
 
-static enum status visit_without(struct walk *walk, int32_t utc_day, const char *domain, const char *words,
-                                 const char *reason)
+static enum status visit_without(struct show_walk *walk, int32_t utc_day, const char *domain,
+                                 const char *words, const char *reason)
 {
     char day[UTC_DAY_TEXT_SIZE];
 
@@ -137,7 +137,7 @@ static enum status visit_waiting(void *context, int32_t utc_day, const char *dom
     return visit_without(context, utc_day, domain, "not built yet", reason);
 }
 
-static enum status nothing_known(const struct walk *walk, struct err *err)
+static enum status print_unknown_domain(const struct show_walk *walk, struct err *err)
 {
     char day[UTC_DAY_TEXT_SIZE] = "";
 
@@ -151,8 +151,8 @@ static enum status nothing_known(const struct walk *walk, struct err *err)
         walk->domain, *day != '\0' ? " for " : "", day, walk->domain);
 }
 
-static enum status walk_all(struct walk *walk, struct arena *arena, ledger_report_fn *show, void *context,
-                            struct err *err)
+static enum status walk_all(struct show_walk *walk, struct arena *arena, ledger_report_fn *show,
+                            void *context, struct err *err)
 {
     struct ledger_report report;
     enum status status = ledger_each_report(walk->ledger, walk->utc_day, visit_report, walk, err);
@@ -162,7 +162,7 @@ static enum status walk_all(struct walk *walk, struct arena *arena, ledger_repor
     if (status == ST_OK)
         status = ledger_each_waiting(walk->ledger, walk->utc_day, visit_waiting, walk, err);
     if (status == ST_OK && (walk->entries == 0 || (!walk->is_verbose && !walk->has_report)))
-        status = nothing_known(walk, err);
+        status = print_unknown_domain(walk, err);
     if (status != ST_OK || !walk->has_report)
         return status;
     status = ledger_read_report(walk->ledger, walk->newest_day, walk->domain, arena, &report, err);
@@ -174,7 +174,7 @@ static enum status walk_all(struct walk *walk, struct arena *arena, ledger_repor
 enum status show_ledger(const struct config *config, const char *domain, int32_t utc_day, bool is_verbose,
                         struct arena *arena, ledger_report_fn *show, void *context, struct err *err)
 {
-    struct walk walk = {.domain = domain, .utc_day = utc_day, .is_verbose = is_verbose};
+    struct show_walk walk = {.domain = domain, .utc_day = utc_day, .is_verbose = is_verbose};
     struct fleet *fleet = NULL;
     enum status status;
 

@@ -24,13 +24,13 @@ enum status_format {
 static const char *const FORMAT_NAMES[FORMAT_COUNT] = {
     [FORMAT_TABLE] = "table", [FORMAT_JSON] = "json", [FORMAT_PROMETHEUS] = "prometheus"};
 
-struct arguments {
+struct status_arguments {
     enum status_format format;
     const char *output; /* NULL: stdout */
 };
 
-static enum status print(const struct arguments *arguments, const struct status_facts *facts, FILE *out,
-                         struct err *err)
+static enum status print(const struct status_arguments *arguments, const struct status_facts *facts,
+                         FILE *out, struct err *err)
 {
     struct terminal terminal;
 
@@ -50,7 +50,7 @@ static enum status print(const struct arguments *arguments, const struct status_
 }
 
 /* A reader of the file sees all of it or the one before. */
-static enum status print_to_file(const struct arguments *arguments, const struct status_facts *facts,
+static enum status print_to_file(const struct status_arguments *arguments, const struct status_facts *facts,
                                  struct err *err)
 {
     char *text = NULL;
@@ -111,7 +111,7 @@ static bool parse_format(const char *text, enum status_format *format_out)
 }
 
 /* -1 to go on, else the exit code. */
-static int take_options(struct arguments *arguments, int argc, char **argv)
+static int take_options(struct status_arguments *arguments, int argc, char **argv)
 {
     int option;
 
@@ -135,7 +135,7 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
 int cmd_status(const struct config *config, int argc, char **argv)
 {
     const struct program program = {.name = "tlsrpt-gen status"};
-    struct arguments arguments = {.format = FORMAT_TABLE};
+    struct status_arguments arguments = {.format = FORMAT_TABLE};
     struct status_facts *facts = NULL;
     struct err err;
     enum status status;

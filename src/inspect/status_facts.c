@@ -135,13 +135,13 @@ static void judge_collector(const struct config *config, struct status_facts *fa
         facts->collector = is_locked ? COLLECTOR_STUCK : COLLECTOR_SILENT;
 }
 
-static void look_at_ring(const struct config *config, struct status_facts *facts)
+static void read_ring_level(const struct config *config, struct status_facts *facts)
 {
     struct ring_level level;
     char path[PATH_MAX];
 
     (void)snprintf(path, sizeof path, "%.*s/ring", (int)sizeof path - 20, config->state_dir);
-    if (ring_look(path, &level, NULL) != ST_OK)
+    if (ring_read_level(path, &level, NULL) != ST_OK)
         return;
     facts->ring_used = level.used_bytes;
     facts->ring_capacity = level.capacity_bytes;
@@ -163,7 +163,7 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
     if (status == ST_OK && gathering->fleet == NULL)
         status = session_store_each_day(gathering->sessions, take_session_day, gathering, err);
     judge_collector(gathering->config, facts);
-    look_at_ring(gathering->config, facts);
+    read_ring_level(gathering->config, facts);
     return status;
 }
 

@@ -13,20 +13,20 @@
 /* The kernel's default queue of 11 datagrams loses outcomes in bursts. */
 #define QUEUE_LEN_WANTED 512
 
-struct screen {
+struct status_screen {
     const struct status_facts *facts;
     const struct terminal *terminal;
     FILE *out;
 };
 
-static void print_label(const struct screen *screen, const char *label)
+static void print_label(const struct status_screen *screen, const char *label)
 {
     (void)fprintf(screen->out, "%s%-*s%s", terminal_begin(screen->terminal, STYLE_BOLD), LABEL_COLUMNS, label,
                   terminal_end(screen->terminal, STYLE_BOLD));
 }
 
 /* "label       text", wrapped. */
-static void print_line(const struct screen *screen, const char *label, const char *text)
+static void print_line(const struct status_screen *screen, const char *label, const char *text)
 {
     print_label(screen, label);
     table_print_wrapped(screen->terminal, LABEL_COLUMNS, LABEL_COLUMNS, text, screen->out);
@@ -43,7 +43,7 @@ static const char *format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE]
 
 /* ---- the collector ---- */
 
-static void print_collector(const struct screen *screen)
+static void print_collector(const struct status_screen *screen)
 {
     static const enum terminal_style STYLES[] = {[COLLECTOR_NEVER] = STYLE_BAD,
                                                  [COLLECTOR_UP] = STYLE_GOOD,
@@ -71,7 +71,7 @@ static void print_collector(const struct screen *screen)
 }
 
 /* "received 1,234, stored 1,230", those that are 0 left out but for the first two. */
-static void print_counters(const struct screen *screen)
+static void print_counters(const struct status_screen *screen)
 {
     struct strbuf text;
 
@@ -89,7 +89,7 @@ static void print_counters(const struct screen *screen)
     strbuf_done(&text);
 }
 
-static void print_ring(const struct screen *screen)
+static void print_ring(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
     double capacity = (double)facts->ring_capacity;
@@ -104,7 +104,7 @@ static void print_ring(const struct screen *screen)
     print_line(screen, "ring", text);
 }
 
-static void print_warnings(const struct screen *screen)
+static void print_warnings(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
     char text[1200], number[TABLE_NUMBER_SIZE];
@@ -152,7 +152,7 @@ static void print_warnings(const struct screen *screen)
         .title = "state"                                                                                     \
     }
 
-#define OUTCOME_COLUMNS 6 /* DAY_COLUMNS_RIGHT */
+#define RESULT_COLUMNS 6 /* DAY_COLUMNS_RIGHT */
 
 static const struct table_column DAY_COLUMNS[] = {DAY_COLUMNS_LEFT, DAY_COLUMNS_RIGHT};
 static const struct table_column FLEET_DAY_COLUMNS[] = {
@@ -184,12 +184,12 @@ static void add_dashes(struct table *table, size_t count)
 }
 
 /* What became of the day's domains; not known while the fleet's database, which holds it, cannot be read. */
-static void add_outcome(struct table *table, const struct status_facts *facts, const struct status_day *day)
+static void add_result(struct table *table, const struct status_facts *facts, const struct status_day *day)
 {
     uint64_t due = open_count(&day->ledger), lost = lost_count(&day->ledger);
 
     if (facts->fleet.trouble != NULL) {
-        add_dashes(table, OUTCOME_COLUMNS);
+        add_dashes(table, RESULT_COLUMNS);
         return;
     }
     table_add_number(table, STYLE_PLAIN, (uint64_t)day->ledger.reports);
@@ -218,10 +218,10 @@ static void add_day(struct table *table, const struct status_facts *facts, const
         add_dashes(table, 1);
     else if (facts->fleet.is_set)
         table_add_number(table, day->late > 0 ? STYLE_WARN : STYLE_PLAIN, day->late);
-    add_outcome(table, facts, day);
+    add_result(table, facts, day);
 }
 
-static enum status print_days(const struct screen *screen, struct err *err)
+static enum status print_days(const struct status_screen *screen, struct err *err)
 {
     const struct status_facts *facts = screen->facts;
     size_t first = facts->day_count > DAYS_SHOWN ? facts->day_count - DAYS_SHOWN : 0;
@@ -248,7 +248,7 @@ static enum status print_days(const struct screen *screen, struct err *err)
 
 /* ---- deliveries ---- */
 
-static void print_totals(const struct screen *screen)
+static void print_totals(const struct status_screen *screen)
 {
     const struct ledger_counts *totals = &screen->facts->totals;
     struct strbuf text;
@@ -269,7 +269,7 @@ static void print_totals(const struct screen *screen)
     strbuf_done(&text);
 }
 
-static void print_due(const struct screen *screen)
+static void print_due(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
     char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE], text[1024];
@@ -289,7 +289,7 @@ static void print_due(const struct screen *screen)
     print_line(screen, "next try", text);
 }
 
-static void print_errors(const struct screen *screen)
+static void print_errors(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
 
@@ -315,7 +315,7 @@ static void print_errors(const struct screen *screen)
     }
 }
 
-static void print_suppressed(const struct screen *screen)
+static void print_suppressed(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
 
@@ -338,7 +338,7 @@ static void print_suppressed(const struct screen *screen)
 enum status status_print_table(const struct status_facts *facts, const struct terminal *terminal, FILE *out,
                                struct err *err)
 {
-    const struct screen screen = {facts, terminal, out};
+    const struct status_screen screen = {facts, terminal, out};
     enum status status;
 
     print_collector(&screen);

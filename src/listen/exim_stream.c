@@ -17,7 +17,7 @@
 #define LISTENER_BIT (UINT64_C(1) << 32) /* of an epoll event's data: it is a listening socket */
 
 /* Slots are in a list by age of their last byte, the longest idle first. */
-struct connection {
+struct exim_connection {
     int fd; /* -1: unused */
     uid_t uid;
     bool is_skipping; /* behind the begin of a line that was too long */
@@ -34,7 +34,7 @@ struct exim_stream {
     int listen_fds[LISTEN_MAX];
     size_t listen_count;
     bool is_deaf; /* all slots are taken: new connections wait in the kernel */
-    struct connection connections[EXIM_STREAM_CONNECTIONS_MAX];
+    struct exim_connection connections[EXIM_STREAM_CONNECTIONS_MAX];
     char buffer[READ_BYTES];
 };
 
@@ -42,7 +42,7 @@ struct exim_stream {
 
 static void join_newest(struct exim_stream *stream, int index)
 {
-    struct connection *connection = &stream->connections[index];
+    struct exim_connection *connection = &stream->connections[index];
 
     connection->older = stream->newest;
     connection->newer = -1;
@@ -55,7 +55,7 @@ static void join_newest(struct exim_stream *stream, int index)
 
 static void leave_list(struct exim_stream *stream, int index)
 {
-    const struct connection *connection = &stream->connections[index];
+    const struct exim_connection *connection = &stream->connections[index];
 
     if (connection->older >= 0)
         stream->connections[connection->older].newer = connection->newer;
@@ -69,12 +69,12 @@ static void leave_list(struct exim_stream *stream, int index)
 
 static void end_connection(struct exim_stream *stream, int index)
 {
-    struct connection *connection = &stream->connections[index];
+    struct exim_connection *connection = &stream->connections[index];
 
     leave_list(stream, index);
     (void)close(connection->fd); /* which also takes it out of epoll */
     free(connection->line);
-    *connection = (struct connection){.fd = -1, .newer = stream->unused};
+    *connection = (struct exim_connection){.fd = -1, .newer = stream->unused};
     stream->unused = index;
 }
 
@@ -94,14 +94,15 @@ static uid_t peer_uid(int fd)
 
 /* ---- lines ---- */
 
-struct reading {
+struct stream_reading {
     exim_stream_line_fn *on_line;
     void *context;
 };
 
 /* Keep the begin of a line; one that gets too long, or finds no memory, is told as cut, and its rest is
  * skipped. */
-static void keep(struct connection *connection, const char *bytes, size_t len, const struct reading *reading)
+static void keep(struct exim_connection *connection, const char *bytes, size_t len,
+                 const struct stream_reading *reading)
 {
     char *grown;
 
@@ -121,8 +122,8 @@ static void keep(struct connection *connection, const char *bytes, size_t len, c
     connection->len += len;
 }
 
-static void end_line(struct connection *connection, const char *bytes, size_t len,
-                     const struct reading *reading)
+static void end_line(struct exim_connection *connection, const char *bytes, size_t len,
+                     const struct stream_reading *reading)
 {
     if (connection->len > 0) {
         keep(connection, bytes, len, reading);
@@ -136,8 +137,8 @@ static void end_line(struct connection *connection, const char *bytes, size_t le
     connection->len = 0;
 }
 
-static void take_bytes(struct connection *connection, const char *bytes, size_t len,
-                       const struct reading *reading)
+static void take_bytes(struct exim_connection *connection, const char *bytes, size_t len,
+                       const struct stream_reading *reading)
 {
     while (len > 0) {
         const char *newline = memchr(bytes, '\n', len);
@@ -155,9 +156,9 @@ static void take_bytes(struct connection *connection, const char *bytes, size_t 
 
 /* Read what is there; close at the end. */
 static void read_connection(struct exim_stream *stream, int index, int64_t now_ms,
-                            const struct reading *reading)
+                            const struct stream_reading *reading)
 {
-    struct connection *connection = &stream->connections[index];
+    struct exim_connection *connection = &stream->connections[index];
 
     for (int i = 0; i < READS_MAX; i++) {
         ssize_t got = recv(connection->fd, stream->buffer, sizeof stream->buffer, 0);
@@ -185,7 +186,7 @@ static bool has_room(struct exim_stream *stream, int64_t now_ms)
 }
 
 static void begin_connection(struct exim_stream *stream, int fd, int64_t now_ms,
-                             const struct reading *reading)
+                             const struct stream_reading *reading)
 {
     int index = stream->unused;
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)index};
@@ -196,13 +197,13 @@ static void begin_connection(struct exim_stream *stream, int fd, int64_t now_ms,
         return;
     }
     stream->unused = stream->connections[index].newer;
-    stream->connections[index] = (struct connection){.fd = fd, .uid = peer_uid(fd), .last_ms = now_ms};
+    stream->connections[index] = (struct exim_connection){.fd = fd, .uid = peer_uid(fd), .last_ms = now_ms};
     join_newest(stream, index);
     read_connection(stream, index, now_ms, reading); /* most lines are there already */
 }
 
 static void accept_some(struct exim_stream *stream, int listen_fd, int64_t now_ms,
-                        const struct reading *reading)
+                        const struct stream_reading *reading)
 {
     for (int i = 0; i < EXIM_STREAM_CONNECTIONS_MAX && has_room(stream, now_ms); i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -234,7 +235,7 @@ static void close_idle(struct exim_stream *stream, int64_t now_ms)
 void exim_stream_serve(struct exim_stream *stream, int64_t now_ms, exim_stream_line_fn *on_line,
                        void *context)
 {
-    const struct reading reading = {.on_line = on_line, .context = context};
+    const struct stream_reading reading = {.on_line = on_line, .context = context};
     struct epoll_event events[EVENTS_MAX];
 
     set_deaf(stream, false);
@@ -274,7 +275,7 @@ enum status exim_stream_new(const int *listen_fds, size_t count, struct exim_str
     stream->oldest = stream->newest = -1;
     for (int i = 0; i < EXIM_STREAM_CONNECTIONS_MAX; i++)
         stream->connections[i] =
-            (struct connection){.fd = -1, .newer = i + 1 < EXIM_STREAM_CONNECTIONS_MAX ? i + 1 : -1};
+            (struct exim_connection){.fd = -1, .newer = i + 1 < EXIM_STREAM_CONNECTIONS_MAX ? i + 1 : -1};
     stream->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     for (size_t i = 0; stream->epoll_fd >= 0 && i < count && i < LISTEN_MAX; i++) {
         struct epoll_event event = {.events = EPOLLIN, .data.u64 = LISTENER_BIT | (uint32_t)listen_fds[i]};

@@ -29,17 +29,17 @@ struct entity {
 };
 
 /* A message or part that waits to be looked into. */
-struct waiting {
+struct pending_part {
     struct span text;
     size_t depth;    /* levels around it */
     bool is_message; /* a whole message, or a part of one */
 };
 
-struct search {
+struct part_search {
     struct arena *arena;
     struct report_envelope envelope;
-    struct waiting queue[MAIL_READ_PARTS_MAX];
-    size_t queued, looked_into;
+    struct pending_part queue[MAIL_READ_PARTS_MAX];
+    size_t queued, searched;
     enum rank rank;
     struct entity best;
     bool is_failed; /* memory */
@@ -114,7 +114,7 @@ static void add_line(struct strbuf *value, struct span line)
 }
 
 /* The first field of that name, unfolded, without blanks around; "" if there is none. */
-static const char *find_field(struct search *search, struct span header, const char *name)
+static const char *find_field(struct part_search *search, struct span header, const char *name)
 {
     struct span rest = header;
     bool is_found = false;
@@ -153,7 +153,7 @@ static char *lower(char *text)
     return text;
 }
 
-static const char *media_type(struct search *search, const char *content_type)
+static const char *media_type(struct part_search *search, const char *content_type)
 {
     size_t len = strcspn(content_type, "; \t");
     char *copy = arena_copy_text(search->arena, content_type, len < TYPE_MAX ? len : TYPE_MAX);
@@ -213,7 +213,7 @@ static void decode_extended(struct strbuf *text)
 }
 
 /* The parameter's value, "" if it is not there. */
-static const char *find_parameter(struct search *search, const char *field, const char *name,
+static const char *find_parameter(struct part_search *search, const char *field, const char *name,
                                   bool *is_extended_out)
 {
     struct strbuf value;
@@ -276,7 +276,7 @@ static const char *base_name(const char *name)
     return slash != NULL ? slash + 1 : name;
 }
 
-static void consider_leaf(struct search *search, const struct entity *entity, const char *content_type,
+static void consider_leaf(struct part_search *search, const struct entity *entity, const char *content_type,
                           const char *type)
 {
     bool is_extended, is_name_extended;
@@ -323,15 +323,15 @@ static struct span part_between(const char *begin, const char *end)
     return (struct span){begin, (size_t)(end - begin)};
 }
 
-static void add_waiting(struct search *search, struct span text, size_t depth, bool is_message)
+static void add_waiting(struct part_search *search, struct span text, size_t depth, bool is_message)
 {
     if (depth <= MAIL_READ_DEPTH_MAX && search->queued < MAIL_READ_PARTS_MAX)
         search->queue[search->queued++] =
-            (struct waiting){.text = text, .depth = depth, .is_message = is_message};
+            (struct pending_part){.text = text, .depth = depth, .is_message = is_message};
 }
 
 /* Queue the parts of a body; how many there are. */
-static size_t add_parts(struct search *search, struct span body, const char *boundary, size_t depth)
+static size_t add_parts(struct part_search *search, struct span body, const char *boundary, size_t depth)
 {
     const char *begin = NULL; /* of the part that is open */
     bool is_last = false;
@@ -354,7 +354,7 @@ static size_t add_parts(struct search *search, struct span body, const char *bou
     return count;
 }
 
-static void read_envelope(struct search *search, struct span header)
+static void read_envelope(struct part_search *search, struct span header)
 {
     const struct {
         const char *name;
@@ -375,7 +375,8 @@ static void read_envelope(struct search *search, struct span header)
 }
 
 /* The outermost message is the envelope, unless a report was forwarded whole inside it. */
-static void begin_message(struct search *search, const struct entity *entity, const char *type, size_t depth)
+static void begin_message(struct part_search *search, const struct entity *entity, const char *type,
+                          size_t depth)
 {
     bool is_extended;
 
@@ -387,7 +388,7 @@ static void begin_message(struct search *search, const struct entity *entity, co
                                                   "report-type", &is_extended);
 }
 
-static void look_into(struct search *search, const struct waiting *waiting)
+static void search_part(struct part_search *search, const struct pending_part *waiting)
 {
     struct entity entity = split(waiting->text);
     const char *content_type = find_field(search, entity.header, "Content-Type");
@@ -410,20 +411,21 @@ static void look_into(struct search *search, const struct waiting *waiting)
 }
 
 /* Everything, level by level. */
-static void look_into_all(struct search *search, struct span text)
+static void search_part_all(struct part_search *search, struct span text)
 {
     add_waiting(search, text, 0, true);
-    while (search->looked_into < search->queued && !search->is_failed)
-        look_into(search, &search->queue[search->looked_into++]);
+    while (search->searched < search->queued && !search->is_failed)
+        search_part(search, &search->queue[search->searched++]);
 }
 
 enum status mail_read_report(const char *bytes, size_t len, struct arena *arena, struct strbuf *report_out,
                              struct report_envelope *envelope_out, struct err *err)
 {
-    struct search search = {.arena = arena, .envelope = {.is_mail = true, .file_name = "", .part_type = ""}};
+    struct part_search search = {.arena = arena,
+                                 .envelope = {.is_mail = true, .file_name = "", .part_type = ""}};
     struct span text = {bytes, len};
 
-    look_into_all(&search, text);
+    search_part_all(&search, text);
     if (search.is_failed)
         return err_set(err, ST_NOMEM, "out of memory");
     if (search.rank == RANK_NONE)

@@ -225,9 +225,9 @@ static enum status open_rest(struct collect *collect, struct err *err)
 {
     collect->max_age_days = collect->program.config.max_age_days;
     collect->batch = listen_batch_new();
-    collect->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    collect->wakeup_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     collect->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (collect->batch == NULL || collect->bell_fd < 0 || collect->stop_fd < 0)
+    if (collect->batch == NULL || collect->wakeup_fd < 0 || collect->stop_fd < 0)
         return err_set(err, ST_NOMEM, "out of memory or descriptors");
     return ST_OK;
 }
@@ -246,7 +246,7 @@ static enum status open_all(struct collect *collect, struct err *err)
 
 static void close_all(struct collect *collect)
 {
-    const int descriptors[] = {collect->bell_fd, collect->stop_fd, collect->lock_fd};
+    const int descriptors[] = {collect->wakeup_fd, collect->stop_fd, collect->lock_fd};
 
     exim_stream_free(&collect->exim);
     for (size_t i = 0; i < collect->listener_count; i++)
@@ -344,7 +344,7 @@ static void say_trouble(struct collect *collect, struct watch *watch, int64_t no
     watch->last_dropped_ms = now_ms;
 }
 
-static void tell_status(struct collect *collect, struct watch *watch, int64_t now_ms)
+static void notify_status(struct collect *collect, struct watch *watch, int64_t now_ms)
 {
     char text[200];
 
@@ -403,7 +403,7 @@ static bool handle_signal(struct collect *collect, int signal_number)
     return signal_number == SIGTERM || signal_number == SIGINT;
 }
 
-static void watch_until_told(struct collect *collect, struct watch *watch, const sigset_t *signals)
+static void watch_until_stopped(struct collect *collect, struct watch *watch, const sigset_t *signals)
 {
     const struct timespec tick = {.tv_sec = COLLECT_TICK_MS / 1000};
 
@@ -412,7 +412,7 @@ static void watch_until_told(struct collect *collect, struct watch *watch, const
 
         say_class(collect, watch);
         say_trouble(collect, watch, now_ms);
-        tell_status(collect, watch, now_ms);
+        notify_status(collect, watch, now_ms);
         feed_watchdog(collect, watch, now_ms);
     }
 }
@@ -460,7 +460,7 @@ static enum status serve(struct collect *collect, const sigset_t *signals, struc
              log_number("sockets", (int64_t)collect->listener_count),
              log_text("state_dir", collect->program.config.state_dir),
              log_number("waiting_bytes", (int64_t)ring_used_bytes(collect->ring)));
-    watch_until_told(collect, &watch, signals);
+    watch_until_stopped(collect, &watch, signals);
     stop_threads(collect, &watch);
     LOG_FACT(EV_COLLECTOR_STOPPED, log_number("received", (int64_t)atomic_load(&collect->received)),
              log_number("stored", (int64_t)atomic_load(&collect->stored)),
@@ -530,7 +530,7 @@ int main(int argc, char **argv)
 {
     static struct collect collect = {
         .program = {.name = "tlsrpt-gen-collect", .config_path = CONFIG_DEFAULT_FILE},
-        .bell_fd = -1,
+        .wakeup_fd = -1,
         .lock_fd = -1,
         .stop_fd = -1};
     struct err err;

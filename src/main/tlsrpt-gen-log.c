@@ -31,7 +31,7 @@ enum input {
     INPUT_JSON,
 };
 
-struct arguments {
+struct log_arguments {
     struct program program;
     enum input input;
     const char *follow; /* NULL: FILEs or "-" */
@@ -157,7 +157,7 @@ static bool take_time(const char *text, bool is_end, int64_t *utc_s_out)
 }
 
 /* HOST=DOMAIN, which is cut in two. */
-static bool take_relay(struct arguments *arguments, char *text)
+static bool take_relay(struct log_arguments *arguments, char *text)
 {
     char *sign = strchr(text, '=');
 
@@ -169,7 +169,7 @@ static bool take_relay(struct arguments *arguments, char *text)
     return true;
 }
 
-static bool take_sender(struct arguments *arguments, const char *text)
+static bool take_sender(struct log_arguments *arguments, const char *text)
 {
     if (arguments->sender_count == SENDERS_MAX)
         return false;
@@ -177,7 +177,7 @@ static bool take_sender(struct arguments *arguments, const char *text)
     return true;
 }
 
-static bool take_option(struct arguments *arguments, int option, char *value)
+static bool take_option(struct log_arguments *arguments, int option, char *value)
 {
     int word = 0;
     bool is_fine = true;
@@ -220,7 +220,7 @@ static bool take_option(struct arguments *arguments, int option, char *value)
 }
 
 /* What is wrong with the whole, or NULL. */
-static const char *check_arguments(const struct arguments *arguments)
+static const char *check_arguments(const struct log_arguments *arguments)
 {
     if (arguments->input == INPUT_NONE)
         return "--mta is missing: exim, postfix or ndjson";
@@ -236,7 +236,7 @@ static const char *check_arguments(const struct arguments *arguments)
 }
 
 /* -1: go on; else the exit code. */
-static int take_arguments(struct arguments *arguments, int argc, char **argv)
+static int take_arguments(struct log_arguments *arguments, int argc, char **argv)
 {
     const char *mistake;
     int option;
@@ -284,7 +284,8 @@ static void catch_signals(void)
 }
 
 /* STATE_DIR/log-MTA-HASH.place: one for each log, by its absolute path. */
-static enum status make_place_path(const struct arguments *arguments, char path[PATH_MAX], struct err *err)
+static enum status make_checkpoint_path(const struct log_arguments *arguments, char path[PATH_MAX],
+                                        struct err *err)
 {
     static const char *const NAMES[] = {
         [INPUT_NONE] = "", [INPUT_EXIM] = "exim", [INPUT_POSTFIX] = "postfix", [INPUT_JSON] = "ndjson"};
@@ -307,7 +308,7 @@ static enum status make_place_path(const struct arguments *arguments, char path[
     return file_make_folders(state_dir, 0750, err);
 }
 
-static enum status open_reader(struct arguments *arguments, struct log_reader *reader, struct err *err)
+static enum status open_reader(struct log_arguments *arguments, struct log_reader *reader, struct err *err)
 {
     const struct mtalog_settings settings = {
         .mta = arguments->input == INPUT_EXIM ? MTALOG_EXIM : MTALOG_POSTFIX,
@@ -316,7 +317,7 @@ static enum status open_reader(struct arguments *arguments, struct log_reader *r
         .relay_count = arguments->relay_count,
         .ignored_senders = arguments->senders,
         .ignored_sender_count = arguments->sender_count,
-        .on_event = log_reader_tell,
+        .on_result = log_reader_emit,
         .context = reader,
     };
 
@@ -324,15 +325,15 @@ static enum status open_reader(struct arguments *arguments, struct log_reader *r
     return arguments->input == INPUT_JSON ? ST_OK : mtalog_new(&settings, &reader->mtalog, err);
 }
 
-static enum status read_all(struct arguments *arguments, struct log_reader *reader, struct err *err)
+static enum status read_all(struct log_arguments *arguments, struct log_reader *reader, struct err *err)
 {
-    char place_path[PATH_MAX];
+    char checkpoint_path[PATH_MAX];
     enum status status = ST_OK;
 
     if (arguments->follow != NULL) {
-        status = make_place_path(arguments, place_path, err);
+        status = make_checkpoint_path(arguments, checkpoint_path, err);
         if (status == ST_OK)
-            status = log_follow(reader, arguments->follow, place_path, arguments->is_once, err);
+            status = log_follow(reader, arguments->follow, checkpoint_path, arguments->is_once, err);
         return status;
     }
     for (int i = 0; status == ST_OK && i < arguments->file_count && !log_sink_is_stopping; i++)
@@ -345,15 +346,16 @@ static void log_counts(const struct log_reader *reader)
     static const struct mtalog_counts NOTHING;
     const struct mtalog_counts *counts = reader->mtalog != NULL ? mtalog_counts(reader->mtalog) : &NOTHING;
 
-    LOG_FACT(
-        EV_LOG_READ, log_number("lines", (int64_t)reader->lines),
-        log_number("told", (int64_t)reader->sink->told), log_number("ambiguous", (int64_t)counts->ambiguous),
-        log_number("no_domain", (int64_t)counts->no_domain),
-        log_number("too_long", (int64_t)counts->too_long), log_number("evicted", (int64_t)counts->evicted),
-        log_number("malformed", (int64_t)reader->malformed));
+    LOG_FACT(EV_LOG_READ, log_number("lines", (int64_t)reader->lines),
+             log_number("told", (int64_t)reader->sink->emitted),
+             log_number("ambiguous", (int64_t)counts->ambiguous),
+             log_number("no_domain", (int64_t)counts->no_domain),
+             log_number("too_long", (int64_t)counts->too_long),
+             log_number("evicted", (int64_t)counts->evicted),
+             log_number("malformed", (int64_t)reader->malformed));
 }
 
-static enum status run(struct arguments *arguments, struct err *err)
+static enum status run(struct log_arguments *arguments, struct err *err)
 {
     struct log_reader reader = {.mtalog = NULL};
     struct log_sink sink;
@@ -381,7 +383,7 @@ static enum status run(struct arguments *arguments, struct err *err)
 }
 
 /* Defaults that the settings give: the collector's socket, and our own reports' sender. */
-static enum status apply_settings(struct arguments *arguments, struct err *err)
+static enum status apply_settings(struct log_arguments *arguments, struct err *err)
 {
     const struct config *config = &arguments->program.config;
 
@@ -399,7 +401,7 @@ static enum status apply_settings(struct arguments *arguments, struct err *err)
 
 int main(int argc, char **argv)
 {
-    static struct arguments arguments = {
+    static struct log_arguments arguments = {
         .program = {.name = "tlsrpt-gen-log", .config_path = CONFIG_DEFAULT_FILE},
         .mandatory_tls = POLICY_NO_POLICY_FOUND,
         .from_s = INT64_MIN,

@@ -54,11 +54,11 @@ static void on_progress(void *context, enum smtp_progress progress)
     write_out(worker);
 }
 
-static void on_outcome(void *context, uint64_t id, const struct outcome *outcome)
+static void on_result(void *context, uint64_t id, const struct delivery_result *result)
 {
     struct worker *worker = context;
 
-    smtp_wire_put_outcome(&worker->out, id, outcome);
+    smtp_wire_put_result(&worker->out, id, result);
     write_out(worker);
 }
 
@@ -126,7 +126,7 @@ static enum step take_frame(struct worker *worker, enum smtp_wire_type type, str
     case SMTP_WIRE_GO:
         return worker->job.host != NULL ? STEP_DONE : STEP_BROKEN;
     case SMTP_WIRE_PROGRESS:
-    case SMTP_WIRE_OUTCOME:
+    case SMTP_WIRE_RESULT:
     case SMTP_WIRE_END:
         break;
     }
@@ -185,12 +185,12 @@ static bool read_job(struct worker *worker)
 static int run_job(struct worker *worker)
 {
     const struct smtp_session_hooks hooks = {
-        .context = worker, .progress = on_progress, .outcome = on_outcome, .stop = on_stop};
+        .context = worker, .progress = on_progress, .result = on_result, .stop = on_stop};
     struct smtp_wire_end end;
     struct err err;
 
     if (smtp_session_run(&worker->job, &hooks, &end, &err) != ST_OK)
-        end = (struct smtp_wire_end){.stage = OUTCOME_AT_START, .text = {err.text, strlen(err.text)}};
+        end = (struct smtp_wire_end){.stage = DELIVERY_AT_START, .text = {err.text, strlen(err.text)}};
     smtp_wire_put_end(&worker->out, &end);
     write_out(worker);
     return 0;

@@ -47,7 +47,7 @@ static const struct {
     {"setup-exim", cmd_setup_exim, NULL, "show what Exim needs to report its sessions, and where to put it"},
 };
 
-struct arguments {
+struct main_arguments {
     struct program program;
     bool is_dry_run;
     bool is_show_config;
@@ -140,7 +140,7 @@ static enum status parse_format(const char *text, struct dry_run_options *option
     return err_set(err, ST_SYNTAX, "--format \"%.40s\": use table, json or mail", text);
 }
 
-static enum status parse_domain(const char *text, struct arguments *arguments, struct err *err)
+static enum status parse_domain(const char *text, struct main_arguments *arguments, struct err *err)
 {
     enum status status =
         domain_normalise(text, strlen(text), &arguments->arena, &arguments->dry_run.domain, err);
@@ -149,7 +149,7 @@ static enum status parse_domain(const char *text, struct arguments *arguments, s
 }
 
 /* One option of the command line other than help and version. */
-static enum status take_option(struct arguments *arguments, int option, struct err *err)
+static enum status take_option(struct main_arguments *arguments, int option, struct err *err)
 {
     if (program_take_option(&arguments->program, option, optarg))
         return ST_OK;
@@ -192,7 +192,7 @@ static int usage_error(const struct err *err)
     return EXIT_USAGE;
 }
 
-static int run_subcommand(struct arguments *arguments, int argc, char **argv)
+static int run_subcommand(struct main_arguments *arguments, int argc, char **argv)
 {
     struct program *program = &arguments->program;
     struct err err;
@@ -218,16 +218,16 @@ static int run_subcommand(struct arguments *arguments, int argc, char **argv)
 static bool is_identity_set(const struct config *config)
 {
     const char *missing = config_missing_identity(config);
-    char mend[1024];
+    char fix[1024];
 
-    (void)snprintf(mend, sizeof mend, "set it in %s; nothing is sent until then", config->file);
+    (void)snprintf(fix, sizeof fix, "set it in %s; nothing is sent until then", config->file);
     if (missing != NULL)
-        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing), log_text("mend", mend));
+        LOG_FACT(EV_NOT_CONFIGURED, log_text("missing", missing), log_text("mend", fix));
     return missing == NULL;
 }
 
 /* Build and deliver, as the owner of state_dir. */
-static int run_as_owner(struct arguments *arguments)
+static int run_as_owner(struct main_arguments *arguments)
 {
     struct program *program = &arguments->program;
     struct err err;
@@ -237,7 +237,7 @@ static int run_as_owner(struct arguments *arguments)
                : program_fail(program, &err);
 }
 
-static int run_main_job(struct arguments *arguments)
+static int run_main_job(struct main_arguments *arguments)
 {
     struct program *program = &arguments->program;
     struct err err;
@@ -265,7 +265,7 @@ out:
 /* An option that would be passed over in silence is a mistake that nobody notices, so these are refused. */
 
 /* Options of the main job in front of a command. */
-static enum status check_command(const struct arguments *arguments, const char *command, struct err *err)
+static enum status check_command(const struct main_arguments *arguments, const char *command, struct err *err)
 {
     const struct {
         bool is_given;
@@ -290,7 +290,7 @@ static enum status check_command(const struct arguments *arguments, const char *
 }
 
 /* Options of the main job that exclude each other. */
-static enum status check_job(const struct arguments *arguments, struct err *err)
+static enum status check_job(const struct main_arguments *arguments, struct err *err)
 {
     const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
 
@@ -306,7 +306,7 @@ static enum status check_job(const struct arguments *arguments, struct err *err)
 }
 
 /* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
-static int take_options(struct arguments *arguments, int argc, char **argv)
+static int take_options(struct main_arguments *arguments, int argc, char **argv)
 {
     struct err err;
     int option;
@@ -330,7 +330,7 @@ static int take_options(struct arguments *arguments, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct arguments arguments = {.program = {.name = "tlsrpt-gen"}};
+    struct main_arguments arguments = {.program = {.name = "tlsrpt-gen"}};
     int code;
 
     log_open(arguments.program.name, LOG_TO_STDERR);

@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 #include "model/address.h"
 #include "model/domain.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 #define URI_CHARACTERS    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$&'()*+,;=%"
 #define SCHEME_CHARACTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+-."
@@ -242,9 +242,9 @@ enum status detail_text_policy_line(struct span text, struct arena *arena, const
 
 enum status detail_text_record(struct span text, struct arena *arena, const char **record_out)
 {
-    if (text.len > EVENT_RECORD_MAX)
+    if (text.len > RESULT_RECORD_MAX)
         return ST_NOT_FOUND;
-    return clean_text(text, CONTROL_BLANK, EVENT_RECORD_MAX, arena, record_out);
+    return clean_text(text, CONTROL_BLANK, RESULT_RECORD_MAX, arena, record_out);
 }
 
 static int compare_items(const void *a, const void *b)

@@ -5,13 +5,13 @@
 
 enum {
     DANE = 1,        /* only DANE speaks like this */
-    TELL = 2,        /* the text behind the first `skip` bytes is the reason */
+    KEEP_REASON = 2, /* the text behind the first `skip` bytes is the reason */
     MAYBE_LATE = 4,  /* may be an expired certificate */
     WHOLE = 8,       /* the text ends here; else any text that begins so fits */
     CERTIFICATE = 16 /* what was said about the certificate before is the true reason */
 };
 
-struct row {
+struct reason_row {
     const char *words;
     enum result_type result_type;
     unsigned flags;
@@ -23,24 +23,25 @@ struct row {
 #define LENGTH(s)  ((unsigned)(sizeof(s) - 1))
 
 /* Exim: what it says about one attempt to set up TLS. */
-static const struct row EXIM_SESSION[] = {
+static const struct reason_row EXIM_SESSION[] = {
     {UNVERIFIED ": Verification failed. The certificate differs.", RESULT_CERTIFICATE_NOT_TRUSTED,
-     DANE | TELL, LENGTH(UNVERIFIED ": Verification failed. ")},
-    {UNVERIFIED ": Verification failed. ", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | TELL | MAYBE_LATE,
+     DANE | KEEP_REASON, LENGTH(UNVERIFIED ": Verification failed. ")},
+    {UNVERIFIED ": Verification failed. ", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | KEEP_REASON | MAYBE_LATE,
      LENGTH(UNVERIFIED ": Verification failed. ")}, /* "CA constrains were violated." */
-    {UNVERIFIED ": certificate invalid", RESULT_VALIDATION_FAILURE, TELL | MAYBE_LATE,
+    {UNVERIFIED ": certificate invalid", RESULT_VALIDATION_FAILURE, KEEP_REASON | MAYBE_LATE,
      LENGTH(UNVERIFIED ": ")},
-    {UNVERIFIED ": certificate revoked", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, LENGTH(UNVERIFIED ": ")},
-    {UNVERIFIED ": ", RESULT_VALIDATION_FAILURE, TELL, LENGTH(UNVERIFIED ": ")},
+    {UNVERIFIED ": certificate revoked", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON,
+     LENGTH(UNVERIFIED ": ")},
+    {UNVERIFIED ": ", RESULT_VALIDATION_FAILURE, KEEP_REASON, LENGTH(UNVERIFIED ": ")},
     {UNVERIFIED, RESULT_CERTIFICATE_HOST_MISMATCH, WHOLE, 0},
-    {"", RESULT_VALIDATION_FAILURE, TELL, 0}, /* "(gnutls_handshake): ..", "(SSL_connect): .." */
+    {"", RESULT_VALIDATION_FAILURE, KEEP_REASON, 0}, /* "(gnutls_handshake): ..", "(SSL_connect): .." */
 };
 
 /* Exim: the text of a "==", "**" or "H=" line, or of the event msg:host:defer, that is about TLS. */
-static const struct row EXIM[] = {
+static const struct reason_row EXIM[] = {
     {"a TLS session is required, but the server did not offer TLS support", RESULT_STARTTLS_NOT_SUPPORTED, 0,
      0},
-    {"a TLS session is required, but ", RESULT_VALIDATION_FAILURE, TELL, 0},
+    {"a TLS session is required, but ", RESULT_VALIDATION_FAILURE, KEEP_REASON, 0},
     {"SMTP error from remote mail server after STARTTLS: ", RESULT_STARTTLS_NOT_SUPPORTED, 0, 0},
     {"DANE error: tlsa lookup FAIL", RESULT_DANE_REQUIRED, DANE, 0},
     {"DANE error: tlsa lookup ", RESULT_DNSSEC_INVALID, DANE, 0},
@@ -48,48 +49,48 @@ static const struct row EXIM[] = {
 };
 
 /* Postfix: its own words; a server's words never stand first ("host X said: .."). */
-static const struct row POSTFIX[] = {
-    {"Server certificate not verified", RESULT_VALIDATION_FAILURE, WHOLE | TELL | CERTIFICATE, 0},
-    {"Server certificate not trusted", RESULT_CERTIFICATE_NOT_TRUSTED, WHOLE | TELL | CERTIFICATE, 0},
+static const struct reason_row POSTFIX[] = {
+    {"Server certificate not verified", RESULT_VALIDATION_FAILURE, WHOLE | KEEP_REASON | CERTIFICATE, 0},
+    {"Server certificate not trusted", RESULT_CERTIFICATE_NOT_TRUSTED, WHOLE | KEEP_REASON | CERTIFICATE, 0},
     {"TLS is required, but was not offered by host ", RESULT_STARTTLS_NOT_SUPPORTED, 0, 0},
     {"TLS is required, but host ", RESULT_STARTTLS_NOT_SUPPORTED, 0,
      0}, /* ".. refused to start TLS: 454 .." */
-    {"Cannot start TLS: ", RESULT_VALIDATION_FAILURE, TELL, 0},
+    {"Cannot start TLS: ", RESULT_VALIDATION_FAILURE, KEEP_REASON, 0},
 };
 
 /* OpenSSL's and GnuTLS's words about a certificate, and Postfix's and Exim's own. */
-static const struct row CERTIFICATES[] = {
+static const struct reason_row CERTIFICATES[] = {
     {"certificate has expired", RESULT_CERTIFICATE_EXPIRED, 0, 0},
     {"num=10:", RESULT_CERTIFICATE_EXPIRED, 0, 0},
     {"hostname mismatch", RESULT_CERTIFICATE_HOST_MISMATCH, 0, 0},
     {"Hostname mismatch", RESULT_CERTIFICATE_HOST_MISMATCH, 0, 0},
     {"num=62:", RESULT_CERTIFICATE_HOST_MISMATCH, 0, 0},
     {"certificate name mismatch", RESULT_CERTIFICATE_HOST_MISMATCH, 0, 0},
-    {"no matching DANE TLSA records", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | TELL, 0},
-    {"No matching DANE TLSA records", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | TELL, 0},
-    {"num=65:", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | TELL, LENGTH("num=65:")},
-    {"untrusted issuer", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"self-signed certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"self signed certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"num=18:", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, LENGTH("num=18:")},
-    {"num=19:", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, LENGTH("num=19:")},
-    {"unable to get issuer certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"unable to get local issuer certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"unable to verify the first certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"num=20:", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, LENGTH("num=20:")},
-    {"num=21:", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, LENGTH("num=21:")},
-    {"certificate chain too long", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"certificate revoked", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"certificate rejected", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"certificate not trusted", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"certificate signature failure", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"invalid CA certificate", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"path length constraint exceeded", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"unsupported certificate purpose", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"permitted subtree violation", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"excluded subtree violation", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"unsupported name constraint", RESULT_CERTIFICATE_NOT_TRUSTED, TELL, 0},
-    {"", RESULT_VALIDATION_FAILURE, TELL, 0}, /* "certificate is not yet valid", .. */
+    {"no matching DANE TLSA records", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | KEEP_REASON, 0},
+    {"No matching DANE TLSA records", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | KEEP_REASON, 0},
+    {"num=65:", RESULT_CERTIFICATE_NOT_TRUSTED, DANE | KEEP_REASON, LENGTH("num=65:")},
+    {"untrusted issuer", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"self-signed certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"self signed certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"num=18:", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, LENGTH("num=18:")},
+    {"num=19:", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, LENGTH("num=19:")},
+    {"unable to get issuer certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"unable to get local issuer certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"unable to verify the first certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"num=20:", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, LENGTH("num=20:")},
+    {"num=21:", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, LENGTH("num=21:")},
+    {"certificate chain too long", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"certificate revoked", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"certificate rejected", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"certificate not trusted", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"certificate signature failure", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"invalid CA certificate", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"path length constraint exceeded", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"unsupported certificate purpose", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"permitted subtree violation", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"excluded subtree violation", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"unsupported name constraint", RESULT_CERTIFICATE_NOT_TRUSTED, KEEP_REASON, 0},
+    {"", RESULT_VALIDATION_FAILURE, KEEP_REASON, 0}, /* "certificate is not yet valid", .. */
 };
 
 static bool span_begins(struct span text, const char *words)
@@ -99,7 +100,7 @@ static bool span_begins(struct span text, const char *words)
     return text.len >= len && memcmp(text.at, words, len) == 0;
 }
 
-static const struct row *find_row(const struct row *rows, size_t count, struct span text)
+static const struct reason_row *find_row(const struct reason_row *rows, size_t count, struct span text)
 {
     for (size_t i = 0; i < count; i++) {
         bool is_whole = text.len == strlen(rows[i].words);
@@ -111,19 +112,20 @@ static const struct row *find_row(const struct row *rows, size_t count, struct s
 }
 
 /* For tables whose last row fits everything. */
-static const struct row *find_row_or_last(const struct row *rows, size_t count, struct span text)
+static const struct reason_row *find_row_or_last(const struct reason_row *rows, size_t count,
+                                                 struct span text)
 {
-    const struct row *row = find_row(rows, count, text);
+    const struct reason_row *row = find_row(rows, count, text);
 
     return row != NULL ? row : &rows[count - 1];
 }
 
-static void apply(const struct row *row, struct span text, struct tls_reason *out)
+static void apply(const struct reason_row *row, struct span text, struct tls_reason *out)
 {
     *out = (struct tls_reason){.result_type = row->result_type,
                                .is_dane = (row->flags & DANE) != 0,
                                .may_be_expired = (row->flags & MAYBE_LATE) != 0};
-    if ((row->flags & TELL) != 0)
+    if ((row->flags & KEEP_REASON) != 0)
         out->reason = (struct span){.at = text.at + row->skip, .len = text.len - row->skip};
 }
 
@@ -152,7 +154,7 @@ void tls_reason_of_exim_session(struct span text, struct tls_reason *reason_out)
 
 bool tls_reason_of_exim(struct span text, struct tls_reason *reason_out)
 {
-    const struct row *row = find_row(EXIM, ARRAY_COUNT(EXIM), text);
+    const struct reason_row *row = find_row(EXIM, ARRAY_COUNT(EXIM), text);
 
     if (row == NULL && !span_begins(text, SESSION))
         return false;
@@ -166,7 +168,7 @@ bool tls_reason_of_exim(struct span text, struct tls_reason *reason_out)
 
 bool tls_reason_of_postfix(struct span text, bool *needs_certificate_out, struct tls_reason *reason_out)
 {
-    const struct row *row = find_row(POSTFIX, ARRAY_COUNT(POSTFIX), text);
+    const struct reason_row *row = find_row(POSTFIX, ARRAY_COUNT(POSTFIX), text);
 
     if (row == NULL)
         return false;

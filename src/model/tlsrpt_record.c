@@ -20,7 +20,7 @@
 #define NAME_MAX_BYTES 32
 #define SHOWN_BYTES    200 /* of a part, in words for people */
 
-static const char *const OUTCOME_NAMES[TLSRPT_OUTCOME_COUNT] = {
+static const char *const RESULT_NAMES[TLSRPT_RECORD_RESULT_COUNT] = {
     [TLSRPT_OK] = "OK",         [TLSRPT_NO_RECORD] = "NO_RECORD",         [TLSRPT_MULTIPLE] = "MULTIPLE",
     [TLSRPT_NO_RUA] = "NO_RUA", [TLSRPT_NO_USABLE_RUA] = "NO_USABLE_RUA",
 };
@@ -46,9 +46,9 @@ static const struct {
     [FINDING_OTHER_RR] = {false, "another TXT record at this name; it is ignored"},
 };
 
-const char *tlsrpt_outcome_name(enum tlsrpt_outcome outcome)
+const char *tlsrpt_record_result_name(enum tlsrpt_record_result result)
 {
-    return (size_t)outcome < TLSRPT_OUTCOME_COUNT ? OUTCOME_NAMES[outcome] : "unknown";
+    return (size_t)result < TLSRPT_RECORD_RESULT_COUNT ? RESULT_NAMES[result] : "unknown";
 }
 
 bool tlsrpt_finding_is_skip(const struct tlsrpt_finding *finding)
@@ -79,7 +79,7 @@ void tlsrpt_finding_describe(const struct tlsrpt_finding *finding, struct strbuf
 /* ---- reading one record ------------------------------------------------------------------------------- */
 
 /* What reading carries along. */
-struct reading {
+struct record_reading {
     struct tlsrpt_record *record;
     struct arena *arena;
     const struct tlsrpt_finding **last_link; /* where the next finding is hung */
@@ -87,7 +87,7 @@ struct reading {
     bool is_out_of_memory;
 };
 
-static void add_finding(struct reading *reading, enum tlsrpt_finding_kind kind, enum rua_fault fault,
+static void add_finding(struct record_reading *reading, enum tlsrpt_finding_kind kind, enum rua_fault fault,
                         struct span part)
 {
     struct tlsrpt_finding *finding = arena_alloc(reading->arena, sizeof *finding);
@@ -137,7 +137,7 @@ static bool has_rua(const struct tlsrpt_record *record, const char *uri)
 }
 
 /* A usable destination: keep it unless it is there already or there are enough. */
-static void add_rua(struct reading *reading, const struct rua *rua, struct span part)
+static void add_rua(struct record_reading *reading, const struct rua *rua, struct span part)
 {
     struct tlsrpt_record *record = reading->record;
 
@@ -153,7 +153,7 @@ static void add_rua(struct reading *reading, const struct rua *rua, struct span 
         record->ruas[record->rua_count++] = *rua;
 }
 
-static void read_uri(struct reading *reading, struct span part)
+static void read_uri(struct record_reading *reading, struct span part)
 {
     struct rua rua;
     enum rua_fault fault = rua_read(part.at, part.len, reading->arena, &rua);
@@ -167,7 +167,7 @@ static void read_uri(struct reading *reading, struct span part)
 }
 
 /* What stands behind "rua=": blanks are free around the commas, not behind the '=' (R8). */
-static void read_uri_list(struct reading *reading, struct span list)
+static void read_uri_list(struct record_reading *reading, struct span list)
 {
     struct cursor cursor;
     struct span part;
@@ -238,7 +238,7 @@ static enum tlsrpt_finding_kind kind_of_other_field(struct span field)
 }
 
 /* One field, blanks around it removed; is_last: nothing but blanks follows. */
-static void read_field(struct reading *reading, struct span field, bool is_last)
+static void read_field(struct record_reading *reading, struct span field, bool is_last)
 {
     struct cursor cursor;
 
@@ -258,7 +258,7 @@ static void read_field(struct reading *reading, struct span field, bool is_last)
  * The part of an over-long record that is read: up to the last delimiter within the limit, so that no URI is
  * taken whose end was cut off.
  */
-static struct span limit_length(struct reading *reading, struct span text)
+static struct span limit_length(struct record_reading *reading, struct span text)
 {
     size_t kept = TLSRPT_RECORD_MAX;
 
@@ -272,7 +272,7 @@ static struct span limit_length(struct reading *reading, struct span text)
 }
 
 /* text has the version and its ';'. */
-static void read_record(struct reading *reading, struct span text)
+static void read_record(struct record_reading *reading, struct span text)
 {
     struct cursor cursor;
     struct span field;
@@ -322,7 +322,7 @@ static size_t find_candidates(const struct span *rrs, size_t rr_count, bool with
     return found;
 }
 
-static enum tlsrpt_outcome outcome_of(const struct reading *reading)
+static enum tlsrpt_record_result result_of(const struct record_reading *reading)
 {
     if (reading->record->rua_count > 0)
         return TLSRPT_OK;
@@ -332,21 +332,21 @@ static enum tlsrpt_outcome outcome_of(const struct reading *reading)
 enum status tlsrpt_record_choose(const struct span *rrs, size_t rr_count, struct arena *arena,
                                  struct tlsrpt_record *record_out, struct err *err)
 {
-    struct tlsrpt_record record = {.outcome = TLSRPT_NO_RECORD, .text = {.at = "", .len = 0}};
-    struct reading reading = {.record = &record, .arena = arena, .last_link = &record.findings};
+    struct tlsrpt_record record = {.result = TLSRPT_NO_RECORD, .text = {.at = "", .len = 0}};
+    struct record_reading reading = {.record = &record, .arena = arena, .last_link = &record.findings};
     size_t chosen = 0;
     size_t found = find_candidates(rrs, rr_count, false, &chosen); /* R3 */
 
     if (found == 0)
         found = find_candidates(rrs, rr_count, true, &chosen);
     if (found > 1)
-        record.outcome = TLSRPT_MULTIPLE; /* R4 */
+        record.result = TLSRPT_MULTIPLE; /* R4 */
     if (found == 1) {
         for (size_t i = 0; i < rr_count; i++)
             if (i != chosen)
                 add_finding(&reading, FINDING_OTHER_RR, RUA_FAULT_NONE, rrs[i]);
         read_record(&reading, rrs[chosen]);
-        record.outcome = outcome_of(&reading);
+        record.result = result_of(&reading);
     }
     if (reading.is_out_of_memory)
         return err_set(err, ST_NOMEM, "TLSRPT record: out of memory");

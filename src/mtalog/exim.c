@@ -30,10 +30,10 @@
 #define SEEN_MAX     16
 #define SWEEP_S      60
 
-enum whose {
-    WHOSE_UNKNOWN,
-    WHOSE_ONE,
-    WHOSE_MANY,
+enum attribution {
+    ATTRIBUTION_UNKNOWN,
+    ATTRIBUTION_ONE,
+    ATTRIBUTION_MANY,
 };
 
 struct open_failure {
@@ -41,33 +41,33 @@ struct open_failure {
     struct kept_ip ip;
     struct kept_verdict verdict;
     int64_t utc_s;
-    enum whose whose;
-    struct kept_host domain; /* if WHOSE_ONE */
+    enum attribution attribution;
+    struct kept_host domain; /* if ATTRIBUTION_ONE */
 };
 
 /* A connection that was told for a domain.  Without I= in the log one name may stand for several connections.
  */
-struct told {
+struct emitted {
     uint64_t key;
     bool awaits_first; /* told by "**" or "=="; the "=>" of the same connection is still to come */
 };
 
 /* One message that something is open about. */
 struct message {
-    struct slot slot;
+    struct session_slot slot;
     uint64_t begin_offset;
     int64_t last_s;
     bool is_ignored;
     uint8_t failure_count;
     uint8_t seen_count;
-    struct told seen[SEEN_MAX];     /* newest last */
+    struct emitted seen[SEEN_MAX];  /* newest last */
     struct kept_reason certificate; /* what OpenSSL said about it last */
     struct kept_ip certificate_ip;
     struct open_failure failures[FAILURES_MAX];
 };
 
 struct exim {
-    struct teller *teller;
+    struct emitter *emitter;
     struct slots messages;
     uint64_t offset; /* of the line in hand */
     int64_t swept_minute;
@@ -76,16 +76,16 @@ struct exim {
 
 /* ---- telling ---- */
 
-static enum status tell(struct exim *exim, const struct exim_delivery *delivery, struct span domain,
+static enum status emit(struct exim *exim, const struct exim_delivery *delivery, struct span domain,
                         const struct open_failure *failure)
 {
     struct cursor cursor;
-    struct session session = {.domain = domain,
-                              .mx = host_span(&failure->host),
-                              .receiving_ip = ip_span(&failure->ip),
-                              .policy = failure->verdict.is_dane ? POLICY_TLSA : POLICY_NO_POLICY_FOUND,
-                              .verdict = failure->verdict.is_failed ? &failure->verdict : NULL,
-                              .utc_s = failure->utc_s};
+    struct log_session session = {.domain = domain,
+                                  .mx = host_span(&failure->host),
+                                  .receiving_ip = ip_span(&failure->ip),
+                                  .policy = failure->verdict.is_dane ? POLICY_TLSA : POLICY_NO_POLICY_FOUND,
+                                  .verdict = failure->verdict.is_failed ? &failure->verdict : NULL,
+                                  .utc_s = failure->utc_s};
 
     if (delivery != NULL && delivery->interface.len > 0) {
         cursor_init(&cursor, delivery->interface.at, delivery->interface.len);
@@ -93,7 +93,7 @@ static enum status tell(struct exim *exim, const struct exim_delivery *delivery,
         if (cursor.is_failed)
             session.sending_ip.len = 0;
     }
-    return teller_tell(exim->teller, &session);
+    return emitter_emit(exim->emitter, &session);
 }
 
 /* Tell what is certain about a message's open failures, and forget them. */
@@ -104,21 +104,21 @@ static enum status settle(struct exim *exim, struct message *message)
     for (size_t i = 0; i < message->failure_count && status == ST_OK; i++) {
         struct open_failure *failure = &message->failures[i];
 
-        if (failure->whose == WHOSE_ONE)
-            status = tell(exim, NULL, host_span(&failure->domain), failure);
+        if (failure->attribution == ATTRIBUTION_ONE)
+            status = emit(exim, NULL, host_span(&failure->domain), failure);
         else
-            exim->teller->counts.ambiguous++;
+            exim->emitter->counts.ambiguous++;
     }
     message->failure_count = 0;
     return status;
 }
 
-static void settle_evicted(void *context, struct slot *slot)
+static void settle_evicted(void *context, struct session_slot *slot)
 {
     struct exim *exim = context;
     enum status status = settle(exim, (struct message *)(void *)slot);
 
-    exim->teller->counts.evicted++;
+    exim->emitter->counts.evicted++;
     if (exim->evict_status == ST_OK)
         exim->evict_status = status;
 }
@@ -147,7 +147,7 @@ static struct message *get_message(struct exim *exim, struct span id, int64_t ut
  */
 static enum status sweep(struct exim *exim, int64_t utc_s)
 {
-    struct slot *slot = slots_oldest(&exim->messages);
+    struct session_slot *slot = slots_oldest(&exim->messages);
     enum status status = ST_OK;
 
     if (utc_s / SWEEP_S == exim->swept_minute)
@@ -171,7 +171,8 @@ static enum status sweep(struct exim *exim, int64_t utc_s)
  * Has this connection been told for this domain?  From now on it has.  I= names a connection.  Where it is
  * not logged, "=>" begins one, and the other lines belong to one that is known already or begins with them.
  */
-static bool was_told(const struct exim *exim, struct message *message, const struct exim_delivery *delivery)
+static bool was_emitted(const struct exim *exim, struct message *message,
+                        const struct exim_delivery *delivery)
 {
     struct span connection = delivery->interface.len > 0 ? delivery->interface : delivery->host;
     uint64_t key = slots_key(&exim->messages, delivery->ip, connection, delivery->domain);
@@ -186,7 +187,7 @@ static bool was_told(const struct exim *exim, struct message *message, const str
         }
     if (message->seen_count == SEEN_MAX)
         memmove(message->seen, message->seen + 1, --message->seen_count * sizeof message->seen[0]);
-    message->seen[message->seen_count++] = (struct told){.key = key, .awaits_first = !delivery->is_first};
+    message->seen[message->seen_count++] = (struct emitted){.key = key, .awaits_first = !delivery->is_first};
     return false;
 }
 
@@ -200,11 +201,12 @@ static bool is_failure_of(const struct open_failure *failure, const struct exim_
 
 static void note_domain(struct open_failure *failure, struct span domain)
 {
-    if (failure->whose == WHOSE_UNKNOWN) {
-        failure->whose = WHOSE_ONE;
+    if (failure->attribution == ATTRIBUTION_UNKNOWN) {
+        failure->attribution = ATTRIBUTION_ONE;
         keep_host(&failure->domain, domain);
-    } else if (failure->whose == WHOSE_ONE && !span_equal_folded(host_span(&failure->domain), domain)) {
-        failure->whose = WHOSE_MANY;
+    } else if (failure->attribution == ATTRIBUTION_ONE &&
+               !span_equal_folded(host_span(&failure->domain), domain)) {
+        failure->attribution = ATTRIBUTION_MANY;
     }
 }
 
@@ -221,7 +223,7 @@ static enum status close_failures(struct exim *exim, struct message *message,
 
         if (status == ST_OK && is_failure_of(failure, delivery)) {
             *was_open_out = true;
-            status = tell(exim, delivery, delivery->domain, failure);
+            status = emit(exim, delivery, delivery->domain, failure);
             continue;
         }
         note_domain(failure, delivery->domain);
@@ -277,13 +279,13 @@ static enum status on_session(struct exim *exim, struct message *message,
 {
     struct open_failure session;
 
-    if (delivery->is_continued || was_told(exim, message, delivery))
+    if (delivery->is_continued || was_emitted(exim, message, delivery))
         return ST_OK;
     begin_failure(&session, delivery, utc_s);
     session.verdict.is_dane = delivery->is_dane;
     if (reason != NULL)
         set_verdict(message, &session, reason);
-    return tell(exim, delivery, delivery->domain, &session);
+    return emit(exim, delivery, delivery->domain, &session);
 }
 
 static enum status on_delivery(struct exim *exim, struct span id, struct span rest, int64_t utc_s)
@@ -308,7 +310,7 @@ static enum status on_delivery(struct exim *exim, struct span id, struct span re
     if (delivery.has_tls)
         return on_session(exim, message, &delivery, NULL, utc_s);
     if (was_open)
-        (void)was_told(exim, message, &delivery);
+        (void)was_emitted(exim, message, &delivery);
     else if (is_failure)
         return on_session(exim, message, &delivery, &reason, utc_s);
     return ST_OK;
@@ -326,7 +328,7 @@ static enum status open_failure(struct exim *exim, struct span id, struct span h
     if (message->is_ignored)
         return ST_OK;
     if (message->failure_count == FAILURES_MAX) {
-        exim->teller->counts.ambiguous++;
+        exim->emitter->counts.ambiguous++;
         return ST_OK;
     }
     failure = &message->failures[message->failure_count++];
@@ -432,17 +434,17 @@ static enum status on_arrival(struct exim *exim, struct span id, struct span res
 {
     struct cursor cursor;
 
-    if (exim->teller->settings->ignored_sender_count == 0)
+    if (exim->emitter->settings->ignored_sender_count == 0)
         return ST_OK;
     cursor_init(&cursor, rest.at, rest.len);
-    if (teller_is_ignored_sender(exim->teller, exim_take_token(&cursor)))
+    if (emitter_is_ignored_sender(exim->emitter, exim_take_token(&cursor)))
         get_message(exim, id, utc_s)->is_ignored = true;
     return ST_OK;
 }
 
 static enum status on_completed(struct exim *exim, struct span id)
 {
-    struct slot *slot = slots_find(&exim->messages, key_of_id(exim, id));
+    struct session_slot *slot = slots_find(&exim->messages, key_of_id(exim, id));
     enum status status;
 
     if (slot == NULL)
@@ -558,7 +560,7 @@ static enum status exim_feed(void *reader, struct span line, uint64_t offset)
     if (!skip_to_message_id(&cursor, &stamp))
         return ST_OK;
     id = exim_take_message_id(&cursor);
-    if (id.len == 0 || !stamp_parse(&exim->teller->stamps, stamp, &utc_s))
+    if (id.len == 0 || !stamp_parse(&exim->emitter->stamps, stamp, &utc_s))
         return ST_OK;
     exim->offset = offset;
     exim->evict_status = ST_OK;
@@ -573,7 +575,7 @@ static enum status exim_flush(void *reader)
     struct exim *exim = reader;
     enum status status = ST_OK;
 
-    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL && status == ST_OK;
+    for (struct session_slot *slot = slots_oldest(&exim->messages); slot != NULL && status == ST_OK;
          slot = slots_oldest(&exim->messages)) {
         status = settle(exim, (struct message *)(void *)slot);
         slots_remove(&exim->messages, slot);
@@ -586,7 +588,7 @@ static uint64_t exim_replay_offset(const void *reader, uint64_t next_offset)
     const struct exim *exim = reader;
     uint64_t offset = next_offset;
 
-    for (struct slot *slot = slots_oldest(&exim->messages); slot != NULL;
+    for (struct session_slot *slot = slots_oldest(&exim->messages); slot != NULL;
          slot = slots_next(&exim->messages, slot)) {
         const struct message *message = (const struct message *)(const void *)slot;
 
@@ -596,14 +598,14 @@ static uint64_t exim_replay_offset(const void *reader, uint64_t next_offset)
     return offset;
 }
 
-static void *exim_new(struct teller *teller)
+static void *exim_new(struct emitter *emitter)
 {
-    uint32_t capacity = teller->settings->open_max;
+    uint32_t capacity = emitter->settings->open_max;
     struct exim *exim = calloc(1, sizeof *exim);
 
     if (exim == NULL)
         return NULL;
-    exim->teller = teller;
+    exim->emitter = emitter;
     if (!slots_init(&exim->messages, sizeof(struct message), offsetof(struct message, certificate),
                     capacity != 0 ? capacity : MTALOG_MESSAGES_MAX, settle_evicted, exim)) {
         slots_done(&exim->messages);

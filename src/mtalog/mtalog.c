@@ -8,7 +8,7 @@
 
 struct mtalog {
     struct mtalog_settings settings;
-    struct teller teller;
+    struct emitter emitter;
     const struct reader_methods *methods;
     void *reader;
 };
@@ -26,8 +26,8 @@ enum status mtalog_new(const struct mtalog_settings *settings, struct mtalog **l
         return err_set(err, ST_NOMEM, "log reader: out of memory");
     log->settings = *settings;
     log->methods = READERS[settings->mta];
-    teller_init(&log->teller, &log->settings);
-    log->reader = log->methods->new_reader(&log->teller);
+    emitter_init(&log->emitter, &log->settings);
+    log->reader = log->methods->new_reader(&log->emitter);
     if (log->reader == NULL) {
         mtalog_free(&log);
         return err_set(err, ST_NOMEM, "log reader: out of memory");
@@ -42,30 +42,30 @@ void mtalog_free(struct mtalog **log)
         return;
     if ((*log)->reader != NULL)
         (*log)->methods->free_reader((*log)->reader);
-    teller_done(&(*log)->teller);
+    emitter_done(&(*log)->emitter);
     free(*log);
     *log = NULL;
 }
 
 void mtalog_set_now(struct mtalog *log, int64_t now_s)
 {
-    log->teller.stamps.now_s = now_s;
+    log->emitter.stamps.now_s = now_s;
 }
 
 enum status mtalog_feed(struct mtalog *log, struct span line, uint64_t offset, struct err *err)
 {
-    log->teller.counts.lines++;
+    log->emitter.counts.lines++;
     if (line.len > MTALOG_LINE_MAX) {
-        log->teller.counts.too_long++;
+        log->emitter.counts.too_long++;
         return ST_OK;
     }
-    log->teller.err = err;
+    log->emitter.err = err;
     return log->methods->feed(log->reader, line, offset);
 }
 
 enum status mtalog_flush(struct mtalog *log, struct err *err)
 {
-    log->teller.err = err;
+    log->emitter.err = err;
     return log->methods->flush(log->reader);
 }
 
@@ -89,5 +89,5 @@ void mtalog_set_memory(struct mtalog *log, const uint64_t words[MTALOG_MEMORY_WO
 
 const struct mtalog_counts *mtalog_counts(const struct mtalog *log)
 {
-    return &log->teller.counts;
+    return &log->emitter.counts;
 }

@@ -38,7 +38,7 @@
 #define PROXIED_MAX      256
 
 /* A session that has no recipient yet. */
-struct waiting {
+struct waiting_session {
     struct kept_host host;
     struct kept_ip ip;
     bool is_verified;
@@ -54,36 +54,36 @@ struct certificate_note {
 };
 
 struct process {
-    struct slot slot;
+    struct session_slot slot;
     uint64_t begin_offset;
     int64_t last_s;
     uint64_t attempt; /* of the last "to=" line, if its TEXT would tell the session again; 0: it would not */
     uint8_t count;
     bool has_note;
     struct certificate_note note;
-    struct waiting waiting[SESSIONS_MAX];
+    struct waiting_session waiting[SESSIONS_MAX];
 };
 
 /* The last word of a policy plug-in about a domain. */
 struct plugin_word {
-    struct slot slot;
+    struct session_slot slot;
     int64_t last_s;
     enum policy_type policy;
 };
 
 /* What tlsproxy said about a certificate; the session is told by smtp. */
 struct proxied {
-    struct slot slot;
+    struct session_slot slot;
     uint64_t begin_offset;
     int64_t last_s;
     struct certificate_note note;
 };
 
 struct postfix {
-    struct teller *teller;
+    struct emitter *emitter;
     struct slots processes;
     struct slots plugin_words; /* struct plugin_word */
-    struct slots ignored;      /* struct slot: mail from an ignored sender */
+    struct slots ignored;      /* struct session_slot: mail from an ignored sender */
     struct slots proxied;
     uint64_t tlsrpt_hosts[MTALOG_MEMORY_WORDS]; /* hashes of hosts that write TLSRPT lines; 0: none */
     uint64_t offset;
@@ -111,7 +111,7 @@ static uint64_t key_of(const struct slots *slots, const struct line *line, struc
 
 static bool read_time(struct postfix *postfix, struct line *line)
 {
-    return stamp_parse(&postfix->teller->stamps, line->stamp, &line->utc_s);
+    return stamp_parse(&postfix->emitter->stamps, line->stamp, &line->utc_s);
 }
 
 /*
@@ -160,19 +160,19 @@ static struct process *get_process(struct postfix *postfix, const struct line *l
     return process;
 }
 
-static void count_evicted(void *context, struct slot *slot)
+static void count_evicted(void *context, struct session_slot *slot)
 {
     struct postfix *postfix = context;
 
     if (((struct process *)(void *)slot)->count > 0)
-        postfix->teller->counts.evicted++;
+        postfix->emitter->counts.evicted++;
 }
 
 /* A session left open for so long will not get a recipient: its process ended, or mail was lost from the log.
  */
 static void sweep(struct postfix *postfix, int64_t utc_s)
 {
-    struct slot *slot;
+    struct session_slot *slot;
 
     if (utc_s / SWEEP_S == postfix->swept_minute)
         return;
@@ -251,7 +251,7 @@ static bool is_dane_level(struct span tls)
  * a certificate that nobody verified, would look the same without a policy.
  */
 static enum policy_type policy_of(const struct postfix *postfix, struct span domain,
-                                  const struct waiting *session, struct span tls, int64_t utc_s)
+                                  const struct waiting_session *session, struct span tls, int64_t utc_s)
 {
     enum policy_type said = plugin_says(postfix, domain, utc_s);
     const struct kept_verdict *verdict = &session->verdict;
@@ -262,27 +262,28 @@ static enum policy_type policy_of(const struct postfix *postfix, struct span dom
     if (verdict->is_dane || is_dane_level(tls))
         return POLICY_TLSA;
     if (said == POLICY_NO_POLICY_FOUND)
-        said = postfix->teller->settings->mandatory_tls;
+        said = postfix->emitter->settings->mandatory_tls;
     return was_mandatory ? said : POLICY_NO_POLICY_FOUND;
 }
 
-static struct session make_session(const struct postfix *postfix, const struct line *line, struct span domain,
-                                   struct span tls, const struct waiting *waiting)
+static struct log_session make_session(const struct postfix *postfix, const struct line *line,
+                                       struct span domain, struct span tls,
+                                       const struct waiting_session *waiting)
 {
-    return (struct session){.domain = domain,
-                            .mx = host_span(&waiting->host),
-                            .receiving_ip = ip_span(&waiting->ip),
-                            .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
-                            .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
-                            .utc_s = line->utc_s};
+    return (struct log_session){.domain = domain,
+                                .mx = host_span(&waiting->host),
+                                .receiving_ip = ip_span(&waiting->ip),
+                                .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
+                                .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
+                                .utc_s = line->utc_s};
 }
 
-static enum status tell(struct postfix *postfix, const struct line *line, struct span domain, struct span tls,
-                        const struct waiting *waiting)
+static enum status emit(struct postfix *postfix, const struct line *line, struct span domain, struct span tls,
+                        const struct waiting_session *waiting)
 {
-    const struct session session = make_session(postfix, line, domain, tls, waiting);
+    const struct log_session session = make_session(postfix, line, domain, tls, waiting);
 
-    return teller_tell(postfix->teller, &session);
+    return emitter_emit(postfix->emitter, &session);
 }
 
 /* ---- sessions without a recipient ---- */
@@ -294,14 +295,14 @@ static bool is_peer(const struct kept_host *host, const struct kept_ip *ip, stru
 }
 
 /* A new waiting session; the oldest is given up when there are too many. */
-static struct waiting *add_waiting(struct postfix *postfix, struct process *process, struct span host,
-                                   struct span ip)
+static struct waiting_session *add_waiting(struct postfix *postfix, struct process *process, struct span host,
+                                           struct span ip)
 {
-    struct waiting *waiting;
+    struct waiting_session *waiting;
 
     if (process->count == SESSIONS_MAX) {
         memmove(process->waiting, process->waiting + 1, --process->count * sizeof process->waiting[0]);
-        postfix->teller->counts.ambiguous++;
+        postfix->emitter->counts.ambiguous++;
     }
     waiting = &process->waiting[process->count++];
     memset(waiting, 0, sizeof *waiting);
@@ -310,7 +311,7 @@ static struct waiting *add_waiting(struct postfix *postfix, struct process *proc
     return waiting;
 }
 
-static struct waiting *last_waiting(struct process *process)
+static struct waiting_session *last_waiting(struct process *process)
 {
     return process != NULL && process->count > 0 ? &process->waiting[process->count - 1] : NULL;
 }
@@ -382,7 +383,7 @@ static void keep_handshake_reason(struct kept_reason *kept, struct span words)
 static void on_handshake_error(struct postfix *postfix, struct line *line, struct span rest)
 {
     struct tls_reason reason = {.result_type = RESULT_VALIDATION_FAILURE, .reason = NOTHING};
-    struct waiting *waiting;
+    struct waiting_session *waiting;
     struct cursor cursor;
     struct span host, ip;
 
@@ -398,7 +399,7 @@ static void on_handshake_error(struct postfix *postfix, struct line *line, struc
 /* "warning: TLS library problem: error:.." right behind "SSL_connect error to .. -1" */
 static void on_library_words(struct postfix *postfix, const struct line *line, struct span rest)
 {
-    struct waiting *waiting = last_waiting(find_process(postfix, line));
+    struct waiting_session *waiting = last_waiting(find_process(postfix, line));
 
     if (waiting == NULL || !waiting->awaits_words)
         return;
@@ -425,7 +426,7 @@ static const struct certificate_note *find_note(const struct postfix *postfix, c
 }
 
 static void use_note(struct postfix *postfix, const struct line *line, const struct process *process,
-                     struct waiting *waiting)
+                     struct waiting_session *waiting)
 {
     const struct certificate_note *note =
         find_note(postfix, line, process, host_span(&waiting->host), ip_span(&waiting->ip));
@@ -440,7 +441,7 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
                           struct span host, struct span ip, const struct tls_reason *reason,
                           bool needs_certificate)
 {
-    struct waiting *waiting = last_waiting(process);
+    struct waiting_session *waiting = last_waiting(process);
 
     if (waiting == NULL || (host.len > 0 && !is_peer(&waiting->host, &waiting->ip, host, ip)))
         waiting = add_waiting(postfix, process, host, ip);
@@ -455,8 +456,8 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
  * Recipients of one attempt have the first three of delays=a/b/c/d in common (d is measured for each).  True
  * if this process told this attempt already.
  */
-static bool was_told(const struct postfix *postfix, struct process *process,
-                     const struct postfix_recipient *recipient)
+static bool was_emitted(const struct postfix *postfix, struct process *process,
+                        const struct postfix_recipient *recipient)
 {
     struct span delays = recipient->delays;
     uint64_t attempt;
@@ -470,16 +471,16 @@ static bool was_told(const struct postfix *postfix, struct process *process,
     return false;
 }
 
-static enum status tell_waiting(struct postfix *postfix, const struct line *line, struct process *process,
+static enum status emit_waiting(struct postfix *postfix, const struct line *line, struct process *process,
                                 const struct postfix_recipient *recipient)
 {
     enum status status = ST_OK;
 
     for (size_t i = 0; i < process->count && status == ST_OK; i++) {
-        const struct waiting *waiting = &process->waiting[i];
+        const struct waiting_session *waiting = &process->waiting[i];
         bool is_last = is_peer(&waiting->host, &waiting->ip, recipient->host, recipient->ip);
 
-        status = tell(postfix, line, recipient->domain, is_last ? recipient->tls : NOTHING, waiting);
+        status = emit(postfix, line, recipient->domain, is_last ? recipient->tls : NOTHING, waiting);
     }
     process->count = 0;
     process->has_note = false;
@@ -520,11 +521,11 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
     }
     if (process->count > 0 || !is_failure)
         process->attempt = 0;
-    if (is_failure && was_told(postfix, process, &recipient))
+    if (is_failure && was_emitted(postfix, process, &recipient))
         return ST_OK;
     if (is_failure)
         apply_failure(postfix, line, process, recipient.host, recipient.ip, &reason, needs_certificate);
-    return tell_waiting(postfix, line, process, &recipient);
+    return emit_waiting(postfix, line, process, &recipient);
 }
 
 /* "QUEUEID: TEXT": the session in hand failed, another MX follows. */
@@ -544,7 +545,7 @@ static void on_give_up(struct postfix *postfix, struct line *line, struct span t
 /* "DOMAIN/HOST: TLSA lookup error for HOST:PORT": DANE, but DNS gave nothing that could be believed. */
 static enum status on_policy_lookup(struct postfix *postfix, struct line *line, struct span rest)
 {
-    struct waiting waiting = {
+    struct waiting_session waiting = {
         .verdict = {.result_type = RESULT_DNSSEC_INVALID, .is_failed = true, .is_dane = true}};
     struct cursor cursor;
     struct span domain, host;
@@ -557,16 +558,16 @@ static enum status on_policy_lookup(struct postfix *postfix, struct line *line, 
     if (cursor.is_failed || writes_tlsrpt(postfix, line->syslog.host))
         return ST_OK;
     keep_host(&waiting.host, host);
-    return tell(postfix, line, domain, NOTHING, &waiting);
+    return emit(postfix, line, domain, NOTHING, &waiting);
 }
 
 /* ---- Postfix's own TLSRPT lines ---- */
 
 /* The session that the line is about does not wait for a recipient any more. */
-static void forget_waiting(struct postfix *postfix, const struct line *line, struct waiting *session)
+static void forget_waiting(struct postfix *postfix, const struct line *line, struct waiting_session *session)
 {
     struct process *process = find_process(postfix, line);
-    struct waiting *waiting = last_waiting(process);
+    struct waiting_session *waiting = last_waiting(process);
     struct span host = host_span(&session->host), ip = ip_span(&session->ip);
     const struct certificate_note *note = find_note(postfix, line, process, host, ip);
 
@@ -587,9 +588,9 @@ static bool is_sts_only(enum result_type type)
 
 static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct span rest)
 {
-    struct waiting waiting = {.verdict = {.is_failed = false}};
+    struct waiting_session waiting = {.verdict = {.is_failed = false}};
     struct postfix_tlsrpt tlsrpt;
-    struct session session;
+    struct log_session session;
 
     if (!postfix_parse_tlsrpt(rest, &tlsrpt))
         return ST_OK;
@@ -602,7 +603,7 @@ static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct 
     session = make_session(postfix, line, tlsrpt.domain, NOTHING, &waiting);
     if (tlsrpt.is_failed && is_sts_only(tlsrpt.reason.result_type))
         session.policy = POLICY_STS;
-    return teller_tell(postfix->teller, &session);
+    return emitter_emit(postfix->emitter, &session);
 }
 
 /* ---- policy plug-ins ---- */
@@ -631,12 +632,13 @@ static void on_qmgr(struct postfix *postfix, struct line *line)
     struct cursor cursor;
     struct span queue_id;
 
-    if (postfix->teller->settings->ignored_sender_count == 0)
+    if (postfix->emitter->settings->ignored_sender_count == 0)
         return;
     cursor_init(&cursor, line->syslog.message.at, line->syslog.message.len);
     queue_id = postfix_take_queue_id(&cursor);
     if (queue_id.len == 0 || !cursor_skip_word(&cursor, "from=") ||
-        !teller_is_ignored_sender(postfix->teller, postfix_take_angle(&cursor)) || !read_time(postfix, line))
+        !emitter_is_ignored_sender(postfix->emitter, postfix_take_angle(&cursor)) ||
+        !read_time(postfix, line))
         return;
     add_hint(postfix, line->utc_s);
     (void)slots_get(&postfix->ignored, slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING));
@@ -747,7 +749,7 @@ static enum status postfix_flush(void *reader)
 {
     struct postfix *postfix = reader;
 
-    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
+    for (struct session_slot *slot = slots_oldest(&postfix->processes); slot != NULL;
          slot = slots_oldest(&postfix->processes))
         slots_remove(&postfix->processes, slot);
     return ST_OK;
@@ -760,14 +762,14 @@ static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
         postfix->hint_minute > postfix->swept_minute ? postfix->hint_minute : postfix->swept_minute;
     uint64_t offset = hinted_offset(postfix, minute * SWEEP_S, next_offset);
 
-    for (struct slot *slot = slots_oldest(&postfix->processes); slot != NULL;
+    for (struct session_slot *slot = slots_oldest(&postfix->processes); slot != NULL;
          slot = slots_next(&postfix->processes, slot)) {
         const struct process *process = (const struct process *)(const void *)slot;
 
         if (is_open(process) && process->begin_offset < offset)
             offset = process->begin_offset;
     }
-    for (struct slot *slot = slots_oldest(&postfix->proxied); slot != NULL;
+    for (struct session_slot *slot = slots_oldest(&postfix->proxied); slot != NULL;
          slot = slots_next(&postfix->proxied, slot)) {
         const struct proxied *proxied = (const struct proxied *)(const void *)slot;
 
@@ -814,7 +816,7 @@ static bool init_slots(struct postfix *postfix, uint32_t most)
          count_evicted},
         {&postfix->plugin_words, sizeof(struct plugin_word), sizeof(struct plugin_word), PLUGIN_DOMAINS,
          NULL},
-        {&postfix->ignored, sizeof(struct slot), sizeof(struct slot), IGNORED_MESSAGES, NULL},
+        {&postfix->ignored, sizeof(struct session_slot), sizeof(struct session_slot), IGNORED_MESSAGES, NULL},
         {&postfix->proxied, sizeof(struct proxied), sizeof(struct proxied), PROXIED_MAX, NULL},
     };
     bool is_fine = true;
@@ -829,14 +831,14 @@ static bool init_slots(struct postfix *postfix, uint32_t most)
     return is_fine;
 }
 
-static void *postfix_new(struct teller *teller)
+static void *postfix_new(struct emitter *emitter)
 {
     struct postfix *postfix = calloc(1, sizeof *postfix);
 
     if (postfix == NULL)
         return NULL;
-    postfix->teller = teller;
-    if (!init_slots(postfix, teller->settings->open_max)) {
+    postfix->emitter = emitter;
+    if (!init_slots(postfix, emitter->settings->open_max)) {
         postfix_free(postfix);
         return NULL;
     }

@@ -8,8 +8,8 @@
 #include "session.h"
 
 struct reader_methods {
-    /* NULL: out of memory.  teller is borrowed. */
-    void *(*new_reader)(struct teller *teller);
+    /* NULL: out of memory.  emitter is borrowed. */
+    void *(*new_reader)(struct emitter *emitter);
     void (*free_reader)(void *reader);
     enum status (*feed)(void *reader, struct span line, uint64_t offset);
     enum status (*flush)(void *reader);

@@ -86,15 +86,15 @@ struct span address_domain(struct span address)
 
 /* ---- session to event ---- */
 
-void teller_init(struct teller *teller, const struct mtalog_settings *settings)
+void emitter_init(struct emitter *emitter, const struct mtalog_settings *settings)
 {
-    *teller = (struct teller){.settings = settings};
-    arena_init(&teller->arena, ARENA_BYTES);
+    *emitter = (struct emitter){.settings = settings};
+    arena_init(&emitter->arena, ARENA_BYTES);
 }
 
-void teller_done(struct teller *teller)
+void emitter_done(struct emitter *emitter)
 {
-    arena_done(&teller->arena);
+    arena_done(&emitter->arena);
 }
 
 static struct span text_span(const char *text)
@@ -102,19 +102,19 @@ static struct span text_span(const char *text)
     return (struct span){text, strlen(text)};
 }
 
-bool teller_is_ignored_sender(const struct teller *teller, struct span sender)
+bool emitter_is_ignored_sender(const struct emitter *emitter, struct span sender)
 {
-    for (size_t i = 0; i < teller->settings->ignored_sender_count; i++)
-        if (span_equal_folded(sender, text_span(teller->settings->ignored_senders[i])))
+    for (size_t i = 0; i < emitter->settings->ignored_sender_count; i++)
+        if (span_equal_folded(sender, text_span(emitter->settings->ignored_senders[i])))
             return true;
     return false;
 }
 
-static const struct mtalog_relay *find_relay(const struct teller *teller, struct span mx)
+static const struct mtalog_relay *find_relay(const struct emitter *emitter, struct span mx)
 {
-    for (size_t i = 0; i < teller->settings->relay_count; i++)
-        if (span_equal_folded(mx, text_span(teller->settings->relays[i].host)))
-            return &teller->settings->relays[i];
+    for (size_t i = 0; i < emitter->settings->relay_count; i++)
+        if (span_equal_folded(mx, text_span(emitter->settings->relays[i].host)))
+            return &emitter->settings->relays[i];
     return NULL;
 }
 
@@ -127,7 +127,7 @@ static struct span as_ascii(const struct kept_reason *kept, char *text)
 }
 
 /* Fields that cannot be used are left out (R32); only memory can fail. */
-static enum status build_detail(struct arena *arena, const struct session *session, const char *mx,
+static enum status build_detail(struct arena *arena, const struct log_session *session, const char *mx,
                                 struct failure_detail *out)
 {
     char text[SESSION_REASON_MAX];
@@ -146,25 +146,25 @@ static enum status build_detail(struct arena *arena, const struct session *sessi
     return ST_OK;
 }
 
-struct one_policy {
-    struct event_policy policy;
+struct emitted_policy {
+    struct result_policy policy;
     struct failure_detail detail;
 };
 
-static enum status build_event(struct arena *arena, const struct session *session, struct one_policy *one,
-                               struct event *event)
+static enum status build_result(struct arena *arena, const struct log_session *session,
+                                struct emitted_policy *one, struct session_result *result)
 {
     const char *mx = NULL;
     enum status status;
 
-    status = domain_normalise(session->domain.at, session->domain.len, arena, &event->domain, NULL);
+    status = domain_normalise(session->domain.at, session->domain.len, arena, &result->domain, NULL);
     if (status != ST_OK)
         return status == ST_NOMEM ? ST_NOMEM : ST_NOT_FOUND;
     if (session->mx.len > 0 && (session->verdict != NULL || session->policy == POLICY_TLSA) &&
         domain_normalise(session->mx.at, session->mx.len, arena, &mx, NULL) == ST_NOMEM)
         return ST_NOMEM;
     one->policy.policy.type = session->policy;
-    one->policy.policy.domain = session->policy == POLICY_TLSA && mx != NULL ? mx : event->domain;
+    one->policy.policy.domain = session->policy == POLICY_TLSA && mx != NULL ? mx : result->domain;
     if (session->verdict != NULL) {
         one->policy.is_failed = true;
         one->policy.details = &one->detail;
@@ -172,33 +172,33 @@ static enum status build_event(struct arena *arena, const struct session *sessio
         if (build_detail(arena, session, mx, &one->detail) != ST_OK)
             return ST_NOMEM;
     }
-    event->policies = &one->policy;
-    event->policy_count = 1;
-    event->has_utc_day = true;
-    event->utc_day = utc_day_of(session->utc_s);
+    result->policies = &one->policy;
+    result->policy_count = 1;
+    result->has_utc_day = true;
+    result->utc_day = utc_day_of(session->utc_s);
     return ST_OK;
 }
 
-enum status teller_tell(struct teller *teller, const struct session *session)
+enum status emitter_emit(struct emitter *emitter, const struct log_session *session)
 {
-    const struct mtalog_relay *relay = find_relay(teller, session->mx);
-    struct session routed = *session;
-    struct one_policy one = {0};
-    struct event event = {0};
+    const struct mtalog_relay *relay = find_relay(emitter, session->mx);
+    struct log_session routed = *session;
+    struct emitted_policy one = {0};
+    struct session_result result = {0};
     enum status status;
 
     if (relay != NULL && relay->domain == NULL)
         return ST_OK;
     if (relay != NULL)
         routed.domain = text_span(relay->domain);
-    arena_reset(&teller->arena);
-    status = build_event(&teller->arena, &routed, &one, &event);
+    arena_reset(&emitter->arena);
+    status = build_result(&emitter->arena, &routed, &one, &result);
     if (status == ST_NOT_FOUND) {
-        teller->counts.no_domain++;
+        emitter->counts.no_domain++;
         return ST_OK;
     }
     if (status != ST_OK)
-        return err_set(teller->err, status, "log reader: out of memory");
-    teller->counts.events++;
-    return teller->settings->on_event(teller->settings->context, &event, session->utc_s);
+        return err_set(emitter->err, status, "log reader: out of memory");
+    emitter->counts.results++;
+    return emitter->settings->on_result(emitter->settings->context, &result, session->utc_s);
 }

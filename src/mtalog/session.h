@@ -49,7 +49,7 @@ bool span_equal(struct span a, struct span b);
 bool span_equal_folded(struct span a, struct span b); /* ASCII letters of either case are the same */
 
 /* One session, ready to be told.  Empty spans: not known. */
-struct session {
+struct log_session {
     struct span domain;
     struct span mx;
     struct span receiving_ip;
@@ -60,7 +60,7 @@ struct session {
 };
 
 /* What both readers share. */
-struct teller {
+struct emitter {
     const struct mtalog_settings *settings;
     struct mtalog_counts counts;
     struct stamp_reader stamps;
@@ -68,15 +68,15 @@ struct teller {
     struct err *err; /* of the call under way */
 };
 
-void teller_init(struct teller *teller, const struct mtalog_settings *settings);
-void teller_done(struct teller *teller);
+void emitter_init(struct emitter *emitter, const struct mtalog_settings *settings);
+void emitter_done(struct emitter *emitter);
 
 /* Make an event of it and hand it to the callback; an unusable domain is counted.  ST_NOMEM, the callback's.
  */
-MUST_CHECK enum status teller_tell(struct teller *teller, const struct session *session);
+MUST_CHECK enum status emitter_emit(struct emitter *emitter, const struct log_session *session);
 
 /* Is mail from this sender left out? */
-bool teller_is_ignored_sender(const struct teller *teller, struct span sender);
+bool emitter_is_ignored_sender(const struct emitter *emitter, struct span sender);
 
 /* The domain of a mail address as logs write it; len 0 if there is none. */
 struct span address_domain(struct span address);

@@ -8,17 +8,17 @@
 #define NONE UINT32_MAX
 
 /* index is not NONE. */
-static struct slot *slot_at(const struct slots *slots, uint32_t index)
+static struct session_slot *slot_at(const struct slots *slots, uint32_t index)
 {
-    return (struct slot *)(void *)(slots->memory + (size_t)index * slots->slot_size);
+    return (struct session_slot *)(void *)(slots->memory + (size_t)index * slots->slot_size);
 }
 
-static struct slot *slot_or_null(const struct slots *slots, uint32_t index)
+static struct session_slot *slot_or_null(const struct slots *slots, uint32_t index)
 {
     return index == NONE ? NULL : slot_at(slots, index);
 }
 
-static uint32_t index_of(const struct slots *slots, const struct slot *slot)
+static uint32_t index_of(const struct slots *slots, const struct session_slot *slot)
 {
     return (uint32_t)((size_t)((const char *)slot - slots->memory) / slots->slot_size);
 }
@@ -84,16 +84,16 @@ static uint32_t *bucket_of(const struct slots *slots, uint64_t key)
     return &slots->buckets[(key ^ (key >> 32)) & (slots->capacity - 1)];
 }
 
-struct slot *slots_find(const struct slots *slots, uint64_t key)
+struct session_slot *slots_find(const struct slots *slots, uint64_t key)
 {
-    struct slot *slot = slot_or_null(slots, *bucket_of(slots, key));
+    struct session_slot *slot = slot_or_null(slots, *bucket_of(slots, key));
 
     while (slot != NULL && slot->key != key)
         slot = slot_or_null(slots, slot->chain_next);
     return slot;
 }
 
-static void leave_age_list(struct slots *slots, struct slot *slot)
+static void leave_age_list(struct slots *slots, struct session_slot *slot)
 {
     if (slot->older != NONE)
         slot_at(slots, slot->older)->newer = slot->newer;
@@ -105,7 +105,7 @@ static void leave_age_list(struct slots *slots, struct slot *slot)
         slots->newest = slot->older;
 }
 
-static void become_newest(struct slots *slots, struct slot *slot)
+static void become_newest(struct slots *slots, struct session_slot *slot)
 {
     slot->older = slots->newest;
     slot->newer = NONE;
@@ -116,7 +116,7 @@ static void become_newest(struct slots *slots, struct slot *slot)
     slots->newest = index_of(slots, slot);
 }
 
-void slots_remove(struct slots *slots, struct slot *slot)
+void slots_remove(struct slots *slots, struct session_slot *slot)
 {
     uint32_t index = index_of(slots, slot);
     uint32_t *link = bucket_of(slots, slot->key);
@@ -132,9 +132,9 @@ void slots_remove(struct slots *slots, struct slot *slot)
 }
 
 /* An unused slot; if there is none, the oldest makes room. */
-static struct slot *take_unused(struct slots *slots)
+static struct session_slot *take_unused(struct slots *slots)
 {
-    struct slot *slot;
+    struct session_slot *slot;
 
     if (slots->free == NONE && slots->never_used < slots->capacity)
         return slot_at(slots, slots->never_used++);
@@ -150,9 +150,9 @@ static struct slot *take_unused(struct slots *slots)
     return slot;
 }
 
-struct slot *slots_get(struct slots *slots, uint64_t key)
+struct session_slot *slots_get(struct slots *slots, uint64_t key)
 {
-    struct slot *slot = slots_find(slots, key);
+    struct session_slot *slot = slots_find(slots, key);
     uint32_t *bucket = bucket_of(slots, key);
 
     if (slot != NULL) {
@@ -169,12 +169,12 @@ struct slot *slots_get(struct slots *slots, uint64_t key)
     return slot;
 }
 
-struct slot *slots_oldest(const struct slots *slots)
+struct session_slot *slots_oldest(const struct slots *slots)
 {
     return slot_or_null(slots, slots->oldest);
 }
 
-struct slot *slots_next(const struct slots *slots, const struct slot *slot)
+struct session_slot *slots_next(const struct slots *slots, const struct session_slot *slot)
 {
     return slot_or_null(slots, slot->newer);
 }

@@ -14,22 +14,22 @@
 #include "follow/follow.h"
 
 #define IDLE_MS        60000 /* so long without a line, and what is open is closed */
-#define LOOK_EVERY_MS  200
+#define POLL_EVERY_MS  200
 #define SAVE_EVERY_MS  1000
 #define FLUSH_EVERY_MS 5000
 #define SAVE_LINES     8192 /* look at the clock so often */
 #define SHOWN_BYTES    80
 
-/* In place.done_events: closing what is open was under way, and so many events of that were told. */
+/* In place.done_results: closing what is open was under way, and so many events of that were told. */
 #define FLUSH_UNDER_WAY (UINT64_C(1) << 63)
 
 struct log_follower {
     struct follow *follow;
-    struct place_keeper keeper;
-    struct place place;
-    uint64_t line_offset; /* of the line in hand */
-    uint64_t told_events; /* of it, or of the flush */
-    uint64_t flush_told;  /* of a flush that an earlier life did not finish */
+    struct checkpoint_file keeper;
+    struct checkpoint checkpoint;
+    uint64_t line_offset;     /* of the line in hand */
+    uint64_t emitted_results; /* of it, or of the flush */
+    uint64_t flush_emitted;   /* of a flush that an earlier life did not finish */
     int64_t saved_ms, flushed_ms, idle_since_ms;
     unsigned lines_since_save, rotations;
     bool is_flushing;
@@ -52,16 +52,16 @@ static void log_malformed(struct span line, const struct err *err)
 
 static enum status feed_json(struct log_reader *reader, struct span line, struct err *err)
 {
-    struct event event;
+    struct session_result result;
     int64_t utc_s;
     enum status status;
 
     if (line.len == 0)
         return ST_OK;
     arena_reset(&reader->arena);
-    status = ndjson_line_decode(line.at, line.len, clock_utc_s(), &reader->arena, &event, &utc_s, err);
+    status = ndjson_line_decode(line.at, line.len, clock_utc_s(), &reader->arena, &result, &utc_s, err);
     if (status == ST_OK)
-        return log_reader_tell(reader, &event, utc_s);
+        return log_reader_emit(reader, &result, utc_s);
     if (status == ST_NOMEM)
         return status;
     reader->malformed++;
@@ -144,64 +144,64 @@ enum status log_read_file(struct log_reader *reader, const char *name, struct er
 /* ---- a log that is followed ---- */
 
 /* Remember that everything before the stream offset done was told, and `events` of the line there. */
-static void save_place(struct log_reader *reader, uint64_t done, uint64_t events)
+static void save_checkpoint(struct log_reader *reader, uint64_t done, uint64_t results)
 {
     struct log_follower *follower = reader->follower;
     uint64_t replay = reader->mtalog != NULL ? mtalog_replay_offset(reader->mtalog, done) : done;
 
-    follow_get_place(follower->follow, done, replay < done ? replay : done, &follower->place);
-    follower->place.done_events = events;
-    follower->place.log_number = reader->sink->log_number;
-    follower->place.saved_s = clock_utc_s();
+    follow_get_checkpoint(follower->follow, done, replay < done ? replay : done, &follower->checkpoint);
+    follower->checkpoint.done_results = results;
+    follower->checkpoint.log_number = reader->sink->log_number;
+    follower->checkpoint.saved_s = clock_utc_s();
     if (reader->mtalog != NULL)
-        mtalog_get_memory(reader->mtalog, follower->place.memory);
-    place_save(&follower->keeper, &follower->place);
+        mtalog_get_memory(reader->mtalog, follower->checkpoint.memory);
+    checkpoint_save(&follower->keeper, &follower->checkpoint);
 }
 
 /* The log's name, and where its reading began, are known before anything is told under that name. */
-static void begin_place(struct log_reader *reader, uint64_t offset)
+static void begin_checkpoint(struct log_reader *reader, uint64_t offset)
 {
-    save_place(reader, offset, 0);
-    place_flush(&reader->follower->keeper);
+    save_checkpoint(reader, offset, 0);
+    checkpoint_flush(&reader->follower->keeper);
 }
 
 /* The place moves with each event, so that a kill -9 right behind it tells nothing twice; what is open stays
  * as saved. */
-static void save_event(struct log_reader *reader)
+static void save_result(struct log_reader *reader)
 {
     struct log_follower *follower = reader->follower;
-    struct place *place = &follower->place;
-    struct place now = *place;
+    struct checkpoint *checkpoint = &follower->checkpoint;
+    struct checkpoint now = *checkpoint;
 
-    follower->told_events++;
-    place->log_number = reader->sink->log_number;
+    follower->emitted_results++;
+    checkpoint->log_number = reader->sink->log_number;
     if (follower->is_flushing) { /* of no line: what is open stays so until all of it is told */
-        place->done_events = FLUSH_UNDER_WAY | follower->told_events;
-        place_save(&follower->keeper, place);
+        checkpoint->done_results = FLUSH_UNDER_WAY | follower->emitted_results;
+        checkpoint_save(&follower->keeper, checkpoint);
         return;
     }
-    follow_get_place(follower->follow, follower->line_offset, follower->line_offset, &now);
-    place->done_file = now.done_file;
-    place->done_offset = now.done_offset;
-    place->done_events = follower->told_events;
-    place_save(&follower->keeper, place);
+    follow_get_checkpoint(follower->follow, follower->line_offset, follower->line_offset, &now);
+    checkpoint->done_file = now.done_file;
+    checkpoint->done_offset = now.done_offset;
+    checkpoint->done_results = follower->emitted_results;
+    checkpoint_save(&follower->keeper, checkpoint);
 }
 
-enum status log_reader_tell(void *context, const struct event *event, int64_t utc_s)
+enum status log_reader_emit(void *context, const struct session_result *result, int64_t utc_s)
 {
     struct log_reader *reader = context;
     enum status status;
 
     if (reader->is_replaying)
         return ST_OK;
-    if (reader->told_before > 0) {
-        reader->told_before--;
-        reader->follower->told_events++;
+    if (reader->emitted_before > 0) {
+        reader->emitted_before--;
+        reader->follower->emitted_results++;
         return ST_OK;
     }
-    status = log_sink_tell(reader->sink, event, utc_s, &reader->err);
+    status = log_sink_emit(reader->sink, result, utc_s, &reader->err);
     if (status == ST_OK && reader->follower != NULL)
-        save_event(reader);
+        save_result(reader);
     return status;
 }
 
@@ -219,31 +219,31 @@ static void save_regularly(struct log_reader *reader, bool is_forced)
     if (now_ms - follower->saved_ms < SAVE_EVERY_MS && !is_forced)
         return;
     follower->saved_ms = now_ms;
-    save_place(reader, follow_offset(follower->follow), 0);
+    save_checkpoint(reader, follow_offset(follower->follow), 0);
     if (now_ms - follower->flushed_ms < FLUSH_EVERY_MS)
         return;
     follower->flushed_ms = now_ms;
-    place_flush(&follower->keeper);
+    checkpoint_flush(&follower->keeper);
 }
 
 /*
  * Close what is open; told: so many events of that were told before a kill -9.  That it began is remembered
  * first: a new life then goes on with it before anything else, and each event keeps its number.
  */
-static enum status flush(struct log_reader *reader, uint64_t told, struct err *err)
+static enum status flush(struct log_reader *reader, uint64_t emitted, struct err *err)
 {
     struct log_follower *follower = reader->follower;
     enum status status;
 
     follower->is_flush_due = false;
     follower->is_flushing = true;
-    follower->told_events = 0;
+    follower->emitted_results = 0;
     reader->is_replaying = false;
-    reader->told_before = told;
-    follower->place.done_events = FLUSH_UNDER_WAY | told;
-    place_save(&follower->keeper, &follower->place);
+    reader->emitted_before = emitted;
+    follower->checkpoint.done_results = FLUSH_UNDER_WAY | emitted;
+    checkpoint_save(&follower->keeper, &follower->checkpoint);
     status = log_read_end(reader, err);
-    reader->told_before = 0;
+    reader->emitted_before = 0;
     follower->is_flushing = false;
     return status;
 }
@@ -255,12 +255,12 @@ static enum status prepare_line(struct log_reader *reader, const struct follow_l
     enum status status = ST_OK;
 
     if (follower->is_flush_due && !line->is_replayed) {
-        status = flush(reader, follower->flush_told, err);
+        status = flush(reader, follower->flush_emitted, err);
         if (status == ST_OK)
-            save_place(reader, line->offset, 0);
+            save_checkpoint(reader, line->offset, 0);
     }
-    if (!follower->place.done_file.is_known)
-        begin_place(reader, line->offset);
+    if (!follower->checkpoint.done_file.is_known)
+        begin_checkpoint(reader, line->offset);
     return status;
 }
 
@@ -272,12 +272,12 @@ static enum status follow_line(struct log_reader *reader, const struct follow_li
     if (status != ST_OK)
         return status;
     follower->line_offset = line->offset;
-    follower->told_events = 0;
+    follower->emitted_results = 0;
     follower->idle_since_ms = 0;
     reader->is_replaying = line->is_replayed;
-    reader->told_before = line->told_events;
+    reader->emitted_before = line->emitted_results;
     status = feed(reader, line->text, line->offset, err);
-    reader->told_before = 0;
+    reader->emitted_before = 0;
     if (status == ST_OK && !line->is_replayed)
         save_regularly(reader, false);
     if (follower->rotations != follow_rotations(follower->follow)) {
@@ -295,7 +295,7 @@ static enum status wait_for_lines(struct log_reader *reader, struct err *err)
     enum status status = ST_OK;
 
     if (follower->is_flush_due)
-        status = flush(reader, follower->flush_told, err);
+        status = flush(reader, follower->flush_emitted, err);
     if (follower->idle_since_ms == 0) {
         follower->idle_since_ms = now_ms;
         reader->is_replaying = false;
@@ -309,7 +309,7 @@ static enum status wait_for_lines(struct log_reader *reader, struct err *err)
             save_regularly(reader, true);
     }
     if (status == ST_OK)
-        clock_sleep_ms(LOOK_EVERY_MS);
+        clock_sleep_ms(POLL_EVERY_MS);
     return status;
 }
 
@@ -322,11 +322,11 @@ static enum status end_following(struct log_reader *reader, enum status status, 
     struct log_follower *follower = reader->follower;
 
     if (status == ST_NOT_FOUND)
-        status = follower->is_flush_due ? flush(reader, follower->flush_told, err) : ST_OK;
+        status = follower->is_flush_due ? flush(reader, follower->flush_emitted, err) : ST_OK;
     if (status == ST_TEMPORARY && log_sink_is_stopping)
         return ST_OK;
     if (status == ST_OK && !reader->is_replaying)
-        save_place(reader, follow_offset(follower->follow), 0);
+        save_checkpoint(reader, follow_offset(follower->follow), 0);
     return status;
 }
 
@@ -349,52 +349,53 @@ static enum status follow_lines(struct log_reader *reader, bool is_once, struct 
 /* A log has a name of its own as long as its place is known. */
 static enum status name_log(struct log_reader *reader, bool is_new, struct err *err)
 {
-    struct place *place = &reader->follower->place;
+    struct checkpoint *checkpoint = &reader->follower->checkpoint;
 
-    if (is_new || place->log_id == 0) {
-        place->log_number = 0;
-        if (getrandom(&place->log_id, sizeof place->log_id, GRND_NONBLOCK) != (ssize_t)sizeof place->log_id)
+    if (is_new || checkpoint->log_id == 0) {
+        checkpoint->log_number = 0;
+        if (getrandom(&checkpoint->log_id, sizeof checkpoint->log_id, GRND_NONBLOCK) !=
+            (ssize_t)sizeof checkpoint->log_id)
             return err_set_errno(err, ST_IO, errno, "random bytes");
     }
-    reader->sink->log_id = place->log_id;
-    reader->sink->log_number = place->log_number;
+    reader->sink->log_id = checkpoint->log_id;
+    reader->sink->log_number = checkpoint->log_number;
     return ST_OK;
 }
 
-static enum status open_follow(struct log_reader *reader, const char *path, bool is_once, bool has_place,
+static enum status open_follow(struct log_reader *reader, const char *path, bool is_once, bool has_checkpoint,
                                struct err *err)
 {
     struct log_follower *follower = reader->follower;
     bool is_lost = false;
     enum status status;
 
-    follower->is_flush_due = has_place && (follower->place.done_events & FLUSH_UNDER_WAY) != 0;
+    follower->is_flush_due = has_checkpoint && (follower->checkpoint.done_results & FLUSH_UNDER_WAY) != 0;
     if (follower->is_flush_due) {
-        follower->flush_told = follower->place.done_events & ~FLUSH_UNDER_WAY;
-        follower->place.done_events = 0;
+        follower->flush_emitted = follower->checkpoint.done_results & ~FLUSH_UNDER_WAY;
+        follower->checkpoint.done_results = 0;
     }
-    status = follow_open(path, is_once ? FOLLOW_TO_END : FOLLOW_FOREVER, has_place ? &follower->place : NULL,
-                         &follower->follow, &is_lost, err);
+    status = follow_open(path, is_once ? FOLLOW_TO_END : FOLLOW_FOREVER,
+                         has_checkpoint ? &follower->checkpoint : NULL, &follower->follow, &is_lost, err);
     if (status != ST_OK)
         return status;
-    if (is_lost && follower->place.done_file.is_known)
-        LOG_FACT(EV_PLACE_LOST, log_text("path", path));
+    if (is_lost && follower->checkpoint.done_file.is_known)
+        LOG_FACT(EV_CHECKPOINT_LOST, log_text("path", path));
     if (reader->mtalog != NULL) {
-        mtalog_set_memory(reader->mtalog, follower->place.memory);
+        mtalog_set_memory(reader->mtalog, follower->checkpoint.memory);
         mtalog_set_now(reader->mtalog, clock_utc_s());
     }
-    status = name_log(reader, !has_place || is_lost, err);
-    reader->is_replaying = has_place && !is_lost; /* to end before the first line moves no place back */
+    status = name_log(reader, !has_checkpoint || is_lost, err);
+    reader->is_replaying = has_checkpoint && !is_lost; /* to end before the first line moves no place back */
     if (status == ST_OK && !reader->is_replaying) {
         follower->is_flush_due = false;
-        begin_place(reader, follow_offset(follower->follow));
+        begin_checkpoint(reader, follow_offset(follower->follow));
     }
     return status;
 }
 
 /* A host that logs to the journal only has no such file: reading would wait for ever, and nobody would know.
  */
-static void look_for_log(const char *path)
+static void find_log(const char *path)
 {
     if (access(path, R_OK) != 0)
         LOG_FACT(EV_LOG_ABSENT, log_text("path", path), log_text("reason", strerror(errno)),
@@ -402,7 +403,7 @@ static void look_for_log(const char *path)
 }
 
 /* The lock file says which log is followed, for tlsrpt-gen check.  Not vital: a failure changes nothing. */
-static void note_log(const struct place_keeper *keeper, const char *path)
+static void note_log(const struct checkpoint_file *keeper, const char *path)
 {
     char folder[PATH_MAX] = "";
 
@@ -412,26 +413,26 @@ static void note_log(const struct place_keeper *keeper, const char *path)
         (void)dprintf(keeper->lock_fd, "%s%s%s\n", folder, *path != '/' ? "/" : "", path);
 }
 
-enum status log_follow(struct log_reader *reader, const char *path, const char *place_path, bool is_once,
+enum status log_follow(struct log_reader *reader, const char *path, const char *checkpoint_path, bool is_once,
                        struct err *err)
 {
     struct log_follower follower = {.follow = NULL};
-    bool has_place = false;
+    bool has_checkpoint = false;
     enum status status;
 
-    status = place_open(place_path, &follower.keeper, &follower.place, &has_place, err);
+    status = checkpoint_open(checkpoint_path, &follower.keeper, &follower.checkpoint, &has_checkpoint, err);
     if (status != ST_OK)
         return status;
     reader->follower = &follower;
-    status = open_follow(reader, path, is_once, has_place, err);
+    status = open_follow(reader, path, is_once, has_checkpoint, err);
     if (status == ST_OK) {
         LOG_FACT(EV_LOG_FOLLOWED, log_text("path", path));
-        look_for_log(path);
+        find_log(path);
         note_log(&follower.keeper, path);
         status = follow_lines(reader, is_once, err);
     }
     reader->follower = NULL;
     follow_close(&follower.follow);
-    place_close(&follower.keeper);
+    checkpoint_close(&follower.keeper);
     return status;
 }

@@ -54,12 +54,12 @@ static bool add_to_key(char key[MEMO_KEY], size_t *len, const char *text)
 
 /* All that is in an event of one policy without strings and with at most one detail; 0 if the event is
  * another. */
-static size_t memo_key(const struct event *event, char key[MEMO_KEY])
+static size_t memo_key(const struct session_result *result, char key[MEMO_KEY])
 {
     static const struct failure_detail NOTHING;
-    const struct event_policy *policy = &event->policies[0];
+    const struct result_policy *policy = &result->policies[0];
     const struct failure_detail *detail = policy->detail_count > 0 ? policy->details : &NOTHING;
-    const char *const TEXTS[] = {event->domain,
+    const char *const TEXTS[] = {result->domain,
                                  policy->policy.domain,
                                  detail->sending_mta_ip,
                                  detail->receiving_mx_hostname,
@@ -67,12 +67,12 @@ static size_t memo_key(const struct event *event, char key[MEMO_KEY])
                                  detail->receiving_ip,
                                  detail->additional_information,
                                  detail->failure_reason_code};
-    size_t len = sizeof event->utc_day;
+    size_t len = sizeof result->utc_day;
 
-    if (event->policy_count != 1 || policy->detail_count > 1 || policy->policy.strings.count > 0 ||
-        policy->policy.mx_hosts.count > 0 || event->record != NULL || !event->has_utc_day)
+    if (result->policy_count != 1 || policy->detail_count > 1 || policy->policy.strings.count > 0 ||
+        policy->policy.mx_hosts.count > 0 || result->record != NULL || !result->has_utc_day)
         return 0;
-    memcpy(key, &event->utc_day, len);
+    memcpy(key, &result->utc_day, len);
     key[len++] = (char)policy->policy.type;
     key[len++] = (char)policy->is_failed;
     key[len++] = (char)policy->detail_count;
@@ -99,11 +99,11 @@ static struct memo_slot *memo_slot(struct log_memo *memo, const char *key, size_
     return &memo->slots[(hash >> 20) % MEMO_SLOTS];
 }
 
-static enum status encode(struct log_sink *sink, const struct event *event, const char **bytes_out,
+static enum status encode(struct log_sink *sink, const struct session_result *result, const char **bytes_out,
                           size_t *len_out, struct err *err)
 {
     char key[MEMO_KEY];
-    size_t key_len = memo_key(event, key);
+    size_t key_len = memo_key(result, key);
     struct memo_slot *slot = memo_slot(sink->memo, key, key_len);
     enum status status;
 
@@ -113,7 +113,7 @@ static enum status encode(struct log_sink *sink, const struct event *event, cons
         return ST_OK;
     }
     strbuf_reset(&sink->bytes);
-    status = datagram_encode(event, &sink->bytes, err);
+    status = datagram_encode(result, &sink->bytes, err);
     if (status != ST_OK)
         return status;
     *bytes_out = sink->bytes.data;
@@ -217,7 +217,7 @@ static enum status send_numbered(struct log_sink *sink, const char *bytes, size_
 
 /* Sessions of one day, domain, policy and result. */
 struct count_row {
-    struct slot slot;
+    struct session_slot slot;
     int32_t utc_day;
     enum policy_type policy;
     bool is_failed;
@@ -232,31 +232,31 @@ struct log_counts {
     uint64_t unlisted; /* sessions of rows that had to make room */
 };
 
-static void make_room(void *context, struct slot *slot)
+static void make_room(void *context, struct session_slot *slot)
 {
     struct log_counts *counts = context;
 
     counts->unlisted += ((struct count_row *)(void *)slot)->sessions;
 }
 
-static void count_policy(struct log_counts *counts, const struct event *event,
-                         const struct event_policy *policy)
+static void count_policy(struct log_counts *counts, const struct session_result *result,
+                         const struct result_policy *policy)
 {
-    enum result_type result =
+    enum result_type type =
         policy->detail_count > 0 ? policy->details[0].result_type : RESULT_VALIDATION_FAILURE;
     const unsigned char rest[3] = {(unsigned char)policy->policy.type, policy->is_failed,
-                                   (unsigned char)result};
-    struct span domain = {event->domain, strlen(event->domain)};
-    struct span day = {(const char *)&event->utc_day, sizeof event->utc_day};
+                                   (unsigned char)type};
+    struct span domain = {result->domain, strlen(result->domain)};
+    struct span day = {(const char *)&result->utc_day, sizeof result->utc_day};
     struct count_row *row = (struct count_row *)(void *)slots_get(
         &counts->rows, slots_key(&counts->rows, domain, day, (struct span){(const char *)rest, sizeof rest}));
 
     if (row->sessions == 0) {
-        row->utc_day = event->utc_day;
+        row->utc_day = result->utc_day;
         row->policy = policy->policy.type;
         row->is_failed = policy->is_failed;
-        row->result_type = result;
-        (void)snprintf(row->domain, sizeof row->domain, "%s", event->domain);
+        row->result_type = type;
+        (void)snprintf(row->domain, sizeof row->domain, "%s", result->domain);
     }
     row->sessions++;
     counts->success += !policy->is_failed;
@@ -295,7 +295,7 @@ void log_sink_print_summary(const struct log_sink *sink, FILE *out)
 
     (void)fprintf(out, "%-10s  %8s  %-15s  %-25s  %s\n", "day (UTC)", "sessions", "policy", "result",
                   "domain");
-    for (struct slot *slot = slots_oldest(&counts->rows); slot != NULL && sorted != NULL;
+    for (struct session_slot *slot = slots_oldest(&counts->rows); slot != NULL && sorted != NULL;
          slot = slots_next(&counts->rows, slot))
         sorted[count++] = (const struct count_row *)(const void *)slot;
     if (sorted != NULL)
@@ -350,7 +350,8 @@ void log_sink_close(struct log_sink *sink)
     sink->memo = NULL;
 }
 
-enum status log_sink_tell(struct log_sink *sink, const struct event *event, int64_t utc_s, struct err *err)
+enum status log_sink_emit(struct log_sink *sink, const struct session_result *result, int64_t utc_s,
+                          struct err *err)
 {
     const char *bytes;
     size_t len;
@@ -358,13 +359,13 @@ enum status log_sink_tell(struct log_sink *sink, const struct event *event, int6
 
     if (utc_s < sink->from_s || utc_s >= sink->until_s)
         return ST_OK;
-    sink->told++;
+    sink->emitted++;
     if (sink->kind == LOG_SINK_SUMMARY) {
-        for (size_t i = 0; i < event->policy_count; i++)
-            count_policy(sink->counts, event, &event->policies[i]);
+        for (size_t i = 0; i < result->policy_count; i++)
+            count_policy(sink->counts, result, &result->policies[i]);
         return ST_OK;
     }
-    status = encode(sink, event, &bytes, &len, err);
+    status = encode(sink, result, &bytes, &len, err);
     if (status != ST_OK)
         return status;
     if (sink->kind == LOG_SINK_SOCKET)

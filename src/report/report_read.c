@@ -70,7 +70,7 @@ static const struct member DETAIL_MEMBERS[] = {
 /* Names that RFC 8460's text suggests to a hasty reader, and what they ought to be. */
 static const struct {
     const char *wrong, *right;
-} SLIPS[] = {
+} TYPOS[] = {
     {"additional-info-uri", "additional-information"},
     {"additional-information-uri", "additional-information"},
     {"failure-error-code", "failure-reason-code"},
@@ -140,40 +140,40 @@ static bool is_empty(const json_t *value)
     return json_is_array(value) && json_array_size(value) == 0;
 }
 
-static void check_member(struct reader *reader, const json_t *value, const struct member *member,
-                         const struct place *place)
+static void check_member(struct report_reader *reader, const json_t *value, const struct member *member,
+                         const struct json_path *json_path)
 {
     if (value == NULL) {
         if (member->is_needed)
-            FIND(reader, FINDING_MUST, SECTION_4_4, place, "is missing");
+            FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is missing");
     } else if (json_is_null(value)) {
         if (member->is_needed)
-            FIND(reader, FINDING_MUST, SECTION_4_4, place, "is null; it must have a value");
+            FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is null; it must have a value");
         else
-            FIND(reader, FINDING_SHOULD, PRACTICE, place,
+            FIND(reader, FINDING_SHOULD, PRACTICE, json_path,
                  "is null; leave the member out when its value is not known");
     } else if (!is_of_kind(value, member->kind)) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is %s; it must be %s", kind_name(value),
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is %s; it must be %s", kind_name(value),
              wanted_name(member->kind));
     } else if (is_empty(value) && member->is_needed) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is empty");
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is empty");
     } else if (is_empty(value)) {
-        FIND(reader, member->kind == VALUE_TEXT ? FINDING_SHOULD : FINDING_NOTE, PRACTICE, place,
+        FIND(reader, member->kind == VALUE_TEXT ? FINDING_SHOULD : FINDING_NOTE, PRACTICE, json_path,
              "is empty; leave the member out when there is nothing to say");
     }
 }
 
-static void check_unknown(struct reader *reader, const char *name, const struct place *parent)
+static void check_unknown(struct report_reader *reader, const char *name, const struct json_path *parent)
 {
-    const struct place place = {.parent = parent, .member = name};
+    const struct json_path json_path = {.parent = parent, .member = name};
 
-    for (size_t i = 0; i < ARRAY_COUNT(SLIPS); i++)
-        if (strcmp(name, SLIPS[i].wrong) == 0) {
-            FIND(reader, FINDING_MUST, SECTION_4_4, &place, "is no member of RFC 8460; \"%s\" is meant",
-                 SLIPS[i].right);
+    for (size_t i = 0; i < ARRAY_COUNT(TYPOS); i++)
+        if (strcmp(name, TYPOS[i].wrong) == 0) {
+            FIND(reader, FINDING_MUST, SECTION_4_4, &json_path, "is no member of RFC 8460; \"%s\" is meant",
+                 TYPOS[i].right);
             return;
         }
-    FIND(reader, FINDING_NOTE, SECTION_4_4, &place, "is a member that RFC 8460 does not know");
+    FIND(reader, FINDING_NOTE, SECTION_4_4, &json_path, "is a member that RFC 8460 does not know");
 }
 
 static bool is_member(const struct member *members, const char *name)
@@ -185,8 +185,8 @@ static bool is_member(const struct member *members, const char *name)
 }
 
 /* Step 2 for one object; false if it is none. */
-static bool check_object(struct reader *reader, json_t *object, const struct member *members,
-                         const struct place *parent)
+static bool check_object(struct report_reader *reader, json_t *object, const struct member *members,
+                         const struct json_path *parent)
 {
     const char *name;
     json_t *value;
@@ -194,9 +194,9 @@ static bool check_object(struct reader *reader, json_t *object, const struct mem
     if (!json_is_object(object))
         return false;
     for (const struct member *member = members; member->name != NULL; member++) {
-        const struct place place = {.parent = parent, .member = member->name};
+        const struct json_path json_path = {.parent = parent, .member = member->name};
 
-        check_member(reader, json_object_get(object, member->name), member, &place);
+        check_member(reader, json_object_get(object, member->name), member, &json_path);
     }
     json_object_foreach(object, name, value)
     {
@@ -208,7 +208,7 @@ static bool check_object(struct reader *reader, json_t *object, const struct mem
 
 /* ---- values ---- */
 
-static const char *copy_text(struct reader *reader, const json_t *value)
+static const char *copy_text(struct report_reader *reader, const json_t *value)
 {
     const char *copy;
 
@@ -220,22 +220,22 @@ static const char *copy_text(struct reader *reader, const json_t *value)
     return copy != NULL ? copy : "";
 }
 
-static const char *take_text(struct reader *reader, json_t *object, const char *name)
+static const char *take_text(struct report_reader *reader, json_t *object, const char *name)
 {
     return copy_text(reader, json_object_get(object, name));
 }
 
-typedef void check_text_fn(struct reader *reader, const struct place *place, const char *text);
+typedef void check_text_fn(struct report_reader *reader, const struct json_path *json_path, const char *text);
 
 /* A text that is checked if it is there. */
-static const char *take_checked(struct reader *reader, json_t *object, const char *name,
-                                const struct place *parent, check_text_fn *check)
+static const char *take_checked(struct report_reader *reader, json_t *object, const char *name,
+                                const struct json_path *parent, check_text_fn *check)
 {
-    const struct place place = {.parent = parent, .member = name};
+    const struct json_path json_path = {.parent = parent, .member = name};
     const char *text = take_text(reader, object, name);
 
     if (*text != '\0')
-        check(reader, &place, text);
+        check(reader, &json_path, text);
     return text;
 }
 
@@ -251,10 +251,10 @@ static long long number_in_text(const char *text)
 }
 
 /* A number of sessions; digits in a text and whole real numbers are understood (and are findings already). */
-static uint64_t take_count(struct reader *reader, json_t *object, const char *name,
-                           const struct place *parent)
+static uint64_t take_count(struct report_reader *reader, json_t *object, const char *name,
+                           const struct json_path *parent)
 {
-    const struct place place = {.parent = parent, .member = name};
+    const struct json_path json_path = {.parent = parent, .member = name};
     json_t *value = json_object_get(object, name);
     double real = json_is_real(value) ? json_real_value(value) : 0;
     long long number = json_is_integer(value) ? json_integer_value(value) : 0;
@@ -264,18 +264,18 @@ static uint64_t take_count(struct reader *reader, json_t *object, const char *na
     if (json_is_string(value))
         number = number_in_text(json_string_value(value));
     if (number < 0) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, &place, "is %lld; a count cannot be negative", number);
+        FIND(reader, FINDING_MUST, SECTION_4_4, &json_path, "is %lld; a count cannot be negative", number);
         return 0;
     }
     if ((uint64_t)number > REPORT_COUNTS)
-        FIND(reader, FINDING_NOTE, PRACTICE, &place,
+        FIND(reader, FINDING_NOTE, PRACTICE, &json_path,
              "is larger than the 2147483647 that some receivers can read");
     return (uint64_t)number;
 }
 
 /* An array of strings; one string alone counts as an array of it. */
-static struct text_list take_texts(struct reader *reader, json_t *object, const char *name,
-                                   const struct place *parent)
+static struct text_list take_texts(struct report_reader *reader, json_t *object, const char *name,
+                                   const struct json_path *parent)
 {
     json_t *value = json_object_get(object, name);
     size_t size = json_is_array(value) ? json_array_size(value) : json_is_string(value) ? 1 : 0;
@@ -289,10 +289,10 @@ static struct text_list take_texts(struct reader *reader, json_t *object, const 
         reader->is_failed = true;
     for (size_t i = 0; i < size && list.items != NULL; i++) {
         json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
-        const struct place place = {.parent = parent, .member = name, .index = i, .is_item = true};
+        const struct json_path json_path = {.parent = parent, .member = name, .index = i, .is_item = true};
 
         if (!json_is_string(item))
-            FIND(reader, FINDING_MUST, SECTION_4_4, &place, "is %s; it must be text", kind_name(item));
+            FIND(reader, FINDING_MUST, SECTION_4_4, &json_path, "is %s; it must be text", kind_name(item));
         else
             list.items[list.count++] = copy_text(reader, item);
     }
@@ -301,45 +301,47 @@ static struct text_list take_texts(struct reader *reader, json_t *object, const 
 
 /* ---- objects, from the inside out ---- */
 
-static void check_host_name(struct reader *reader, const struct place *place, const char *text)
+static void check_host_name(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
-    rules_check_domain(reader, place, text, false);
+    rules_check_domain(reader, json_path, text, false);
 }
 
-static void check_result_type(struct reader *reader, const struct place *place, const char *text)
+static void check_result_type(struct report_reader *reader, const struct json_path *json_path,
+                              const char *text)
 {
     enum result_type type;
 
     if (!result_type_from_name(text, &type))
-        FIND(reader, FINDING_MUST, SECTION_6_6, place,
+        FIND(reader, FINDING_MUST, SECTION_6_6, json_path,
              "\"%.80s\" is not one of the eleven registered result types", text);
 }
 
-static void read_detail(struct reader *reader, json_t *object, const struct place *place,
+static void read_detail(struct report_reader *reader, json_t *object, const struct json_path *json_path,
                         struct report_read_detail *detail)
 {
-    const struct place count = {.parent = place, .member = "failed-session-count"};
+    const struct json_path count = {.parent = json_path, .member = "failed-session-count"};
 
     *detail = (struct report_read_detail){.result_type = ""};
-    if (!check_object(reader, object, DETAIL_MEMBERS, place))
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is %s; it must be an object", kind_name(object));
-    detail->result_type = take_checked(reader, object, "result-type", place, check_result_type);
+    if (!check_object(reader, object, DETAIL_MEMBERS, json_path))
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is %s; it must be an object", kind_name(object));
+    detail->result_type = take_checked(reader, object, "result-type", json_path, check_result_type);
     detail->is_registered = result_type_from_name(detail->result_type, &detail->type);
-    detail->sending_mta_ip = take_checked(reader, object, "sending-mta-ip", place, rules_check_ip);
+    detail->sending_mta_ip = take_checked(reader, object, "sending-mta-ip", json_path, rules_check_ip);
     detail->receiving_mx_hostname =
-        take_checked(reader, object, "receiving-mx-hostname", place, check_host_name);
-    detail->receiving_mx_helo = take_checked(reader, object, "receiving-mx-helo", place, rules_check_helo);
-    detail->receiving_ip = take_checked(reader, object, "receiving-ip", place, rules_check_ip);
+        take_checked(reader, object, "receiving-mx-hostname", json_path, check_host_name);
+    detail->receiving_mx_helo =
+        take_checked(reader, object, "receiving-mx-helo", json_path, rules_check_helo);
+    detail->receiving_ip = take_checked(reader, object, "receiving-ip", json_path, rules_check_ip);
     detail->additional_information =
-        take_checked(reader, object, "additional-information", place, rules_check_uri);
+        take_checked(reader, object, "additional-information", json_path, rules_check_uri);
     detail->failure_reason_code =
-        take_checked(reader, object, "failure-reason-code", place, rules_check_reason);
-    detail->sessions = take_count(reader, object, "failed-session-count", place);
+        take_checked(reader, object, "failure-reason-code", json_path, rules_check_reason);
+    detail->sessions = take_count(reader, object, "failed-session-count", json_path);
     if (detail->sessions == 0 && json_is_integer(json_object_get(object, "failed-session-count")))
         FIND(reader, FINDING_SHOULD, SECTION_4_4, &count, "is 0; a detail tells of at least one session");
 }
 
-static void read_details(struct reader *reader, json_t *array, const struct place *parent,
+static void read_details(struct report_reader *reader, json_t *array, const struct json_path *parent,
                          struct report_read_policy *policy)
 {
     size_t size = json_is_array(array) ? json_array_size(array) : 0;
@@ -355,70 +357,73 @@ static void read_details(struct reader *reader, json_t *array, const struct plac
     }
     policy->detail_count = size;
     for (size_t i = 0; i < size; i++) {
-        const struct place place = {
+        const struct json_path json_path = {
             .parent = parent, .member = "failure-details", .index = i, .is_item = true};
 
-        read_detail(reader, json_array_get(array, i), &place, &policy->details[i]);
+        read_detail(reader, json_array_get(array, i), &json_path, &policy->details[i]);
     }
 }
 
-static void check_policy_type(struct reader *reader, const struct place *place, const char *text)
+static void check_policy_type(struct report_reader *reader, const struct json_path *json_path,
+                              const char *text)
 {
     enum policy_type type;
 
     if (!policy_type_from_name(text, &type))
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "\"%.80s\" is not one of tlsa, sts and no-policy-found", text);
 }
 
-static void check_lines(struct reader *reader, const struct place *parent,
+static void check_lines(struct report_reader *reader, const struct json_path *parent,
                         const struct report_read_policy *policy)
 {
     for (size_t i = 0; i < policy->strings.count; i++) {
-        const struct place place = {.parent = parent, .member = "policy-string", .index = i, .is_item = true};
+        const struct json_path json_path = {
+            .parent = parent, .member = "policy-string", .index = i, .is_item = true};
 
         if (policy->is_known_type)
-            rules_check_policy_line(reader, &place, policy->known_type, policy->strings.items[i]);
+            rules_check_policy_line(reader, &json_path, policy->known_type, policy->strings.items[i]);
     }
     for (size_t i = 0; i < policy->mx_hosts.count; i++) {
-        const struct place place = {.parent = parent, .member = "mx-host", .index = i, .is_item = true};
+        const struct json_path json_path = {
+            .parent = parent, .member = "mx-host", .index = i, .is_item = true};
 
-        rules_check_domain(reader, &place, policy->mx_hosts.items[i], true);
+        rules_check_domain(reader, &json_path, policy->mx_hosts.items[i], true);
     }
 }
 
-static void read_policy(struct reader *reader, json_t *object, const struct place *parent,
+static void read_policy(struct report_reader *reader, json_t *object, const struct json_path *parent,
                         struct report_read_policy *policy)
 {
-    const struct place place = {.parent = parent, .member = "policy"};
+    const struct json_path json_path = {.parent = parent, .member = "policy"};
 
-    (void)check_object(reader, object, POLICY_MEMBERS, &place);
-    policy->type = take_checked(reader, object, "policy-type", &place, check_policy_type);
+    (void)check_object(reader, object, POLICY_MEMBERS, &json_path);
+    policy->type = take_checked(reader, object, "policy-type", &json_path, check_policy_type);
     policy->is_known_type = policy_type_from_name(policy->type, &policy->known_type);
-    policy->domain = take_checked(reader, object, "policy-domain", &place, check_host_name);
-    policy->strings = take_texts(reader, object, "policy-string", &place);
-    policy->mx_hosts = take_texts(reader, object, "mx-host", &place);
-    check_lines(reader, &place, policy);
+    policy->domain = take_checked(reader, object, "policy-domain", &json_path, check_host_name);
+    policy->strings = take_texts(reader, object, "policy-string", &json_path);
+    policy->mx_hosts = take_texts(reader, object, "mx-host", &json_path);
+    check_lines(reader, &json_path, policy);
 }
 
-static void read_entry(struct reader *reader, json_t *object, const struct place *place,
+static void read_entry(struct report_reader *reader, json_t *object, const struct json_path *json_path,
                        struct report_read_policy *policy)
 {
-    const struct place summary_place = {.parent = place, .member = "summary"};
+    const struct json_path summary_path = {.parent = json_path, .member = "summary"};
     json_t *summary = json_object_get(object, "summary");
 
     *policy = (struct report_read_policy){.type = ""};
-    if (!check_object(reader, object, ENTRY_MEMBERS, place))
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is %s; it must be an object", kind_name(object));
-    read_policy(reader, json_object_get(object, "policy"), place, policy);
-    (void)check_object(reader, summary, SUMMARY_MEMBERS, &summary_place);
-    policy->success = take_count(reader, summary, "total-successful-session-count", &summary_place);
-    policy->failure = take_count(reader, summary, "total-failure-session-count", &summary_place);
-    read_details(reader, json_object_get(object, "failure-details"), place, policy);
-    rules_check_policy(reader, place, policy);
+    if (!check_object(reader, object, ENTRY_MEMBERS, json_path))
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is %s; it must be an object", kind_name(object));
+    read_policy(reader, json_object_get(object, "policy"), json_path, policy);
+    (void)check_object(reader, summary, SUMMARY_MEMBERS, &summary_path);
+    policy->success = take_count(reader, summary, "total-successful-session-count", &summary_path);
+    policy->failure = take_count(reader, summary, "total-failure-session-count", &summary_path);
+    read_details(reader, json_object_get(object, "failure-details"), json_path, policy);
+    rules_check_policy(reader, json_path, policy);
 }
 
-static void read_policies(struct reader *reader, json_t *array, struct report_document *document)
+static void read_policies(struct report_reader *reader, json_t *array, struct report_document *document)
 {
     size_t size = json_is_array(array) ? json_array_size(array) : 0;
 
@@ -433,22 +438,22 @@ static void read_policies(struct reader *reader, json_t *array, struct report_do
     }
     document->policy_count = size;
     for (size_t i = 0; i < size; i++) {
-        const struct place place = {.member = "policies", .index = i, .is_item = true};
+        const struct json_path json_path = {.member = "policies", .index = i, .is_item = true};
 
-        read_entry(reader, json_array_get(array, i), &place, &document->policies[i]);
+        read_entry(reader, json_array_get(array, i), &json_path, &document->policies[i]);
         document->success += document->policies[i].success;
         document->failure += document->policies[i].failure;
     }
 }
 
-static void read_range(struct reader *reader, json_t *object, struct report_document *document)
+static void read_range(struct report_reader *reader, json_t *object, struct report_document *document)
 {
-    const struct place place = {.member = "date-range"};
-    const struct place start = {.parent = &place, .member = "start-datetime"};
-    const struct place end = {.parent = &place, .member = "end-datetime"};
+    const struct json_path json_path = {.member = "date-range"};
+    const struct json_path start = {.parent = &json_path, .member = "start-datetime"};
+    const struct json_path end = {.parent = &json_path, .member = "end-datetime"};
     bool has_begin, has_end;
 
-    (void)check_object(reader, object, RANGE_MEMBERS, &place);
+    (void)check_object(reader, object, RANGE_MEMBERS, &json_path);
     document->start = take_text(reader, object, "start-datetime");
     document->end = take_text(reader, object, "end-datetime");
     has_begin =
@@ -456,7 +461,7 @@ static void read_range(struct reader *reader, json_t *object, struct report_docu
     has_end = *document->end != '\0' && rules_check_time(reader, &end, document->end, &document->end_s);
     document->has_period = has_begin && has_end;
     if (document->has_period)
-        rules_check_period(reader, &place, document->begin_s, document->end_s);
+        rules_check_period(reader, &json_path, document->begin_s, document->end_s);
 }
 
 /* True if it has any of the members that make a report. */
@@ -471,7 +476,7 @@ static bool looks_like_report(json_t *tree)
 enum status report_read(const char *json, size_t len, struct arena *arena, struct finding_list *findings,
                         struct report_document *document_out, struct err *err)
 {
-    struct reader reader = {.arena = arena, .findings = findings};
+    struct report_reader reader = {.arena = arena, .findings = findings};
     struct report_document document = {0};
     struct arena tree_arena;
     json_t *tree = NULL;

@@ -21,14 +21,14 @@
 #define HOUR_S        3600
 #define TIME_TEXT_MAX 40
 
-void place_format(const struct place *place, char text_out[FINDING_WHERE_SIZE])
+void json_path_format(const struct json_path *json_path, char text_out[FINDING_WHERE_SIZE])
 {
-    const struct place *chain[PLACES_MAX];
+    const struct json_path *chain[PLACES_MAX];
     struct strbuf text;
     size_t depth = 0;
 
-    for (; place != NULL && depth < PLACES_MAX; place = place->parent)
-        chain[depth++] = place;
+    for (; json_path != NULL && depth < PLACES_MAX; json_path = json_path->parent)
+        chain[depth++] = json_path;
     strbuf_init(&text, FINDING_WHERE_SIZE - 1);
     while (depth-- > 0) {
         strbuf_addf(&text, "%s%.60s", text.len > 0 ? "." : "", chain[depth]->member);
@@ -87,7 +87,8 @@ static int64_t take_zone(struct cursor *cursor, bool *has_zone_out)
     return sign * (seconds + take_two(cursor, 59) * MINUTE_S);
 }
 
-bool rules_check_time(struct reader *reader, const struct place *place, const char *text, int64_t *utc_s_out)
+bool rules_check_time(struct report_reader *reader, const struct json_path *json_path, const char *text,
+                      int64_t *utc_s_out)
 {
     char day_text[UTC_DAY_TEXT_SIZE];
     struct cursor cursor;
@@ -97,7 +98,7 @@ bool rules_check_time(struct reader *reader, const struct place *place, const ch
 
     (void)snprintf(day_text, sizeof day_text, "%.10s", text);
     if (!utc_day_parse(day_text, &utc_day)) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "\"%.40s\" is not a time of RFC 3339", text);
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "\"%.40s\" is not a time of RFC 3339", text);
         return false;
     }
     cursor_init(&cursor, text + strlen(day_text), strnlen(text + strlen(day_text), TIME_TEXT_MAX));
@@ -107,32 +108,33 @@ bool rules_check_time(struct reader *reader, const struct place *place, const ch
     seconds = take_clock(&cursor);
     zone_s = take_zone(&cursor, &has_zone);
     if (cursor.is_failed || !cursor_at_end(&cursor)) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "\"%.40s\" is not a time of RFC 3339", text);
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "\"%.40s\" is not a time of RFC 3339", text);
         return false;
     }
     if (!has_t)
-        FIND(reader, FINDING_SHOULD, SECTION_4_4, place, "has a blank where RFC 3339 wants a T");
+        FIND(reader, FINDING_SHOULD, SECTION_4_4, json_path, "has a blank where RFC 3339 wants a T");
     if (!has_zone)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "has no time zone; RFC 3339 wants Z or an offset at the end (taken as UTC here)");
     *utc_s_out = utc_day_begin_s(utc_day) + seconds - zone_s;
     return true;
 }
 
-void rules_check_period(struct reader *reader, const struct place *place, int64_t begin_s, int64_t end_s)
+void rules_check_period(struct report_reader *reader, const struct json_path *json_path, int64_t begin_s,
+                        int64_t end_s)
 {
     int64_t into_day_s = begin_s % UTC_DAY_SECONDS;
 
     if (end_s < begin_s)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "ends before it begins");
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "ends before it begins");
     else if (into_day_s != 0)
-        FIND(reader, FINDING_SHOULD, SECTION_4_1, place,
+        FIND(reader, FINDING_SHOULD, SECTION_4_1, json_path,
              "does not begin at midnight UTC; a report covers a whole UTC day");
     else if (end_s == begin_s + UTC_DAY_SECONDS)
-        FIND(reader, FINDING_NOTE, SECTION_4_4, place,
+        FIND(reader, FINDING_NOTE, SECTION_4_4, json_path,
              "ends at the next midnight, which belongs to the next day; 23:59:59 is the day's last second");
     else if (end_s != begin_s + UTC_DAY_SECONDS - 1)
-        FIND(reader, FINDING_SHOULD, SECTION_4_1, place, "is not one whole UTC day");
+        FIND(reader, FINDING_SHOULD, SECTION_4_1, json_path, "is not one whole UTC day");
 }
 
 /* ---- names and addresses ---- */
@@ -147,7 +149,7 @@ static bool is_atom_text(const char *text, size_t len)
     return true;
 }
 
-void rules_check_contact(struct reader *reader, const struct place *place, const char *text)
+void rules_check_contact(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     const char *at_sign = strrchr(text, '@');
     struct arena arena;
@@ -155,7 +157,7 @@ void rules_check_contact(struct reader *reader, const struct place *place, const
     enum status status;
 
     if (at_sign == NULL || !is_atom_text(text, (size_t)(at_sign - text))) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "is not a bare mail address as in reports@example.org (RFC 5322 section 3.4.1)");
         return;
     }
@@ -164,10 +166,11 @@ void rules_check_contact(struct reader *reader, const struct place *place, const
     arena_done(&arena);
     reader->is_failed = reader->is_failed || status == ST_NOMEM; /* nothing can be said about it */
     if (status != ST_OK && status != ST_NOMEM)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "has no domain name behind its @");
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "has no domain name behind its @");
 }
 
-void rules_check_domain(struct reader *reader, const struct place *place, const char *text, bool is_pattern)
+void rules_check_domain(struct report_reader *reader, const struct json_path *json_path, const char *text,
+                        bool is_pattern)
 {
     struct arena arena;
     const char *name;
@@ -180,34 +183,34 @@ void rules_check_domain(struct reader *reader, const struct place *place, const 
     if (status == ST_NOMEM)
         goto out;
     if (status != ST_OK)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "\"%.*s\" is not a domain name", SHOWN_MAX, text);
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "\"%.*s\" is not a domain name", SHOWN_MAX, text);
     else if (strcasecmp(text, name) != 0 && text[strlen(text) - 1] != '.')
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is not written in A-labels; \"%.*s\" is", SHOWN_MAX,
-             name);
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is not written in A-labels; \"%.*s\" is",
+             SHOWN_MAX, name);
     else if (strcmp(text, name) != 0)
-        FIND(reader, FINDING_NOTE, SECTION_4_4, place,
+        FIND(reader, FINDING_NOTE, SECTION_4_4, json_path,
              "has capital letters or a final dot; \"%.*s\" is the usual form", SHOWN_MAX, name);
 out:
     arena_done(&arena);
 }
 
-void rules_check_ip(struct reader *reader, const struct place *place, const char *text)
+void rules_check_ip(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     char canonical[ADDRESS_TEXT_SIZE];
     struct address address;
 
     if (strpbrk(text, "[]%") != NULL) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "\"%.60s\" has brackets or a zone; use the bare address", text);
         return;
     }
     if (!address_parse(text, strlen(text), &address)) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "\"%.60s\" is not an IP address", text);
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "\"%.60s\" is not an IP address", text);
         return;
     }
     address_format(&address, canonical);
     if (strcmp(text, canonical) != 0)
-        FIND(reader, FINDING_NOTE, SECTION_4_4, place, "is not in the form of RFC 5952, which is \"%s\"",
+        FIND(reader, FINDING_NOTE, SECTION_4_4, json_path, "is not in the form of RFC 5952, which is \"%s\"",
              canonical);
 }
 
@@ -221,35 +224,36 @@ static bool has_control(const char *text)
     return false;
 }
 
-void rules_check_helo(struct reader *reader, const struct place *place, const char *text)
+void rules_check_helo(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     if (has_control(text) || strncmp(text, "250", 3) == 0 || strchr(text, ' ') != NULL)
-        FIND(reader, FINDING_SHOULD, SECTION_4_4, place,
+        FIND(reader, FINDING_SHOULD, SECTION_4_4, json_path,
              "holds more of the EHLO reply than the name that the server gave itself");
 }
 
-void rules_check_reason(struct reader *reader, const struct place *place, const char *text)
+void rules_check_reason(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     if (has_control(text))
-        FIND(reader, FINDING_SHOULD, SECTION_4_4, place, "holds control characters");
+        FIND(reader, FINDING_SHOULD, SECTION_4_4, json_path, "holds control characters");
     if (strlen(text) > DETAIL_REASON_MAX)
-        FIND(reader, FINDING_NOTE, SECTION_4_4, place, "is longer than the short code or text that is meant");
+        FIND(reader, FINDING_NOTE, SECTION_4_4, json_path,
+             "is longer than the short code or text that is meant");
 }
 
 /* scheme ":" something, without blanks (RFC 3986 section 3). */
-void rules_check_uri(struct reader *reader, const struct place *place, const char *text)
+void rules_check_uri(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     size_t scheme = strspn(text, DIGITS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ+-.");
 
     if (scheme == 0 || !isalpha((unsigned char)text[0]) || text[scheme] != ':' || has_control(text) ||
         strpbrk(text, " <>\"") != NULL)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place, "is not a URI (RFC 3986)");
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is not a URI (RFC 3986)");
 }
 
 /* ---- policy-string ---- */
 
 /* "usage selector matching-type HEX" (RFC 6698 section 2.2). */
-static void check_tlsa_line(struct reader *reader, const struct place *place, const char *text)
+static void check_tlsa_line(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     static const uint64_t MAX[] = {255, 255, 255};
     struct cursor cursor;
@@ -266,38 +270,40 @@ static void check_tlsa_line(struct reader *reader, const struct place *place, co
     }
     digits = cursor_take_while(&cursor, HEX).len;
     if (cursor.is_failed || digits == 0 || (!cursor_at_end(&cursor) && cursor_peek(&cursor) != ' ')) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "is not one TLSA record as in \"3 1 1 0F1E2D...\" (RFC 6698 section 2.2)");
         return;
     }
     if (!cursor_at_end(&cursor))
-        FIND(reader, FINDING_NOTE, SECTION_4_4, place, "has blanks inside its digits or something behind");
+        FIND(reader, FINDING_NOTE, SECTION_4_4, json_path,
+             "has blanks inside its digits or something behind");
     if (usage != 2 && usage != 3)
-        FIND(reader, FINDING_NOTE, "RFC 7672 section 3.1.3", place,
+        FIND(reader, FINDING_NOTE, "RFC 7672 section 3.1.3", json_path,
              "has certificate usage %llu, which SMTP cannot use", (unsigned long long)usage);
 }
 
-static void check_sts_line(struct reader *reader, const struct place *place, const char *text)
+static void check_sts_line(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
     if (strpbrk(text, "\r\n") != NULL)
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "holds several lines; each line of the policy is a string of its own");
     else if (strchr(text, ':') == NULL)
-        FIND(reader, FINDING_NOTE, "RFC 8461 section 3.2", place, "is not a \"key: value\" line of a policy");
+        FIND(reader, FINDING_NOTE, "RFC 8461 section 3.2", json_path,
+             "is not a \"key: value\" line of a policy");
 }
 
-void rules_check_policy_line(struct reader *reader, const struct place *place, enum policy_type type,
-                             const char *text)
+void rules_check_policy_line(struct report_reader *reader, const struct json_path *json_path,
+                             enum policy_type type, const char *text)
 {
     if (text[0] == '[' && strchr(text, ']') != NULL) {
-        FIND(reader, FINDING_MUST, SECTION_4_4, place,
+        FIND(reader, FINDING_MUST, SECTION_4_4, json_path,
              "is one string with a JSON array inside; each record or line is a string of its own");
         return;
     }
     if (type == POLICY_TLSA)
-        check_tlsa_line(reader, place, text);
+        check_tlsa_line(reader, json_path, text);
     else if (type == POLICY_STS)
-        check_sts_line(reader, place, text);
+        check_sts_line(reader, json_path, text);
 }
 
 /* ---- a whole policy entry ---- */
@@ -315,14 +321,14 @@ static bool is_host_of(const char *host, const char *domain)
 }
 
 /* For DANE the policy belongs to the TLSA base domain, which is an MX host's name (RFC 8460 section 1.1). */
-static void check_base_domain(struct reader *reader, const struct place *place,
+static void check_base_domain(struct report_reader *reader, const struct json_path *json_path,
                               const struct report_read_policy *policy)
 {
     for (size_t i = 0; i < policy->detail_count; i++) {
         const char *host = policy->details[i].receiving_mx_hostname;
 
         if (*host != '\0' && !is_host_of(host, policy->domain)) {
-            FIND(reader, FINDING_NOTE, "RFC 8460 section 1.1", place,
+            FIND(reader, FINDING_NOTE, "RFC 8460 section 1.1", json_path,
                  "a tlsa policy belongs to the TLSA base domain, which is the MX host's name or its target; "
                  "here it stands under \"%.*s\", the MX host is \"%.*s\"",
                  SHOWN_MAX, policy->domain, SHOWN_MAX, host);
@@ -331,12 +337,12 @@ static void check_base_domain(struct reader *reader, const struct place *place,
     }
 }
 
-void rules_check_policy(struct reader *reader, const struct place *place,
+void rules_check_policy(struct report_reader *reader, const struct json_path *json_path,
                         const struct report_read_policy *policy)
 {
-    const struct place strings = {.parent = place, .member = "policy.policy-string"};
-    const struct place hosts = {.parent = place, .member = "policy.mx-host"};
-    const struct place details = {.parent = place, .member = "failure-details"};
+    const struct json_path strings = {.parent = json_path, .member = "policy.policy-string"};
+    const struct json_path hosts = {.parent = json_path, .member = "policy.mx-host"};
+    const struct json_path details = {.parent = json_path, .member = "failure-details"};
 
     if (!policy->is_known_type)
         return;
@@ -345,12 +351,13 @@ void rules_check_policy(struct reader *reader, const struct place *place,
     if (policy->known_type != POLICY_STS && policy->mx_hosts.count > 0)
         FIND(reader, FINDING_SHOULD, SECTION_4_4, &hosts, "belongs to policy-type sts only");
     if (policy->known_type == POLICY_TLSA)
-        check_base_domain(reader, place, policy);
+        check_base_domain(reader, json_path, policy);
     if (policy->failure > 0 && policy->detail_count == 0)
         FIND(reader, FINDING_SHOULD, SECTION_4_3, &details, "says nothing about %llu failed sessions",
              (unsigned long long)policy->failure);
     for (size_t i = 0; i < policy->detail_count; i++) {
-        const struct place item = {.parent = place, .member = "failure-details", .index = i, .is_item = true};
+        const struct json_path item = {
+            .parent = json_path, .member = "failure-details", .index = i, .is_item = true};
 
         if (wants_reason(&policy->details[i]) && *policy->details[i].failure_reason_code == '\0')
             FIND(reader, FINDING_SHOULD, "RFC 8460 sections 4.3.1 and 4.3.3", &item,

@@ -23,55 +23,58 @@
 #define REPORT_COUNTS 2147483647ULL /* some receivers read counts into 32 signed bits (R34) */
 
 /* Where a value stands, as a list from the inside out. */
-struct place {
-    const struct place *parent; /* NULL: the report itself */
+struct json_path {
+    const struct json_path *parent; /* NULL: the report itself */
     const char *member;
     size_t index; /* of an item of that member */
     bool is_item;
 };
 
-struct reader {
+struct report_reader {
     struct arena *arena;
     struct finding_list *findings;
     bool is_failed; /* memory ran out */
 };
 
 /* "policies[0].policy.mx-host[2]" */
-void place_format(const struct place *place, char text_out[FINDING_WHERE_SIZE]);
+void json_path_format(const struct json_path *json_path, char text_out[FINDING_WHERE_SIZE]);
 
 /* Add a finding about a place. */
-#define FIND(reader, level, rule, place, ...)                                                                \
+#define FIND(reader, level, rule, json_path, ...)                                                            \
     do {                                                                                                     \
         char find_where[FINDING_WHERE_SIZE];                                                                 \
-        place_format((place), find_where);                                                                   \
+        json_path_format((json_path), find_where);                                                           \
         finding_add((reader)->findings, (level), (rule), find_where, __VA_ARGS__);                           \
     } while (0)
 
 /* RFC 3339 section 5.6; *utc_s_out is set if the time can be understood. */
-bool rules_check_time(struct reader *reader, const struct place *place, const char *text, int64_t *utc_s_out);
+bool rules_check_time(struct report_reader *reader, const struct json_path *json_path, const char *text,
+                      int64_t *utc_s_out);
 
 /* The two ends of the period against each other and the UTC day (R16). */
-void rules_check_period(struct reader *reader, const struct place *place, int64_t begin_s, int64_t end_s);
+void rules_check_period(struct report_reader *reader, const struct json_path *json_path, int64_t begin_s,
+                        int64_t end_s);
 
 /* An addr-spec (R17). */
-void rules_check_contact(struct reader *reader, const struct place *place, const char *text);
+void rules_check_contact(struct report_reader *reader, const struct json_path *json_path, const char *text);
 
 /* A-labels in lower case without a final dot (R21); with is_pattern "*." may stand in front. */
-void rules_check_domain(struct reader *reader, const struct place *place, const char *text, bool is_pattern);
+void rules_check_domain(struct report_reader *reader, const struct json_path *json_path, const char *text,
+                        bool is_pattern);
 
 /* RFC 5952 text of an address (R25). */
-void rules_check_ip(struct reader *reader, const struct place *place, const char *text);
+void rules_check_ip(struct report_reader *reader, const struct json_path *json_path, const char *text);
 
-void rules_check_helo(struct reader *reader, const struct place *place, const char *text);
-void rules_check_reason(struct reader *reader, const struct place *place, const char *text);
-void rules_check_uri(struct reader *reader, const struct place *place, const char *text);
+void rules_check_helo(struct report_reader *reader, const struct json_path *json_path, const char *text);
+void rules_check_reason(struct report_reader *reader, const struct json_path *json_path, const char *text);
+void rules_check_uri(struct report_reader *reader, const struct json_path *json_path, const char *text);
 
 /* One item of policy-string (R20). */
-void rules_check_policy_line(struct reader *reader, const struct place *place, enum policy_type type,
-                             const char *text);
+void rules_check_policy_line(struct report_reader *reader, const struct json_path *json_path,
+                             enum policy_type type, const char *text);
 
 /* What the parts of one policy entry say together (R22, R24 and the like). */
-void rules_check_policy(struct reader *reader, const struct place *place,
+void rules_check_policy(struct report_reader *reader, const struct json_path *json_path,
                         const struct report_read_policy *policy);
 
 #endif

@@ -45,17 +45,17 @@ static const struct resolve_limits DEFAULT_LIMITS = {
     .deadline_ms = RESOLVE_DEADLINE_MS,
 };
 
-struct question;
+struct dns_question;
 
 /* One DNS query of a question. */
 struct part {
-    struct question *question;
+    struct dns_question *question;
     int type;
-    enum resolve_outcome outcome;
+    enum resolve_result result;
 };
 
-struct question {
-    struct question *next, *previous;
+struct dns_question {
+    struct dns_question *next, *previous;
     struct resolver *resolver;
     enum resolve_kind kind;
     const char *name;
@@ -72,7 +72,7 @@ struct question {
 };
 
 struct question_list {
-    struct question *first, *last;
+    struct dns_question *first, *last;
 };
 
 struct resolver {
@@ -88,7 +88,7 @@ struct resolver {
 
 /* ---- lists -------------------------------------------------------------------------------------------- */
 
-static void list_append(struct question_list *list, struct question *question)
+static void list_append(struct question_list *list, struct dns_question *question)
 {
     question->next = NULL;
     question->previous = list->last;
@@ -99,7 +99,7 @@ static void list_append(struct question_list *list, struct question *question)
     list->last = question;
 }
 
-static void list_remove(struct question_list *list, struct question *question)
+static void list_remove(struct question_list *list, struct dns_question *question)
 {
     if (question->previous != NULL)
         question->previous->next = question->next;
@@ -111,7 +111,7 @@ static void list_remove(struct question_list *list, struct question *question)
         list->last = question->previous;
 }
 
-static void question_free(struct question *question)
+static void question_free(struct dns_question *question)
 {
     arena_done(&question->own);
     free(question);
@@ -135,13 +135,13 @@ static const char *words_of(int ares_status)
     }
 }
 
-static void set_temporary(struct question *question, struct part *part, const char *reason)
+static void set_temporary(struct dns_question *question, struct part *part, const char *reason)
 {
-    part->outcome = RESOLVE_TEMPORARY;
+    part->result = RESOLVE_TEMPORARY;
     question->answer.reason = reason;
 }
 
-static enum status read_addresses(struct question *question, bool want_ipv6, const unsigned char *reply,
+static enum status read_addresses(struct dns_question *question, bool want_ipv6, const unsigned char *reply,
                                   size_t len)
 {
     struct resolve_answer *answer = &question->answer;
@@ -165,7 +165,7 @@ static enum status read_addresses(struct question *question, bool want_ipv6, con
 }
 
 /* A null MX stands alone; beside others it means nothing (RFC 7505 section 3). */
-static enum status read_mx(struct question *question, const unsigned char *reply, size_t len)
+static enum status read_mx(struct dns_question *question, const unsigned char *reply, size_t len)
 {
     struct resolve_answer *answer = &question->answer;
     struct mx_host *hosts;
@@ -184,7 +184,8 @@ static enum status read_mx(struct question *question, const unsigned char *reply
     return ST_OK;
 }
 
-static void read_reply(struct question *question, struct part *part, const unsigned char *reply, size_t len)
+static void read_reply(struct dns_question *question, struct part *part, const unsigned char *reply,
+                       size_t len)
 {
     struct resolve_answer *answer = &question->answer;
     enum status status;
@@ -201,7 +202,7 @@ static void read_reply(struct question *question, struct part *part, const unsig
 }
 
 /* The name exists but has no MX: it is its own mail host (RFC 5321 section 5.1). */
-static void add_implicit_mx(struct question *question)
+static void add_implicit_mx(struct dns_question *question)
 {
     struct mx_host *host = arena_alloc(question->arena, sizeof *host);
 
@@ -215,31 +216,31 @@ static void add_implicit_mx(struct question *question)
     question->answer.is_implicit_mx = true;
 }
 
-static enum resolve_outcome outcome_of(const struct question *question)
+static enum resolve_result result_of(const struct dns_question *question)
 {
     const struct resolve_answer *answer = &question->answer;
 
     if (answer->txt_count + answer->address_count + answer->mx_count > 0)
         return RESOLVE_FOUND;
     for (size_t i = 0; i < PARTS_MAX; i++)
-        if (question->parts[i].outcome == RESOLVE_TEMPORARY)
+        if (question->parts[i].result == RESOLVE_TEMPORARY)
             return RESOLVE_TEMPORARY;
     return RESOLVE_NONE;
 }
 
 /* Tell the caller; question is then late, or free to go if c-ares holds nothing of it. */
-static void finish(struct question *question)
+static void finish(struct dns_question *question)
 {
     struct resolver *resolver = question->resolver;
     struct resolve_answer *answer = &question->answer;
 
-    answer->outcome = outcome_of(question);
-    if (question->kind == RESOLVE_MX && answer->outcome == RESOLVE_NONE && question->is_name_known &&
+    answer->result = result_of(question);
+    if (question->kind == RESOLVE_MX && answer->result == RESOLVE_NONE && question->is_name_known &&
         !answer->is_null_mx) {
         add_implicit_mx(question);
-        answer->outcome = outcome_of(question);
+        answer->result = result_of(question);
     }
-    if (answer->outcome != RESOLVE_TEMPORARY)
+    if (answer->result != RESOLVE_TEMPORARY)
         answer->reason = "";
     question->is_answered = true;
     list_remove(&resolver->active, question);
@@ -251,12 +252,12 @@ static void finish(struct question *question)
 static void on_reply(void *context, int ares_status, int timeouts, unsigned char *reply, int len)
 {
     struct part *part = context;
-    struct question *question = part->question;
+    struct dns_question *question = part->question;
 
     (void)timeouts;
     question->open_parts--;
     if (!question->is_answered) {
-        part->outcome = RESOLVE_NONE;
+        part->result = RESOLVE_NONE;
         if (ares_status == ARES_SUCCESS)
             read_reply(question, part, reply, (size_t)len);
         else if (ares_status != ARES_ENODATA && ares_status != ARES_ENOTFOUND)
@@ -272,7 +273,7 @@ static void on_reply(void *context, int ares_status, int timeouts, unsigned char
 
 /* ---- questions ---------------------------------------------------------------------------------------- */
 
-static enum status set_name(struct question *question, const char *name, struct err *err)
+static enum status set_name(struct dns_question *question, const char *name, struct err *err)
 {
     const char *domain;
     enum status status = domain_normalise(name, strlen(name), question->arena, &domain, err);
@@ -295,7 +296,7 @@ static enum status add_question(struct resolver *resolver, enum resolve_kind kin
                                 resolve_callback_fn *callback, void *context, struct arena *arena,
                                 struct err *err)
 {
-    struct question *question = calloc(1, sizeof *question);
+    struct dns_question *question = calloc(1, sizeof *question);
     enum status status;
 
     if (question == NULL)
@@ -330,7 +331,7 @@ static void start_one(struct resolver *resolver)
         [RESOLVE_ADDRESSES] = {TYPE_AAAA, TYPE_A},
         [RESOLVE_MX] = {TYPE_MX, 0},
     };
-    struct question *question = resolver->queue.first;
+    struct dns_question *question = resolver->queue.first;
     const int *types = TYPES[question->kind];
     size_t parts = types[1] != 0 ? 2 : 1;
 
@@ -416,7 +417,7 @@ static void step(struct resolver *resolver)
 static void stop_all(struct resolver *resolver)
 {
     while (resolver->queue.first != NULL || resolver->active.first != NULL) {
-        struct question *question = resolver->queue.first;
+        struct dns_question *question = resolver->queue.first;
 
         expire(resolver, INT64_MAX, "stopped");
         if (question == NULL)
@@ -574,8 +575,8 @@ enum status resolve_open(const char *const *servers, size_t server_count, const 
 
 void resolve_close(struct resolver **resolver)
 {
-    struct question *question;
-    struct question *next;
+    struct dns_question *question;
+    struct dns_question *next;
 
     if (*resolver == NULL)
         return;

@@ -36,7 +36,7 @@ struct header {
     alignas(64) _Atomic uint64_t tail; /* sequence of the first record not freed; reader */
 };
 
-struct record {
+struct record_header {
     uint64_t sequence; /* its own */
     int64_t arrival_ns;
     uint32_t len;
@@ -66,12 +66,12 @@ static size_t round_up(size_t value, size_t unit)
 
 static uint64_t span_of(size_t len)
 {
-    return sizeof(struct record) + round_up(len, ALIGNMENT);
+    return sizeof(struct record_header) + round_up(len, ALIGNMENT);
 }
 
-static struct record *record_at(const struct ring *ring, uint64_t sequence)
+static struct record_header *record_at(const struct ring *ring, uint64_t sequence)
 {
-    return (struct record *)(void *)(ring->data + sequence % ring->capacity);
+    return (struct record_header *)(void *)(ring->data + sequence % ring->capacity);
 }
 
 static uint64_t room_to_end(const struct ring *ring, uint64_t sequence)
@@ -80,7 +80,7 @@ static uint64_t room_to_end(const struct ring *ring, uint64_t sequence)
 }
 
 /* Not secret, only unlikely to be right by chance: each field is spread by its own odd factor. */
-static uint64_t check_of(const struct record *record)
+static uint64_t check_of(const struct record_header *record)
 {
     uint64_t check = record->sequence * 0x9E3779B97F4A7C15;
 
@@ -318,7 +318,7 @@ enum status ring_remake(struct ring *ring, struct err *err)
 
 static void write_record(struct ring *ring, uint32_t kind, const void *bytes, size_t len, int64_t arrival_ns)
 {
-    struct record *record = record_at(ring, ring->head);
+    struct record_header *record = record_at(ring, ring->head);
 
     record->sequence = ring->head;
     record->arrival_ns = arrival_ns;
@@ -337,8 +337,8 @@ static void write_record(struct ring *ring, uint32_t kind, const void *bytes, si
 /* Fill the rest of the lap; where not even a record's head fits, the reader knows that nothing is there. */
 static void write_pad(struct ring *ring, uint64_t room)
 {
-    if (room >= sizeof(struct record))
-        write_record(ring, PAD, NULL, (size_t)room - sizeof(struct record), 0);
+    if (room >= sizeof(struct record_header))
+        write_record(ring, PAD, NULL, (size_t)room - sizeof(struct record_header), 0);
     else
         ring->head += room;
 }
@@ -377,7 +377,7 @@ void ring_publish(struct ring *ring)
 /* Can a whole record lie at sequence, before head and before the end of the lap? */
 static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
 {
-    const struct record *record = record_at(ring, sequence);
+    const struct record_header *record = record_at(ring, sequence);
     uint64_t room = room_to_end(ring, sequence);
 
     return room >= sizeof *record && head - sequence >= sizeof *record && record->sequence == sequence &&
@@ -386,7 +386,7 @@ static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
 }
 
 /* Bytes that this process wrote were never out of its hands; older ones are checked. */
-static bool is_sound(const struct ring *ring, const struct record *record)
+static bool is_sound(const struct ring *ring, const struct record_header *record)
 {
     struct hash hash;
 
@@ -406,7 +406,7 @@ static void skip_damage(struct ring *ring, uint64_t head)
 
 void ring_get(const struct ring *ring, uint64_t sequence, struct ring_record *record_out)
 {
-    const struct record *record = record_at(ring, sequence);
+    const struct record_header *record = record_at(ring, sequence);
 
     *record_out = (struct ring_record){.sequence = sequence,
                                        .kind = (enum ring_kind)record->kind,
@@ -421,7 +421,7 @@ enum ring_read ring_next(struct ring *ring, struct ring_record *record_out)
     if (ring->next >= ring->seen_head)
         ring->seen_head = atomic_load_explicit(&ring->header->head, memory_order_acquire);
     while (ring->next < ring->seen_head) {
-        const struct record *record = record_at(ring, ring->next);
+        const struct record_header *record = record_at(ring, ring->next);
         uint64_t room = room_to_end(ring, ring->next);
         uint64_t sequence = ring->next;
 
@@ -510,7 +510,7 @@ size_t ring_high_water(const struct ring *ring)
     return (size_t)atomic_load_explicit(&ring->header->high_water, memory_order_relaxed);
 }
 
-enum status ring_look(const char *path, struct ring_level *level_out, struct err *err)
+enum status ring_read_level(const char *path, struct ring_level *level_out, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct header header;

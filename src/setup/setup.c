@@ -37,7 +37,7 @@ static const struct setting SETTINGS[] = {
     {"smtp_tlsrpt_skip_reused_handshakes", "no", "resumed sessions count too; else successes are too few"},
 };
 
-struct postfix {
+struct postfix_setup {
     char version[64];
     uint64_t major, minor, patch;
     char queue_directory[PATH_MAX];
@@ -55,7 +55,7 @@ struct setup_arguments {
  */
 
 /* "3.10.13", "3.11-20250101": absent numbers are 0. */
-static bool parse_version(struct postfix *postfix)
+static bool parse_version(struct postfix_setup *postfix)
 {
     struct cursor cursor;
 
@@ -76,7 +76,7 @@ static void find_group(const char *owner, char *group_out, size_t size)
     (void)snprintf(group_out, size, "%s", group != NULL ? group->gr_name : "postfix");
 }
 
-static enum status postfix_read(struct postfix *postfix, struct err *err)
+static enum status postfix_read(struct postfix_setup *postfix, struct err *err)
 {
     char owner[64] = "";
     enum status status = postconf_get("mail_version", postfix->version, sizeof(postfix->version), err);
@@ -97,14 +97,14 @@ static enum status postfix_read(struct postfix *postfix, struct err *err)
 }
 
 /* TLSRPT came with 3.10, and only when Postfix was built with libtlsrpt. */
-static bool can_report(const struct postfix *postfix)
+static bool can_report(const struct postfix_setup *postfix)
 {
     bool is_new = postfix->major > 3 || (postfix->major == 3 && postfix->minor >= 10);
 
     return is_new && postfix->now[0][0] != '\0';
 }
 
-static int refuse(const struct postfix *postfix)
+static int refuse(const struct postfix_setup *postfix)
 {
     (void)fprintf(
         stderr,
@@ -133,8 +133,8 @@ struct drop_in {
     bool is_there;    /* with exactly this text */
 };
 
-static enum status drop_in_look(struct drop_in *drop_in, const char *unit_dir, const char *name,
-                                struct err *err)
+static enum status drop_in_state(struct drop_in *drop_in, const char *unit_dir, const char *name,
+                                 struct err *err)
 {
     struct stat info;
     struct strbuf old;
@@ -193,7 +193,7 @@ static void print_restart(void)
 /* ---- setup-postfix --------------------------------------------------------------------------------------
  */
 
-static bool is_main_cf_done(const struct postfix *postfix)
+static bool is_main_cf_done(const struct postfix_setup *postfix)
 {
     for (size_t i = 0; i < ARRAY_COUNT(SETTINGS); i++)
         if (!postfix->is_set[i])
@@ -201,7 +201,7 @@ static bool is_main_cf_done(const struct postfix *postfix)
     return true;
 }
 
-static void show_postfix(const struct postfix *postfix, const struct drop_in *drop_in)
+static void show_postfix(const struct postfix_setup *postfix, const struct drop_in *drop_in)
 {
     (void)printf("Postfix %s\n\nmain.cf:\n", postfix->version);
     for (size_t i = 0; i < ARRAY_COUNT(SETTINGS); i++) {
@@ -228,7 +228,7 @@ static void show_postfix(const struct postfix *postfix, const struct drop_in *dr
             "upgrade to 3.10.6, 3.11.0 or newer.");
 }
 
-static enum status apply_postfix(const struct postfix *postfix, const struct drop_in *drop_in,
+static enum status apply_postfix(const struct postfix_setup *postfix, const struct drop_in *drop_in,
                                  struct err *err)
 {
     enum status status = ST_OK;
@@ -277,7 +277,7 @@ static int fail(const struct err *err)
     return err->code == ST_SYNTAX ? EXIT_USAGE : program_exit_code(err->code);
 }
 
-static enum status setup_postfix(const struct postfix *postfix, const struct setup_arguments *arguments,
+static enum status setup_postfix(const struct postfix_setup *postfix, const struct setup_arguments *arguments,
                                  struct err *err)
 {
     struct drop_in drop_in;
@@ -290,7 +290,7 @@ static enum status setup_postfix(const struct postfix *postfix, const struct set
                 postfix->queue_directory, postfix->group);
     status = strbuf_is_failed(&drop_in.text)
                  ? err_set(err, ST_NOMEM, "out of memory")
-                 : drop_in_look(&drop_in, arguments->unit_dir, "postfix.conf", err);
+                 : drop_in_state(&drop_in, arguments->unit_dir, "postfix.conf", err);
     if (status != ST_OK)
         goto out;
     show_postfix(postfix, &drop_in);
@@ -308,7 +308,7 @@ out:
 int cmd_setup_postfix(const struct config *config, int argc, char **argv)
 {
     struct setup_arguments arguments = {.unit_dir = UNIT_DIR};
-    struct postfix postfix = {0};
+    struct postfix_setup postfix = {0};
     enum status status;
     struct err err;
 

@@ -29,7 +29,7 @@
 #define PATH_BYTES_MAX 512
 #define FD_LIMIT       64 /* the worker has closed all but a few */
 
-struct slot {
+struct message_slot {
     smtp_message_t message;
     smtp_recipient_t recipient;
     const struct smtp_session_message *ours;
@@ -37,11 +37,11 @@ struct slot {
     bool is_settled;
 };
 
-struct session {
+struct worker_session {
     const struct smtp_session_job *job;
     const struct smtp_session_hooks *hooks;
     smtp_session_t esmtp;
-    struct slot *slots;
+    struct message_slot *slots;
     size_t added; /* messages that libesmtp has */
     enum smtp_progress progress;
     bool is_awaiting_starttls; /* STARTTLS is written, its reply not complete */
@@ -50,23 +50,23 @@ struct session {
     size_t reply_column;     /* of the STARTTLS reply's current line */
     char reply_separator;    /* its fourth byte: '-' if more lines follow */
     char refusal[REPLY_MAX]; /* its last reply of 4xx or 5xx before the mails */
-    char end_text[OUTCOME_TEXT_MAX];
+    char end_text[DELIVERY_RESULT_TEXT_MAX];
 };
 
 /* ---- outcomes --------------------------------------------------------------------------------------------
  */
 
 /* "550 5.1.1 no such user" */
-static void set_from_reply(struct outcome *outcome, enum outcome_kind kind, enum outcome_stage stage,
-                           const smtp_status_t *status)
+static void set_from_reply(struct delivery_result *result, enum delivery_result_kind kind,
+                           enum delivery_stage stage, const smtp_status_t *status)
 {
     const char *text = status->text != NULL ? status->text : "";
 
     if (status->enh_class != 0)
-        outcome_set(outcome, kind, stage, status->code, "%d %d.%d.%d %s", status->code, status->enh_class,
-                    status->enh_subject, status->enh_detail, text);
+        delivery_result_set(result, kind, stage, status->code, "%d %d.%d.%d %s", status->code,
+                            status->enh_class, status->enh_subject, status->enh_detail, text);
     else
-        outcome_set(outcome, kind, stage, status->code, "%d %s", status->code, text);
+        delivery_result_set(result, kind, stage, status->code, "%d %s", status->code, text);
 }
 
 /* A 5xx that speaks of this session or our set-up and not of the message: another day may be better. */
@@ -80,60 +80,62 @@ static bool is_about_session(const smtp_status_t *status)
     return status->enh_class == 4;
 }
 
-static enum outcome_kind kind_of(const smtp_status_t *status)
+static enum delivery_result_kind kind_of(const smtp_status_t *status)
 {
-    return status->code / 100 == 5 && !is_about_session(status) ? OUTCOME_GIVE_UP : OUTCOME_TRY_LATER;
+    return status->code / 100 == 5 && !is_about_session(status) ? DELIVERY_RESULT_GIVE_UP
+                                                                : DELIVERY_RESULT_TRY_LATER;
 }
 
 /* The earliest of MAIL, RCPT and DATA that failed decides; delivered only if nothing is missing. */
-static void judge(const struct slot *slot, struct outcome *outcome)
+static void judge(const struct message_slot *slot, struct delivery_result *result)
 {
     const struct {
-        enum outcome_stage stage;
+        enum delivery_stage stage;
         const smtp_status_t *status;
     } steps[] = {
-        {OUTCOME_AT_MAIL, smtp_reverse_path_status(slot->message)},
-        {OUTCOME_AT_RCPT, smtp_recipient_status(slot->recipient)},
-        {OUTCOME_AT_DATA, smtp_message_transfer_status(slot->message)},
+        {DELIVERY_AT_MAIL, smtp_reverse_path_status(slot->message)},
+        {DELIVERY_AT_RCPT, smtp_recipient_status(slot->recipient)},
+        {DELIVERY_AT_DATA, smtp_message_transfer_status(slot->message)},
     };
 
     for (size_t i = 0; i < ARRAY_COUNT(steps); i++) {
         if (steps[i].status->code / 100 == 2)
             continue;
         if (steps[i].status->code >= 400) {
-            set_from_reply(outcome, kind_of(steps[i].status), steps[i].stage, steps[i].status);
+            set_from_reply(result, kind_of(steps[i].status), steps[i].stage, steps[i].status);
         } else {
-            outcome_set(outcome, OUTCOME_TRY_LATER, steps[i].stage, 0, "no usable answer to %s",
-                        outcome_stage_name(steps[i].stage));
+            delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, steps[i].stage, 0,
+                                "no usable answer to %s", delivery_stage_name(steps[i].stage));
             if (slot->is_handed_over)
-                outcome_put_in_doubt(outcome);
+                delivery_result_put_in_doubt(result);
         }
         return;
     }
     if (smtp_recipient_check_complete(slot->recipient) && slot->is_handed_over) {
-        set_from_reply(outcome, OUTCOME_DELIVERED, OUTCOME_AT_DATA, steps[2].status);
+        set_from_reply(result, DELIVERY_RESULT_DELIVERED, DELIVERY_AT_DATA, steps[2].status);
         return;
     }
-    outcome_set(outcome, OUTCOME_TRY_LATER, OUTCOME_AT_DATA, 0, "the answers do not show that it was taken");
+    delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_DATA, 0,
+                        "the answers do not show that it was taken");
     if (slot->is_handed_over)
-        outcome_put_in_doubt(outcome);
+        delivery_result_put_in_doubt(result);
 }
 
-static void settle(struct session *session, struct slot *slot)
+static void settle(struct worker_session *session, struct message_slot *slot)
 {
-    struct outcome outcome;
+    struct delivery_result result;
 
     if (slot->is_settled)
         return;
     slot->is_settled = true;
-    judge(slot, &outcome);
-    session->hooks->outcome(session->hooks->context, slot->ours->id, &outcome);
+    judge(slot, &result);
+    session->hooks->result(session->hooks->context, slot->ours->id, &result);
 }
 
 /* ---- progress --------------------------------------------------------------------------------------------
  */
 
-static void reached(struct session *session, enum smtp_progress progress)
+static void reached(struct worker_session *session, enum smtp_progress progress)
 {
     if (session->progress >= progress)
         return;
@@ -142,12 +144,12 @@ static void reached(struct session *session, enum smtp_progress progress)
 }
 
 /* What the session's state says of messages that got no answer. */
-static enum outcome_stage stage_of(const struct session *session)
+static enum delivery_stage stage_of(const struct worker_session *session)
 {
-    static const enum outcome_stage STAGES[SMTP_PROGRESS_COUNT] = {
-        [SMTP_PROGRESS_NONE] = OUTCOME_AT_CONNECT,  [SMTP_PROGRESS_CONNECTED] = OUTCOME_AT_GREETING,
-        [SMTP_PROGRESS_TLS_BEGUN] = OUTCOME_AT_TLS, [SMTP_PROGRESS_TLS_UP] = OUTCOME_AT_GREETING,
-        [SMTP_PROGRESS_MAILING] = OUTCOME_AT_MAIL,
+    static const enum delivery_stage STAGES[SMTP_PROGRESS_COUNT] = {
+        [SMTP_PROGRESS_NONE] = DELIVERY_AT_CONNECT,  [SMTP_PROGRESS_CONNECTED] = DELIVERY_AT_GREETING,
+        [SMTP_PROGRESS_TLS_BEGUN] = DELIVERY_AT_TLS, [SMTP_PROGRESS_TLS_UP] = DELIVERY_AT_GREETING,
+        [SMTP_PROGRESS_MAILING] = DELIVERY_AT_MAIL,
     };
 
     return STAGES[session->progress];
@@ -161,7 +163,8 @@ static uint32_t refusal_code(const char *reply)
     return code >= 400 && code <= 599 ? (uint32_t)code : 0;
 }
 
-static struct smtp_wire_end make_end(struct session *session, enum outcome_stage stage, const char *words)
+static struct smtp_wire_end make_end(struct worker_session *session, enum delivery_stage stage,
+                                     const char *words)
 {
     bool is_refused = session->refusal[0] != '\0';
 
@@ -172,7 +175,7 @@ static struct smtp_wire_end make_end(struct session *session, enum outcome_stage
                                   .text = {session->end_text, strlen(session->end_text)}};
 }
 
-__attribute__((noreturn)) static void stop(struct session *session, enum outcome_stage stage,
+__attribute__((noreturn)) static void stop(struct worker_session *session, enum delivery_stage stage,
                                            const char *words)
 {
     struct smtp_wire_end end = make_end(session, stage, words);
@@ -182,12 +185,12 @@ __attribute__((noreturn)) static void stop(struct session *session, enum outcome
 }
 
 /* The first MAIL FROM is about to go out: nothing may be sent that should have had TLS or AUTH first. */
-static void on_mail_begins(struct session *session)
+static void on_mail_begins(struct worker_session *session)
 {
     if (session->job->tls == SMTP_TLS_REQUIRE && session->progress < SMTP_PROGRESS_TLS_UP)
-        stop(session, OUTCOME_AT_TLS, "TLS is required and was not reached");
+        stop(session, DELIVERY_AT_TLS, "TLS is required and was not reached");
     if (*session->job->user != '\0' && !session->is_authenticated)
-        stop(session, OUTCOME_AT_GREETING, "the relay did not accept user and password");
+        stop(session, DELIVERY_AT_GREETING, "the relay did not accept user and password");
     reached(session, SMTP_PROGRESS_MAILING);
 }
 
@@ -203,11 +206,11 @@ static bool begins_with(const char *bytes, size_t len, const char *word)
  * Bytes behind the last line of the reply to STARTTLS came before TLS: whoever sent them wants libesmtp to
  * read them as answers inside TLS (response injection).
  */
-static void watch_starttls_reply(struct session *session, const char *bytes, size_t len)
+static void watch_starttls_reply(struct worker_session *session, const char *bytes, size_t len)
 {
     for (size_t i = 0; i < len; i++) {
         if (!session->is_awaiting_starttls)
-            stop(session, OUTCOME_AT_TLS, "the server sent more than the reply to STARTTLS");
+            stop(session, DELIVERY_AT_TLS, "the server sent more than the reply to STARTTLS");
         if (session->reply_column == 3)
             session->reply_separator = bytes[i];
         session->reply_column++;
@@ -218,7 +221,7 @@ static void watch_starttls_reply(struct session *session, const char *bytes, siz
     }
 }
 
-static void watch_reply(struct session *session, const char *bytes, size_t len)
+static void watch_reply(struct worker_session *session, const char *bytes, size_t len)
 {
     char reply[REPLY_MAX];
 
@@ -233,7 +236,7 @@ static void watch_reply(struct session *session, const char *bytes, size_t len)
         session->is_authenticated = true;
 }
 
-static void watch_command(struct session *session, const char *bytes, size_t len)
+static void watch_command(struct worker_session *session, const char *bytes, size_t len)
 {
     if (begins_with(bytes, len, "STARTTLS\r\n")) {
         session->is_awaiting_starttls = true;
@@ -248,7 +251,7 @@ static void watch_command(struct session *session, const char *bytes, size_t len
 
 static void on_traffic(const char *bytes, int len, int writing, void *context)
 {
-    struct session *session = context;
+    struct worker_session *session = context;
 
     if (len <= 0)
         return;
@@ -275,7 +278,7 @@ static int find_connection(struct address *peer_out)
     return -1;
 }
 
-static void on_connect(struct session *session)
+static void on_connect(struct worker_session *session)
 {
     struct address peer;
     char text[ADDRESS_TEXT_SIZE];
@@ -283,22 +286,23 @@ static void on_connect(struct session *session)
     int fd = find_connection(&peer);
 
     if (fd < 0)
-        stop(session, OUTCOME_AT_CONNECT, "the connection was gone at once");
+        stop(session, DELIVERY_AT_CONNECT, "the connection was gone at once");
     address_format(&peer, text);
     if (*session->job->address != '\0' && strcmp(text, session->job->address) != 0)
-        stop(session, OUTCOME_AT_GUARD, "connected to another address than the one that was checked");
+        stop(session, DELIVERY_AT_ADDRESS_POLICY,
+             "connected to another address than the one that was checked");
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     session->refusal[0] = '\0';
     reached(session, SMTP_PROGRESS_CONNECTED);
 }
 
-static struct slot *slot_of(smtp_message_t message)
+static struct message_slot *slot_of(smtp_message_t message)
 {
     return smtp_message_get_application_data(message);
 }
 
 /* Any certificate will do (R48, R49), unless TLS is required: then OpenSSL has checked chain and name. */
-static void on_certificate(struct session *session, int event, va_list arguments)
+static void on_certificate(struct worker_session *session, int event, va_list arguments)
 {
     int *is_fine;
 
@@ -312,8 +316,8 @@ static void on_certificate(struct session *session, int event, va_list arguments
 
 static void on_event(smtp_session_t esmtp, int event, void *context, ...)
 {
-    struct session *session = context;
-    struct slot *slot;
+    struct worker_session *session = context;
+    struct message_slot *slot;
     va_list arguments;
 
     (void)esmtp;
@@ -356,7 +360,7 @@ static void on_event(smtp_session_t esmtp, int event, void *context, ...)
 static const char *give_bytes(void **context, int *len, void *argument)
 {
     static const char NONE[] = "";
-    struct slot *slot = argument;
+    struct message_slot *slot = argument;
 
     (void)context;
     if (len == NULL) {
@@ -437,7 +441,7 @@ static SSL_CTX *make_tls_context(const struct smtp_session_job *job)
     return context;
 }
 
-static bool set_up_tls(struct session *session)
+static bool set_up_tls(struct worker_session *session)
 {
     SSL_CTX *context;
 
@@ -452,7 +456,7 @@ static bool set_up_tls(struct session *session)
                                                     : Starttls_ENABLED) != 0;
 }
 
-static bool set_up_auth(struct session *session, auth_context_t *auth_out)
+static bool set_up_auth(struct worker_session *session, auth_context_t *auth_out)
 {
     auth_context_t auth;
     void *job = NULL;
@@ -470,7 +474,7 @@ static bool set_up_auth(struct session *session, auth_context_t *auth_out)
     return smtp_auth_set_context(session->esmtp, auth) != 0;
 }
 
-static void set_up_timeouts(struct session *session)
+static void set_up_timeouts(struct worker_session *session)
 {
     static const int STEPS[] = {Timeout_GREETING, Timeout_ENVELOPE, Timeout_DATA, Timeout_TRANSFER,
                                 Timeout_DATA2};
@@ -480,7 +484,8 @@ static void set_up_timeouts(struct session *session)
                                session->job->step_timeout_ms);
 }
 
-static bool add_message(struct session *session, struct slot *slot, const struct smtp_session_message *ours)
+static bool add_message(struct worker_session *session, struct message_slot *slot,
+                        const struct smtp_session_message *ours)
 {
     slot->ours = ours;
     slot->message = smtp_add_message(session->esmtp);
@@ -528,17 +533,18 @@ static bool is_sendable(const struct smtp_session_message *message)
 }
 
 /* One that cannot be sent must not keep the others from being sent. */
-static void refuse(struct session *session, struct slot *slot, const struct smtp_session_message *ours)
+static void refuse(struct worker_session *session, struct message_slot *slot,
+                   const struct smtp_session_message *ours)
 {
-    struct outcome outcome;
+    struct delivery_result result;
 
     slot->is_settled = true;
-    outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_START, 0,
-                "the message or its addresses cannot be sent");
-    session->hooks->outcome(session->hooks->context, ours->id, &outcome);
+    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0,
+                        "the message or its addresses cannot be sent");
+    session->hooks->result(session->hooks->context, ours->id, &result);
 }
 
-static bool set_up(struct session *session, auth_context_t *auth_out)
+static bool set_up(struct worker_session *session, auth_context_t *auth_out)
 {
     const struct smtp_session_job *job = session->job;
     char server[300];
@@ -578,10 +584,10 @@ static const char *find_fault(const struct smtp_session_job *job)
 }
 
 /* Messages that were begun get what can be said of each; the rest shares the session's end. */
-static void settle_begun(struct session *session)
+static void settle_begun(struct worker_session *session)
 {
     for (size_t i = 0; i < session->job->message_count; i++) {
-        struct slot *slot = &session->slots[i];
+        struct message_slot *slot = &session->slots[i];
 
         if (!slot->is_settled && (smtp_reverse_path_status(slot->message)->code != 0 || slot->is_handed_over))
             settle(session, slot);
@@ -591,7 +597,7 @@ static void settle_begun(struct session *session)
 enum status smtp_session_run(const struct smtp_session_job *job, const struct smtp_session_hooks *hooks,
                              struct smtp_wire_end *end_out, struct err *err)
 {
-    static struct session session; /* once per process; its texts outlive the call */
+    static struct worker_session session; /* once per process; its texts outlive the call */
     const char *fault = find_fault(job);
     auth_context_t auth = NULL;
     enum status status = ST_OK;
@@ -599,7 +605,7 @@ enum status smtp_session_run(const struct smtp_session_job *job, const struct sm
 
     if (fault != NULL)
         return err_set(err, ST_CONFIG, "%s", fault);
-    session = (struct session){.job = job, .hooks = hooks};
+    session = (struct worker_session){.job = job, .hooks = hooks};
     smtp_pin_address(*job->address != '\0' ? job->address : NULL);
     if (!set_up(&session, &auth)) {
         status = err_set(err, ST_NOMEM, "out of memory");

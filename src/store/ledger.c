@@ -139,11 +139,11 @@ enum status ledger_put_back(struct ledger *ledger, const struct ledger_delivery 
     return ledger->methods->put_back(ledger, delivery, err);
 }
 
-enum status ledger_record_outcome(struct ledger *ledger, const struct ledger_delivery *delivery,
-                                  enum delivery_state state, int64_t next_at_s, const struct outcome *outcome,
-                                  int64_t now_s, struct err *err)
+enum status ledger_record_result(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                 enum delivery_state state, int64_t next_at_s,
+                                 const struct delivery_result *result, int64_t now_s, struct err *err)
 {
-    return ledger->methods->record_outcome(ledger, delivery, state, next_at_s, outcome, now_s, err);
+    return ledger->methods->record_result(ledger, delivery, state, next_at_s, result, now_s, err);
 }
 
 enum status ledger_recover(struct ledger *ledger, int64_t now_s, int64_t *count_out, struct err *err)

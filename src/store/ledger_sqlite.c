@@ -51,7 +51,7 @@ static const struct db_schema SCHEMA = {.migrations = MIGRATIONS, .version = (in
     " envelope_from, file_name, inflated_bytes, success, failure, note"
 
 /* State numbers in the SQL below are those of enum delivery_state: 0 due, 1 sending, 4 suppressed. */
-enum query {
+enum ledger_query {
     Q_FIND,
     Q_ADD_REPORT,
     Q_ADD_DELIVERY,
@@ -72,7 +72,7 @@ enum query {
     Q_NEXT_DUE,
     Q_MARK_SENDING,
     Q_PUT_BACK,
-    Q_RECORD_OUTCOME,
+    Q_RECORD_RESULT,
     Q_RECOVER,
     Q_COUNT_STATES,
     Q_COUNT_ENTRIES,
@@ -126,7 +126,7 @@ static const char *const SQL[QUERY_COUNT] = {
                        " first_at_s = CASE first_at_s WHEN 0 THEN ?2 ELSE first_at_s END WHERE id = ?1",
     [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1,"
                    " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
-    [Q_RECORD_OUTCOME] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5,"
+    [Q_RECORD_RESULT] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5,"
                          " last_text = ?6 WHERE id = ?1",
     [Q_RECOVER] = "UPDATE delivery SET state = 0, next_at_s = ?1, last_code = 0,"
                   " last_text = 'the program ended while sending; it may have arrived' WHERE state = 1",
@@ -198,8 +198,8 @@ static void sqlite_rollback(struct ledger *base)
 }
 
 /* The compiled statement, ready to bind. */
-static enum status use(struct ledger_sqlite *ledger, enum query query, struct sqlite3_stmt **statement_out,
-                       struct err *err)
+static enum status use(struct ledger_sqlite *ledger, enum ledger_query query,
+                       struct sqlite3_stmt **statement_out, struct err *err)
 {
     if (ledger->statements[query] == NULL) {
         enum status status = db_prepare(&ledger->db, SQL[query], &ledger->statements[query], err);
@@ -212,7 +212,7 @@ static enum status use(struct ledger_sqlite *ledger, enum query query, struct sq
 }
 
 /* A statement whose parameters are a domain and a day, run to its end. */
-static enum status run_for(struct ledger_sqlite *ledger, enum query query, const char *domain,
+static enum status run_for(struct ledger_sqlite *ledger, enum ledger_query query, const char *domain,
                            int32_t utc_day, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -352,7 +352,7 @@ static enum status sqlite_add_report(struct ledger *base, const struct ledger_re
     return end_savepoint(ledger, status, err);
 }
 
-static enum status enter_domain(struct ledger_sqlite *ledger, enum query query, int32_t utc_day,
+static enum status enter_domain(struct ledger_sqlite *ledger, enum ledger_query query, int32_t utc_day,
                                 const char *domain, const char *reason, int64_t now_s, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -387,7 +387,7 @@ static enum status sqlite_wait(struct ledger *base, int32_t utc_day, const char 
     return enter_domain(sqlite_of(base), Q_WAIT, utc_day, domain, reason, now_s, err);
 }
 
-static enum status each_domain(struct ledger_sqlite *ledger, enum query query, int32_t utc_day,
+static enum status each_domain(struct ledger_sqlite *ledger, enum ledger_query query, int32_t utc_day,
                                ledger_domain_fn *fn, void *context, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -595,7 +595,7 @@ static enum status walk_deliveries(struct ledger_sqlite *ledger, struct sqlite3_
     return at_end(statement, status);
 }
 
-static enum status each_delivery(struct ledger_sqlite *ledger, enum query query, int64_t parameter,
+static enum status each_delivery(struct ledger_sqlite *ledger, enum ledger_query query, int64_t parameter,
                                  ledger_delivery_fn *fn, void *context, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -688,13 +688,13 @@ static enum status sqlite_put_back(struct ledger *base, const struct ledger_deli
     return change_one(ledger, statement, delivery->id, err);
 }
 
-static enum status sqlite_record_outcome(struct ledger *base, const struct ledger_delivery *delivery,
-                                         enum delivery_state state, int64_t next_at_s,
-                                         const struct outcome *outcome, int64_t now_s, struct err *err)
+static enum status sqlite_record_result(struct ledger *base, const struct ledger_delivery *delivery,
+                                        enum delivery_state state, int64_t next_at_s,
+                                        const struct delivery_result *result, int64_t now_s, struct err *err)
 {
     struct ledger_sqlite *ledger = sqlite_of(base);
     struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_RECORD_OUTCOME, &statement, err);
+    enum status status = use(ledger, Q_RECORD_RESULT, &statement, err);
 
     if (status != ST_OK)
         return status;
@@ -702,8 +702,8 @@ static enum status sqlite_record_outcome(struct ledger *base, const struct ledge
     db_bind_int(statement, 2, state);
     db_bind_int(statement, 3, next_at_s);
     db_bind_int(statement, 4, now_s);
-    db_bind_int(statement, 5, outcome->code);
-    db_bind_text(statement, 6, outcome->text);
+    db_bind_int(statement, 5, result->code);
+    db_bind_text(statement, 6, result->text);
     return change_one(ledger, statement, delivery->id, err);
 }
 
@@ -764,7 +764,7 @@ static enum status sqlite_count(struct ledger *base, int32_t utc_day, struct led
     return status;
 }
 
-static enum status delete_where(struct ledger_sqlite *ledger, enum query query, int64_t limit,
+static enum status delete_where(struct ledger_sqlite *ledger, enum ledger_query query, int64_t limit,
                                 int64_t *count_out, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -783,7 +783,8 @@ static enum status sqlite_delete_before(struct ledger *base, int32_t utc_day, in
                                         int64_t *count_out, struct err *err)
 {
     struct ledger_sqlite *ledger = sqlite_of(base);
-    static const enum query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED, Q_DELETE_DAYS};
+    static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
+                                               Q_DELETE_DAYS};
     int64_t reports = 0;
     int64_t ignored;
     enum status status = db_run(&ledger->db, "SAVEPOINT ledger", err);
@@ -958,7 +959,7 @@ static const struct ledger_methods METHODS = {
     .next_due = sqlite_next_due,
     .mark_sending = sqlite_mark_sending,
     .put_back = sqlite_put_back,
-    .record_outcome = sqlite_record_outcome,
+    .record_result = sqlite_record_result,
     .recover = sqlite_recover,
     .count = sqlite_count,
     .delete_before = sqlite_delete_before,

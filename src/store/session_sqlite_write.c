@@ -15,7 +15,7 @@
 #include "store/session_sqlite.h"
 
 /* The event that is being counted. */
-struct resolver {
+struct row_resolver {
     struct session_sqlite *sqlite;
     int64_t domain_id;
     bool is_new_domain; /* nothing of it can exist yet */
@@ -82,7 +82,7 @@ static enum status find_by_numbers(struct session_sqlite *sqlite, enum session_s
     return status == ST_OK ? find_number(sqlite, statement, number_out, err) : status;
 }
 
-static enum status add_target(struct resolver *resolver, enum tally_kind kind, int64_t policy_id,
+static enum status add_target(struct row_resolver *resolver, enum tally_kind kind, int64_t policy_id,
                               int64_t detail_id, struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
@@ -131,7 +131,7 @@ static enum status find_domain(struct session_sqlite *sqlite, const char *name, 
 }
 
 /* Adding comes first: a new text is mostly of a new domain, and one that is there is not written to. */
-static enum status resolve_domain(struct resolver *resolver, const char *name, struct err *err)
+static enum status resolve_domain(struct row_resolver *resolver, const char *name, struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
     enum status status = add_domain(sqlite, name, sqlite->next_id, err);
@@ -153,7 +153,7 @@ struct records {
     int64_t oldest_s;
 };
 
-static enum status list_records(struct resolver *resolver, const char *text, struct records *records_out,
+static enum status list_records(struct row_resolver *resolver, const char *text, struct records *records_out,
                                 struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
@@ -180,7 +180,7 @@ static enum status list_records(struct resolver *resolver, const char *text, str
     return ST_OK;
 }
 
-static enum status add_record(struct resolver *resolver, const char *text, int64_t arrival_s, int64_t id,
+static enum status add_record(struct row_resolver *resolver, const char *text, int64_t arrival_s, int64_t id,
                               struct err *err)
 {
     const int64_t key[] = {resolver->domain_id, resolver->utc_day, id, arrival_s};
@@ -194,7 +194,7 @@ static enum status add_record(struct resolver *resolver, const char *text, int64
 }
 
 /* Note when the record was seen; one too many takes the place of the one not seen for longest. */
-static enum status resolve_record(struct resolver *resolver, const char *text, int64_t arrival_s,
+static enum status resolve_record(struct row_resolver *resolver, const char *text, int64_t arrival_s,
                                   int64_t *record_id_out, struct err *err)
 {
     struct records records = {0};
@@ -237,7 +237,7 @@ static enum status join(const struct text_list *list, struct strbuf *out, struct
 }
 
 /* Bind the key of the policy table, parameters 1 to 5; the strings were joined before. */
-static enum status get_policy_statement(struct resolver *resolver, enum session_statement id,
+static enum status get_policy_statement(struct row_resolver *resolver, enum session_statement id,
                                         const struct policy *policy, struct sqlite3_stmt **statement_out,
                                         struct err *err)
 {
@@ -253,7 +253,7 @@ static enum status get_policy_statement(struct resolver *resolver, enum session_
 }
 
 /* ST_NOT_FOUND if these texts were never stored for the domain. */
-static enum status find_policy(struct resolver *resolver, const struct policy *policy, int64_t *id_out,
+static enum status find_policy(struct row_resolver *resolver, const struct policy *policy, int64_t *id_out,
                                struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -268,7 +268,7 @@ static enum status find_policy(struct resolver *resolver, const struct policy *p
     return status == ST_OK ? find_number(resolver->sqlite, statement, id_out, err) : status;
 }
 
-static enum status make_policy(struct resolver *resolver, const struct policy *policy, int64_t *id_out,
+static enum status make_policy(struct row_resolver *resolver, const struct policy *policy, int64_t *id_out,
                                struct err *err)
 {
     int64_t id = new_id(resolver->sqlite);
@@ -285,7 +285,7 @@ static enum status make_policy(struct resolver *resolver, const struct policy *p
 }
 
 /* ST_OK: one more fits; ST_RANGE: the cap is reached. */
-static enum status check_cap(struct resolver *resolver, enum session_statement id, int64_t cap,
+static enum status check_cap(struct row_resolver *resolver, enum session_statement id, int64_t cap,
                              struct err *err)
 {
     const int64_t key[] = {resolver->domain_id, resolver->utc_day, cap};
@@ -313,7 +313,7 @@ static enum status add_to(struct session_sqlite *sqlite, enum session_statement 
 }
 
 /* Steps 1 to 3; ST_RANGE when the cap allows no new tally for this policy. */
-static enum status count_policy(struct resolver *resolver, const struct policy *policy, bool is_failed,
+static enum status count_policy(struct row_resolver *resolver, const struct policy *policy, bool is_failed,
                                 bool is_free, int64_t *policy_id_out, struct err *err)
 {
     struct session_sqlite *sqlite = resolver->sqlite;
@@ -340,13 +340,13 @@ static enum status count_policy(struct resolver *resolver, const struct policy *
     return status;
 }
 
-static enum status count_or_fold_policy(struct resolver *resolver, const struct event *event,
-                                        const struct event_policy *policy, int64_t *policy_id_out,
+static enum status count_or_fold_policy(struct row_resolver *resolver, const struct session_result *result,
+                                        const struct result_policy *policy, int64_t *policy_id_out,
                                         struct err *err)
 {
-    const struct policy folded = {.type = policy->policy.type, .domain = event->domain};
+    const struct policy folded = {.type = policy->policy.type, .domain = result->domain};
     enum status status = count_policy(resolver, &policy->policy, policy->is_failed,
-                                      is_folded_policy(&policy->policy, event->domain), policy_id_out, err);
+                                      is_folded_policy(&policy->policy, result->domain), policy_id_out, err);
 
     if (status != ST_RANGE)
         return status;
@@ -358,7 +358,7 @@ static enum status count_or_fold_policy(struct resolver *resolver, const struct 
  */
 
 /* Bind the key of the detail table, parameters 1 to 8. */
-static enum status get_detail_statement(struct resolver *resolver, enum session_statement id,
+static enum status get_detail_statement(struct row_resolver *resolver, enum session_statement id,
                                         const struct failure_detail *detail,
                                         struct sqlite3_stmt **statement_out, struct err *err)
 {
@@ -376,7 +376,7 @@ static enum status get_detail_statement(struct resolver *resolver, enum session_
     return ST_OK;
 }
 
-static enum status find_detail(struct resolver *resolver, const struct failure_detail *detail,
+static enum status find_detail(struct row_resolver *resolver, const struct failure_detail *detail,
                                int64_t *id_out, struct err *err)
 {
     struct sqlite3_stmt *statement;
@@ -385,7 +385,7 @@ static enum status find_detail(struct resolver *resolver, const struct failure_d
     return status == ST_OK ? find_number(resolver->sqlite, statement, id_out, err) : status;
 }
 
-static enum status make_detail(struct resolver *resolver, const struct failure_detail *detail,
+static enum status make_detail(struct row_resolver *resolver, const struct failure_detail *detail,
                                int64_t *id_out, struct err *err)
 {
     int64_t id = new_id(resolver->sqlite);
@@ -402,7 +402,7 @@ static enum status make_detail(struct resolver *resolver, const struct failure_d
 }
 
 /* As count_policy, for a detail. */
-static enum status count_detail(struct resolver *resolver, int64_t policy_id,
+static enum status count_detail(struct row_resolver *resolver, int64_t policy_id,
                                 const struct failure_detail *detail, bool is_free, int64_t *detail_id_out,
                                 struct err *err)
 {
@@ -427,7 +427,7 @@ static enum status count_detail(struct resolver *resolver, int64_t policy_id,
     return run_numbers(sqlite, SQL_ADD_DETAIL_TALLY, row, 5, err);
 }
 
-static enum status count_or_fold_detail(struct resolver *resolver, int64_t policy_id,
+static enum status count_or_fold_detail(struct row_resolver *resolver, int64_t policy_id,
                                         const struct failure_detail *detail, struct err *err)
 {
     const struct failure_detail folded = {.result_type = detail->result_type};
@@ -445,11 +445,11 @@ static enum status count_or_fold_detail(struct resolver *resolver, int64_t polic
 /* ---- events ----------------------------------------------------------------------------------------------
  */
 
-static enum status count_event_policy(struct resolver *resolver, const struct event *event,
-                                      const struct event_policy *policy, struct err *err)
+static enum status count_result_policy(struct row_resolver *resolver, const struct session_result *result,
+                                       const struct result_policy *policy, struct err *err)
 {
     int64_t policy_id = 0;
-    enum status status = count_or_fold_policy(resolver, event, policy, &policy_id, err);
+    enum status status = count_or_fold_policy(resolver, result, policy, &policy_id, err);
 
     if (status == ST_OK)
         status = add_target(resolver, policy->is_failed ? TALLY_FAILURE : TALLY_SUCCESS, policy_id, 0, err);
@@ -458,15 +458,15 @@ static enum status count_event_policy(struct resolver *resolver, const struct ev
     return status;
 }
 
-static enum status count_event(struct resolver *resolver, const struct event *event, int64_t arrival_s,
-                               int64_t *record_id_out, struct err *err)
+static enum status count_result(struct row_resolver *resolver, const struct session_result *result,
+                                int64_t arrival_s, int64_t *record_id_out, struct err *err)
 {
-    enum status status = resolve_domain(resolver, event->domain, err);
+    enum status status = resolve_domain(resolver, result->domain, err);
 
     if (status == ST_OK)
-        status = resolve_record(resolver, event->record, arrival_s, record_id_out, err);
-    for (size_t i = 0; status == ST_OK && i < event->policy_count; i++)
-        status = count_event_policy(resolver, event, &event->policies[i], err);
+        status = resolve_record(resolver, result->record, arrival_s, record_id_out, err);
+    for (size_t i = 0; status == ST_OK && i < result->policy_count; i++)
+        status = count_result_policy(resolver, result, &result->policies[i], err);
     return status;
 }
 
@@ -495,7 +495,7 @@ static void bump_folded(struct session_store *store, unsigned policies, unsigned
     session_store_bump(store, COUNTER_FOLDED_DETAILS, details * count);
 }
 
-static void fill_plan(const struct resolver *resolver, int64_t record_id, int64_t arrival_s,
+static void fill_plan(const struct row_resolver *resolver, int64_t record_id, int64_t arrival_s,
                       struct tally_plan *plan_out)
 {
     *plan_out = (struct tally_plan){.domain_id = resolver->domain_id,
@@ -513,13 +513,13 @@ static void fill_plan(const struct resolver *resolver, int64_t record_id, int64_
     }
 }
 
-enum status session_sqlite_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                               uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
-                               struct err *err)
+enum status session_sqlite_add(struct session_store *store, const struct session_result *result,
+                               int32_t utc_day, uint64_t count, int64_t arrival_s,
+                               struct tally_plan *plan_out, struct err *err)
 {
-    struct resolver resolver = {.sqlite = session_sqlite_of(store), .utc_day = utc_day, .count = count};
+    struct row_resolver resolver = {.sqlite = session_sqlite_of(store), .utc_day = utc_day, .count = count};
     int64_t record_id;
-    enum status status = count_event(&resolver, event, arrival_s, &record_id, err);
+    enum status status = count_result(&resolver, result, arrival_s, &record_id, err);
 
     if (status != ST_OK)
         return status;

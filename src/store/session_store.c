@@ -102,14 +102,15 @@ void session_store_raise(struct session_store *store, enum session_counter count
         store->raised[counter] = to;
 }
 
-enum status session_store_add(struct session_store *store, const struct event *event, int32_t utc_day,
-                              uint64_t count, int64_t arrival_s, bool *is_late_out, struct err *err)
+enum status session_store_add(struct session_store *store, const struct session_result *result,
+                              int32_t utc_day, uint64_t count, int64_t arrival_s, bool *is_late_out,
+                              struct err *err)
 {
     bool is_closed;
     enum status status = store->methods->is_closed(store, utc_day, &is_closed, err);
 
     if (status == ST_OK && !is_closed)
-        status = store->methods->add(store, event, utc_day, count, arrival_s, NULL, err);
+        status = store->methods->add(store, result, utc_day, count, arrival_s, NULL, err);
     if (status == ST_OK)
         *is_late_out = is_closed;
     return status;
@@ -118,11 +119,11 @@ enum status session_store_add(struct session_store *store, const struct event *e
 /* ---- the rest is handed to the kind of store as it is ----------------------------------------------------
  */
 
-enum status session_store_add_planned(struct session_store *store, const struct event *event, int32_t utc_day,
-                                      uint64_t count, int64_t arrival_s, struct tally_plan *plan_out,
-                                      struct err *err)
+enum status session_store_add_planned(struct session_store *store, const struct session_result *result,
+                                      int32_t utc_day, uint64_t count, int64_t arrival_s,
+                                      struct tally_plan *plan_out, struct err *err)
 {
-    return store->methods->add(store, event, utc_day, count, arrival_s, plan_out, err);
+    return store->methods->add(store, result, utc_day, count, arrival_s, plan_out, err);
 }
 
 enum status session_store_count(struct session_store *store, struct tally_plan *plan, uint64_t count,

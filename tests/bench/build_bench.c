@@ -63,18 +63,19 @@ static void add_domain(struct bench *bench, long number)
                                     .receiving_ip = "198.51.100.25"};
     bool is_failed = number % 4 == 0;
     char domain[64];
-    struct event_policy policy = {.policy = {.type = POLICY_STS,
-                                             .domain = domain,
-                                             .strings = {lines, ARRAY_COUNT(lines)},
-                                             .mx_hosts = {hosts, 1}},
-                                  .is_failed = is_failed,
-                                  .details = &detail,
-                                  .detail_count = is_failed ? 1 : 0};
-    struct event event = {.domain = domain, .record = RECORD, .policies = &policy, .policy_count = 1};
+    struct result_policy policy = {.policy = {.type = POLICY_STS,
+                                              .domain = domain,
+                                              .strings = {lines, ARRAY_COUNT(lines)},
+                                              .mx_hosts = {hosts, 1}},
+                                   .is_failed = is_failed,
+                                   .details = &detail,
+                                   .detail_count = is_failed ? 1 : 0};
+    struct session_result result = {
+        .domain = domain, .record = RECORD, .policies = &policy, .policy_count = 1};
     bool is_late;
 
     (void)snprintf(domain, sizeof domain, "d%06ld.quay.example", number);
-    must(bench, session_store_add(bench->generator.sessions, &event, DAY, 3, utc_day_begin_s(DAY), &is_late,
+    must(bench, session_store_add(bench->generator.sessions, &result, DAY, 3, utc_day_begin_s(DAY), &is_late,
                                   &bench->err));
 }
 

@@ -57,7 +57,7 @@ struct world {
     char *text; /* a file of test data */
     size_t text_len;
     struct arena reading; /* filled before memory runs out */
-    struct event event;
+    struct session_result result;
 };
 
 static struct world world;
@@ -102,14 +102,14 @@ static void note_policy(const struct policy *policy)
     note("]");
 }
 
-static void note_event(const struct event *event)
+static void note_result(const struct session_result *result)
 {
-    note("%s %s %d:", event->domain, event->record, event->has_utc_day ? event->utc_day : 0);
-    for (size_t i = 0; i < event->policy_count; i++) {
-        note_policy(&event->policies[i].policy);
-        note("%d", event->policies[i].is_failed);
-        for (size_t k = 0; k < event->policies[i].detail_count; k++)
-            note_detail(&event->policies[i].details[k]);
+    note("%s %s %d:", result->domain, result->record, result->has_utc_day ? result->utc_day : 0);
+    for (size_t i = 0; i < result->policy_count; i++) {
+        note_policy(&result->policies[i].policy);
+        note("%d", result->policies[i].is_failed);
+        for (size_t k = 0; k < result->policies[i].detail_count; k++)
+            note_detail(&result->policies[i].details[k]);
     }
 }
 
@@ -118,17 +118,17 @@ static void note_event(const struct event *event)
 
 static enum status decode_datagram(struct err *err)
 {
-    struct event event;
+    struct session_result result;
     struct arena arena;
     struct strbuf again;
     enum status status;
 
     arena_init(&arena, DATAGRAM_ARENA_BYTES);
     strbuf_init(&again, DATAGRAM_BYTES_MAX);
-    status = datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &arena, &event, err);
+    status = datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &arena, &result, err);
     if (status == ST_OK) {
-        note_event(&event);
-        status = datagram_encode(&event, &again, err);
+        note_result(&result);
+        status = datagram_encode(&result, &again, err);
     }
     if (status == ST_OK)
         note(" %" PRIu32, sum_of(again.data, again.len));
@@ -143,14 +143,14 @@ static enum status decode_exim_line(struct err *err)
         "{\"v\":\"exim1\",\"what\":\"failure\",\"domain\":\"north.example\",\"mx\":\"mx.north.example\","
         "\"ip\":\"192.0.2."
         "1\",\"src\":\"192.0.2.2\",\"dane\":\"no\",\"reason\":\"certificate verification failed\"}\n";
-    struct event event;
+    struct session_result result;
     struct arena arena;
     enum status status;
 
     arena_init(&arena, EXIM_LINE_ARENA_BYTES);
-    status = exim_line_decode(LINE, sizeof LINE - 1, NOW_S, &arena, &event, err);
+    status = exim_line_decode(LINE, sizeof LINE - 1, NOW_S, &arena, &result, err);
     if (status == ST_OK)
-        note_event(&event);
+        note_result(&result);
     arena_done(&arena);
     return status;
 }
@@ -164,23 +164,23 @@ static enum status decode_ndjson_line(struct err *err)
         "\"mx-host\":[\"*.north.example\"]},\"failure-details\":[{\"result-type\":\"certificate-expired\","
         "\"sending-mta-ip\":\"192.0.2.1\",\"receiving-mx-hostname\":\"mx.north.example\",\"receiving-ip\":"
         "\"2001:db8::1\",\"failure-reason-code\":\"X509\"}]}]}";
-    struct event event;
+    struct session_result result;
     struct arena arena;
     enum status status;
     int64_t utc_s;
 
     arena_init(&arena, NDJSON_LINE_ARENA_BYTES);
-    status = ndjson_line_decode(LINE, sizeof LINE - 1, NOW_S, &arena, &event, &utc_s, err);
+    status = ndjson_line_decode(LINE, sizeof LINE - 1, NOW_S, &arena, &result, &utc_s, err);
     if (status == ST_OK)
-        note_event(&event);
+        note_result(&result);
     arena_done(&arena);
     return status;
 }
 
-static enum status note_logged(void *context, const struct event *event, int64_t utc_s)
+static enum status note_logged(void *context, const struct session_result *result, int64_t utc_s)
 {
     (void)context;
-    note_event(event);
+    note_result(result);
     note(" at %" PRId64 "\n", utc_s);
     return ST_OK;
 }
@@ -188,7 +188,7 @@ static enum status note_logged(void *context, const struct event *event, int64_t
 static enum status read_log(enum mtalog_mta mta, struct err *err)
 {
     const struct mtalog_settings settings = {
-        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_event = note_logged};
+        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_result = note_logged};
     struct mtalog *log = NULL;
     struct cursor cursor;
     enum status status = mtalog_new(&settings, &log, err);
@@ -249,7 +249,7 @@ static enum status parse_record(struct err *err)
     strbuf_init(&words, 4096);
     status = tlsrpt_record_parse(RECORD, sizeof RECORD - 1, &arena, &record, err);
     if (status == ST_OK) {
-        note("%d %zu:", (int)record.outcome, record.skipped_count);
+        note("%d %zu:", (int)record.result, record.skipped_count);
         for (size_t i = 0; i < record.rua_count; i++)
             note(" %s", record.ruas[i].uri);
         for (const struct tlsrpt_finding *at = record.findings; at != NULL; at = at->next)
@@ -430,7 +430,7 @@ static enum status count_into(struct session_store *store, struct err *err)
     enum status status = session_store_begin(store, err);
 
     for (int i = 0; status == ST_OK && i < 3; i++)
-        status = session_store_add(store, &world.event, DAY, 1, NOW_S, &is_late, err);
+        status = session_store_add(store, &world.result, DAY, 1, NOW_S, &is_late, err);
     session_store_bump(store, COUNTER_STORED, 3);
     if (status == ST_OK)
         status = session_store_set_mark(store, &mark, err);
@@ -440,7 +440,7 @@ static enum status count_into(struct session_store *store, struct err *err)
     return status;
 }
 
-static enum status count_events(struct err *err)
+static enum status count_results(struct err *err)
 {
     struct session_store *store = NULL;
     enum status status = session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, err);
@@ -552,7 +552,7 @@ static void one_store(void)
     struct err err;
 
     if (access(world.sessions, F_OK) != 0)
-        assert_int_equal(count_events(&err), ST_OK);
+        assert_int_equal(count_results(&err), ST_OK);
 }
 
 /* All or nothing: after a failure there is no mark and no session; the job done again gives what one run
@@ -602,14 +602,14 @@ static const struct ledger_delivery DELIVERY = {.kind = DELIVERY_MAIL,
 
 static enum status add_delivery(struct ledger *ledger, struct err *err)
 {
-    const struct outcome outcome = {.kind = OUTCOME_DELIVERED, .code = 250};
+    const struct delivery_result result = {.kind = DELIVERY_RESULT_DELIVERED, .code = 250};
     const struct ledger_delivery added = {.id = 1};
     enum status status = ledger_add_report(ledger, &REPORT, &DELIVERY, 1, err);
 
     if (status == ST_OK)
         status = ledger_mark_sending(ledger, &added, NOW_S, err);
     if (status == ST_OK)
-        status = ledger_record_outcome(ledger, &added, DELIVERY_DELIVERED, 0, &outcome, NOW_S, err);
+        status = ledger_record_result(ledger, &added, DELIVERY_DELIVERED, 0, &result, NOW_S, err);
     return status;
 }
 
@@ -718,7 +718,7 @@ static const struct job JOBS[] = {
     {"read a report", read_report, "tests/data/foreign_reports/google.json", NULL, NULL, 1},
     {"read a report of three policies", read_report, "tests/data/worked/3.report.json", NULL, NULL, 1},
     {"find the report in a mail", read_mail, "tests/data/foreign_reports/google.eml", NULL, NULL, 1},
-    {"count sessions into a new store", count_events, NULL, no_store, check_store, 3},
+    {"count sessions into a new store", count_results, NULL, no_store, check_store, 3},
     {"read a domain's day from the store", read_store, NULL, one_store, NULL, 1},
     {"note a delivery in a new ledger", keep_ledger, NULL, no_ledger, check_ledger, 3},
     {"read the ledger", read_ledger, NULL, one_ledger, NULL, 1},
@@ -811,7 +811,7 @@ static int make_world(void **state)
     (void)snprintf(world.config, sizeof world.config, "%s/conf", world.folder);
     (void)snprintf(world.key, sizeof world.key, "%s/key.pem", world.folder);
     arena_init(&world.reading, DATAGRAM_ARENA_BYTES);
-    if (datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &world.reading, &world.event, &err) != ST_OK)
+    if (datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &world.reading, &world.result, &err) != ST_OK)
         return -1;
     return file_replace(world.config, CONFIG, sizeof CONFIG - 1, 0600, &err) == ST_OK &&
                    file_replace(world.key, KEY, sizeof KEY - 1, 0600, &err) == ST_OK

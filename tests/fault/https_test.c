@@ -184,7 +184,7 @@ struct round {
     unsigned number;
     char body[BODY_LEN + 1];
     unsigned asked, told, done;
-    struct outcome outcome;
+    struct delivery_result result;
 };
 
 static bool on_next(void *context, struct https_post *post_out)
@@ -205,13 +205,13 @@ static bool on_next(void *context, struct https_post *post_out)
     return true;
 }
 
-static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
+static void on_result(void *context, int64_t id, const struct delivery_result *result)
 {
     struct round *round = context;
 
     assert_int_equal(id, 7);
     round->told++;
-    round->outcome = *outcome;
+    round->result = *result;
 }
 
 static void on_post_done(void *context, const struct https_post *post)
@@ -233,7 +233,7 @@ static unsigned count_taken(const struct round *round)
 static void check_round(const struct round *round, enum status status, const struct err *err, bool is_refused,
                         unsigned nth)
 {
-    const struct outcome *outcome = &round->outcome;
+    const struct delivery_result *result = &round->result;
     unsigned taken = count_taken(round);
 
     if (status != ST_OK && (status != ST_NOMEM || err->text[0] == '\0' || !is_refused))
@@ -243,14 +243,15 @@ static void check_round(const struct round *round, enum status status, const str
                  round->done);
     if (round->asked == 0)
         return;
-    if (outcome->kind == OUTCOME_GIVE_UP || (outcome->kind == OUTCOME_DELIVERED && taken != 1) || taken > 1)
-        fail_msg("allocation %u fails: %s (%s), the server has %u", nth, outcome_kind_name(outcome->kind),
-                 outcome->text, taken);
-    if (!is_refused && outcome->kind != OUTCOME_DELIVERED)
-        fail_msg("with plenty of memory: %s: %s", outcome_kind_name(outcome->kind), outcome->text);
-    if (outcome->kind == OUTCOME_TRY_LATER && taken > 0 && !outcome->is_in_doubt)
-        fail_msg("allocation %u fails: the server has it, and nobody doubts: %s", nth, outcome->text);
-    if (outcome->kind == OUTCOME_TRY_LATER && outcome->text[0] == '\0')
+    if (result->kind == DELIVERY_RESULT_GIVE_UP ||
+        (result->kind == DELIVERY_RESULT_DELIVERED && taken != 1) || taken > 1)
+        fail_msg("allocation %u fails: %s (%s), the server has %u", nth,
+                 delivery_result_kind_name(result->kind), result->text, taken);
+    if (!is_refused && result->kind != DELIVERY_RESULT_DELIVERED)
+        fail_msg("with plenty of memory: %s: %s", delivery_result_kind_name(result->kind), result->text);
+    if (result->kind == DELIVERY_RESULT_TRY_LATER && taken > 0 && !result->is_in_doubt)
+        fail_msg("allocation %u fails: the server has it, and nobody doubts: %s", nth, result->text);
+    if (result->kind == DELIVERY_RESULT_TRY_LATER && result->text[0] == '\0')
         fail_msg("allocation %u fails: tried later without a word", nth);
 }
 
@@ -259,11 +260,11 @@ static bool attempt(enum https_verify verify, unsigned nth, enum fault_mode mode
 {
     char port[8];
     const char *const allow[] = {"127.0.0.1", port};
-    struct guard guard;
+    struct address_policy address_policy;
     struct round round = {.number = world.rounds++};
     const struct https_hooks hooks = {
-        .context = &round, .next = on_next, .outcome = on_outcome, .post_done = on_post_done};
-    const struct https_settings settings = {.guard = &guard,
+        .context = &round, .next = on_next, .result = on_result, .post_done = on_post_done};
+    const struct https_settings settings = {.address_policy = &address_policy,
                                             .verify = verify,
                                             .ca_file = world.ca_file,
                                             .user_agent = "tlsrpt-gen/test",
@@ -277,7 +278,7 @@ static bool attempt(enum https_verify verify, unsigned nth, enum fault_mode mode
     (void)snprintf(round.body, sizeof round.body, BODY_FORMAT, round.number);
     (void)snprintf(port, sizeof port, ":%u", (unsigned)world.port);
     assert_true(address_parse("127.0.0.1", 9, &round.address));
-    if (guard_init(&guard, GUARD_HTTPS_PORT, allow, 2, &err) != ST_OK)
+    if (address_policy_init(&address_policy, ADDRESS_POLICY_HTTPS_PORT, allow, 2, &err) != ST_OK)
         fail_msg("%s", err.text);
     fault_arm(nth, mode);
     status = https_deliver(&settings, &hooks, &err);

@@ -40,7 +40,7 @@
 
 /* T domain day policy instance: success, failure.  d ... policy detail instance: sessions.  P, D, R: the
  * texts are there.  I instance: complete through, ended. */
-struct slot {
+struct session_slot {
     char key[KEY_SIZE];
     int64_t a, b;
 };
@@ -58,7 +58,7 @@ enum disturbance {
 };
 
 static struct {
-    struct slot slots[SLOTS];
+    struct session_slot slots[SLOTS];
     size_t batches;    /* since the last disturb */
     int64_t disturbed; /* that batch, or NONE */
     enum disturbance how;
@@ -74,7 +74,7 @@ static void disturb(int64_t batch, enum disturbance how)
     database.how = how;
 }
 
-static struct slot *find(const char *key)
+static struct session_slot *find(const char *key)
 {
     uint32_t sum = 2166136261U;
 
@@ -87,7 +87,7 @@ static struct slot *find(const char *key)
 
 static void keep_greatest(const char *key, int64_t a, int64_t b)
 {
-    struct slot *slot = find(key);
+    struct session_slot *slot = find(key);
 
     (void)snprintf(slot->key, sizeof slot->key, "%s", key);
     slot->a = a > slot->a ? a : slot->a;
@@ -254,21 +254,21 @@ static void add_session(struct session_store *store, int domain, bool is_failed,
     char name[32];
     struct failure_detail detail = {.result_type = RESULT_CERTIFICATE_EXPIRED,
                                     .receiving_mx_hostname = HOSTS[variant % 3]};
-    struct event_policy policy = {
+    struct result_policy policy = {
         .policy = {.type = variant % 2 != 0 ? POLICY_STS : POLICY_NO_POLICY_FOUND,
                    .domain = domain_name(domain, name),
                    .strings = {strings, variant % 2 != 0 ? ARRAY_COUNT(strings) : 0}},
         .is_failed = is_failed,
         .details = &detail,
         .detail_count = is_failed ? 1 : 0};
-    const struct event event = {.domain = name,
-                                .record = "v=TLSRPTv1; rua=mailto:a@b.example",
-                                .policies = &policy,
-                                .policy_count = 1};
+    const struct session_result result = {.domain = name,
+                                          .record = "v=TLSRPTv1; rua=mailto:a@b.example",
+                                          .policies = &policy,
+                                          .policy_count = 1};
     struct err err;
     bool is_late;
 
-    assert_int_equal(session_store_add(store, &event, DAY, 1, NOW_S, &is_late, &err), ST_OK);
+    assert_int_equal(session_store_add(store, &result, DAY, 1, NOW_S, &is_late, &err), ST_OK);
     session_store_bump(store, COUNTER_STORED, 1);
     *(is_failed ? &world.failure[domain] : &world.success[domain]) += is_late ? 0 : 1;
 }
@@ -347,7 +347,7 @@ static void sum_up(struct sums *sums_out, const char *what)
 {
     memset(sums_out, 0, sizeof *sums_out);
     for (size_t i = 0; i < SLOTS; i++) {
-        const struct slot *slot = &database.slots[i];
+        const struct session_slot *slot = &database.slots[i];
         int domain = -1;
 
         if (sscanf(slot->key, "%*c d%d.example", &domain) != 1)
@@ -547,14 +547,14 @@ static void test_every_transaction_may_fail(void **state)
             push_and_check(what);
             if (status == ST_OK) {
                 assert_true(batch >= 3);
-                assert_int_equal(totals.sent, totals.looked_at);
+                assert_int_equal(totals.sent, totals.examined);
                 break;
             }
             assert_int_equal(status, ST_TEMPORARY);
         }
 }
 
-static void test_nothing_new_is_not_looked_at(void **state)
+static void test_a_store_without_news_is_not_examined(void **state)
 {
     struct push_totals totals;
     struct err err;
@@ -563,7 +563,7 @@ static void test_nothing_new_is_not_looked_at(void **state)
     prepare_two_instances();
     push_and_check("first");
     assert_int_equal(push(&totals, &err), ST_OK);
-    assert_int_equal(totals.looked_at, 0);
+    assert_int_equal(totals.examined, 0);
     assert_int_equal(totals.sent, 0);
     assert_int_equal(totals.complete_through_s, NOW_S + (int64_t)world.sequence - 1);
 }
@@ -611,7 +611,7 @@ int main(void)
         cmocka_unit_test(test_totals_are_the_truth_whatever_fails),
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_every_transaction_may_fail),
-        cmocka_unit_test(test_nothing_new_is_not_looked_at),
+        cmocka_unit_test(test_a_store_without_news_is_not_examined),
         cmocka_unit_test(test_days_reported_alone_are_not_pushed),
     };
 

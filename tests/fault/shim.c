@@ -252,7 +252,7 @@ static mode_t mode_of(int flags, va_list arguments)
     return (flags & (O_CREAT | __O_TMPFILE)) != 0 ? va_arg(arguments, mode_t) : 0;
 }
 
-/* A program that cannot read the rehearsal's clock would believe that it is another day. */
+/* A program that cannot read the dry run's clock would believe that it is another day. */
 static bool is_clock(const char *path)
 {
     const char *clock = getenv("TLSRPT_GEN_CLOCK");

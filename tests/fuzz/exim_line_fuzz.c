@@ -9,18 +9,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct event event;
+    struct session_result result;
     struct arena arena;
     struct err err = {0};
     enum status status;
 
     (void)exim_line_is_one(data, size);
     arena_init(&arena, EXIM_LINE_ARENA_BYTES);
-    status = exim_line_decode(data, size, NOW_S, &arena, &event, &err);
+    status = exim_line_decode(data, size, NOW_S, &arena, &result, &err);
     require(status != ST_NOMEM);
     if (status == ST_OK) {
-        require(event.policy_count == 1 && !event.has_utc_day);
-        require_round_trip(&event);
+        require(result.policy_count == 1 && !result.has_utc_day);
+        require_round_trip(&result);
     } else if (status != ST_NOT_FOUND) {
         require(err.text[0] != '\0');
     }

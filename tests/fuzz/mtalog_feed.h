@@ -11,14 +11,14 @@
 
 #define NOW_S 1795290000 /* 2026-11-21T23:00:00Z */
 
-static inline enum status check_event(void *context, const struct event *event, int64_t utc_s)
+static inline enum status check_result(void *context, const struct session_result *result, int64_t utc_s)
 {
-    uint64_t *told = context;
+    uint64_t *emitted = context;
 
     (void)utc_s;
-    require(event->policy_count == 1 && event->policies[0].detail_count <= 1);
-    require_round_trip(event);
-    (*told)++;
+    require(result->policy_count == 1 && result->policies[0].detail_count <= 1);
+    require_round_trip(result);
+    (*emitted)++;
     return ST_OK;
 }
 
@@ -26,15 +26,15 @@ static inline void feed_log(const char *text, size_t size, enum mtalog_mta mta)
 {
     static const struct mtalog_relay RELAYS[] = {{"relay.example", "north.example"}, {"inner.example", NULL}};
     static const char *const IGNORED[] = {"tls-reports@south.example"};
-    uint64_t told = 0;
+    uint64_t emitted = 0;
     const struct mtalog_settings settings = {.mta = mta,
                                              .mandatory_tls = POLICY_NO_POLICY_FOUND,
                                              .relays = RELAYS,
                                              .relay_count = ARRAY_COUNT(RELAYS),
                                              .ignored_senders = IGNORED,
                                              .ignored_sender_count = ARRAY_COUNT(IGNORED),
-                                             .on_event = check_event,
-                                             .context = &told};
+                                             .on_result = check_result,
+                                             .context = &emitted};
     struct mtalog *log = NULL;
     struct cursor cursor;
     uint64_t lines = 0;
@@ -53,7 +53,7 @@ static inline void feed_log(const char *text, size_t size, enum mtalog_mta mta)
     }
     require(mtalog_flush(log, NULL) == ST_OK);
     require(mtalog_replay_offset(log, size) <= size);
-    require(mtalog_counts(log)->lines == lines && mtalog_counts(log)->events == told);
+    require(mtalog_counts(log)->lines == lines && mtalog_counts(log)->results == emitted);
     mtalog_free(&log);
 }
 

@@ -22,7 +22,7 @@ static void require(bool is_true)
         abort();
 }
 
-struct told {
+struct emitted {
     bool is_silent;
     uint64_t hash;
     size_t count;
@@ -38,42 +38,42 @@ static void check_domain(const char *text)
     arena_done(&arena);
 }
 
-static void add(struct told *told, const char *text)
+static void add(struct emitted *emitted, const char *text)
 {
     for (; text != NULL && *text != '\0'; text++) {
         require(*text >= ' ' && *text < 0x7f);
-        told->hash = (told->hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+        emitted->hash = (emitted->hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
     }
-    told->hash = (told->hash ^ 0x100) * UINT64_C(0x100000001b3);
+    emitted->hash = (emitted->hash ^ 0x100) * UINT64_C(0x100000001b3);
 }
 
-static enum status tell(void *context, const struct event *event, int64_t utc_s)
+static enum status emit(void *context, const struct session_result *result, int64_t utc_s)
 {
-    const struct event_policy *policy = &event->policies[0];
-    struct told *told = context;
+    const struct result_policy *policy = &result->policies[0];
+    struct emitted *emitted = context;
 
-    require(event->policy_count == 1 && event->has_utc_day && event->utc_day == utc_day_of(utc_s));
+    require(result->policy_count == 1 && result->has_utc_day && result->utc_day == utc_day_of(utc_s));
     require(policy->detail_count == (policy->is_failed ? 1U : 0U));
-    check_domain(event->domain);
+    check_domain(result->domain);
     check_domain(policy->policy.domain);
-    if (told->is_silent)
+    if (emitted->is_silent)
         return ST_OK;
-    told->count++;
-    add(told, event->domain);
-    add(told, policy->policy.domain);
+    emitted->count++;
+    add(emitted, result->domain);
+    add(emitted, policy->policy.domain);
     if (!policy->is_failed)
         return ST_OK;
-    add(told, result_type_name(policy->details[0].result_type));
-    add(told, policy->details[0].receiving_mx_hostname);
-    add(told, policy->details[0].receiving_ip);
-    add(told, policy->details[0].sending_mta_ip);
-    add(told, policy->details[0].failure_reason_code);
+    add(emitted, result_type_name(policy->details[0].result_type));
+    add(emitted, policy->details[0].receiving_mx_hostname);
+    add(emitted, policy->details[0].receiving_ip);
+    add(emitted, policy->details[0].sending_mta_ip);
+    add(emitted, policy->details[0].failure_reason_code);
     require(policy->details[0].failure_reason_code == NULL ||
             strlen(policy->details[0].failure_reason_code) <= DETAIL_REASON_MAX);
     return ST_OK;
 }
 
-static struct mtalog *new_reader(enum mtalog_mta mta, struct told *told)
+static struct mtalog *new_reader(enum mtalog_mta mta, struct emitted *emitted)
 {
     static const char *const SENDERS[] = {"us@us.test"};
     const struct mtalog_settings settings = {.mta = mta,
@@ -81,8 +81,8 @@ static struct mtalog *new_reader(enum mtalog_mta mta, struct told *told)
                                              .ignored_senders = SENDERS,
                                              .ignored_sender_count = 1,
                                              .open_max = 64,
-                                             .on_event = tell,
-                                             .context = told};
+                                             .on_result = emit,
+                                             .context = emitted};
     struct mtalog *log = NULL;
 
     require(mtalog_new(&settings, &log, NULL) == ST_OK);
@@ -111,7 +111,7 @@ static void check(enum mtalog_mta mta, const char *bytes, size_t size)
 {
     const char *newline = size > 0 ? memchr(bytes + size / 2, '\n', size - size / 2) : NULL;
     size_t cut = newline != NULL ? (size_t)(newline - bytes) + 1 : size;
-    struct told whole = {.is_silent = false}, parts = {.is_silent = false};
+    struct emitted whole = {.is_silent = false}, parts = {.is_silent = false};
     struct mtalog *log = new_reader(mta, &whole);
     uint64_t memory[MTALOG_MEMORY_WORDS];
     uint64_t from;

@@ -9,17 +9,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct event event;
+    struct session_result result;
     struct arena arena;
     struct err err = {0};
     enum status status;
     int64_t utc_s;
 
     arena_init(&arena, NDJSON_LINE_ARENA_BYTES);
-    status = ndjson_line_decode(data, size, NOW_S, &arena, &event, &utc_s, &err);
+    status = ndjson_line_decode(data, size, NOW_S, &arena, &result, &utc_s, &err);
     require(status != ST_NOMEM);
     if (status == ST_OK)
-        require_round_trip(&event);
+        require_round_trip(&result);
     else
         require(err.text[0] != '\0');
     arena_done(&arena);

@@ -108,7 +108,7 @@ static enum status change(struct pg *pg, struct err *err)
     return status;
 }
 
-static void talk(struct pg *pg)
+static void probe(struct pg *pg)
 {
     struct pg_params params = {.count = 0};
     struct err err = {0};
@@ -156,7 +156,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     end_count = next_end = said_until = 0;
     say_all(&said, data, size);
     if (pg_open(&settings, &pg, &err) == ST_OK)
-        talk(pg);
+        probe(pg);
     else
         require(err.text[0] != '\0');
     pg_close(&pg);

@@ -19,7 +19,7 @@ static bool write_again(enum smtp_wire_type type, struct span payload, struct st
 {
     struct smtp_wire_settings settings;
     struct smtp_wire_message message;
-    struct smtp_wire_outcome outcome;
+    struct smtp_wire_result result;
     enum smtp_progress progress;
     struct smtp_wire_end end;
 
@@ -39,10 +39,10 @@ static bool write_again(enum smtp_wire_type type, struct span payload, struct st
             return false;
         smtp_wire_put_progress(out, progress);
         return true;
-    case SMTP_WIRE_OUTCOME:
-        if (!smtp_wire_read_outcome(payload, &outcome))
+    case SMTP_WIRE_RESULT:
+        if (!smtp_wire_read_result(payload, &result))
             return false;
-        smtp_wire_put_outcome(out, outcome.id, &outcome.outcome);
+        smtp_wire_put_result(out, result.id, &result.result);
         return true;
     case SMTP_WIRE_END:
         if (!smtp_wire_read_end(payload, &end))

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/tlsrpt_record.h"
-#include "model/tlsrpt_slip.h"
+#include "model/tlsrpt_typo.h"
 
 #define RRS_MAX 16
 
@@ -33,7 +33,7 @@ static void check_record(const struct tlsrpt_record *record)
 
     strbuf_init(&words, 4096);
     require(record->rua_count <= TLSRPT_RUA_MAX);
-    require((record->outcome == TLSRPT_OK) == (record->rua_count > 0));
+    require((record->result == TLSRPT_OK) == (record->rua_count > 0));
     for (size_t i = 0; i < record->rua_count; i++)
         for (size_t j = 0; j < i; j++)
             require(strcmp(record->ruas[i].uri, record->ruas[j].uri) != 0);
@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     require(tlsrpt_record_choose(rrs, count, &arena, &record, NULL) == ST_OK);
     check_record(&record);
     for (size_t i = 0; i < count; i++)
-        require(tlsrpt_slip_words(tlsrpt_slip_find(rrs[i])) != NULL);
+        require(tlsrpt_typo_words(tlsrpt_typo_find(rrs[i])) != NULL);
     arena_done(&arena);
     return 0;
 }

@@ -36,7 +36,7 @@ struct probe {
     struct place places[URLS_MAX];
     size_t place_count;
     struct place current; /* what the next URL gets */
-    struct guard guard;
+    struct address_policy address_policy;
     struct https_settings settings;
     struct address located;
     bool has_located;
@@ -79,16 +79,16 @@ static bool on_next(void *context, struct https_post *post_out)
     return true;
 }
 
-static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
+static void on_result(void *context, int64_t id, const struct delivery_result *result)
 {
     struct probe *probe = context;
 
     probe->settled++;
-    queue_settle(&probe->queue, (size_t)id, outcome->kind);
-    if (!probe->is_quiet || outcome->kind != OUTCOME_DELIVERED)
-        printf("%lld %s %s %d %s %lld %s\n", (long long)id, outcome_kind_name(outcome->kind),
-               outcome_stage_name(outcome->stage), outcome->code, outcome->is_in_doubt ? "in-doubt" : "-",
-               (long long)outcome->retry_after_s, outcome->text);
+    queue_settle(&probe->queue, (size_t)id, result->kind);
+    if (!probe->is_quiet || result->kind != DELIVERY_RESULT_DELIVERED)
+        printf("%lld %s %s %d %s %lld %s\n", (long long)id, delivery_result_kind_name(result->kind),
+               delivery_stage_name(result->stage), result->code, result->is_in_doubt ? "in-doubt" : "-",
+               (long long)result->retry_after_s, result->text);
 }
 
 static void on_post_done(void *context, const struct https_post *post)
@@ -125,7 +125,7 @@ static void take_allow(struct probe *probe, char *list)
 
     for (char *at = strtok(list, ","); at != NULL && count < ITEMS_MAX; at = strtok(NULL, ","))
         items[count++] = at;
-    if (guard_init(&probe->guard, GUARD_HTTPS_PORT, items, count, NULL) != ST_OK)
+    if (address_policy_init(&probe->address_policy, ADDRESS_POLICY_HTTPS_PORT, items, count, NULL) != ST_OK)
         exit(64);
 }
 
@@ -216,15 +216,15 @@ int main(int argc, char **argv)
     };
     const struct https_hooks hooks = {.context = &probe,
                                       .next = on_next,
-                                      .outcome = on_outcome,
+                                      .result = on_result,
                                       .post_done = on_post_done,
                                       .locate = on_locate};
     struct err err;
 
     (void)signal(SIGPIPE, SIG_IGN);
-    if (guard_init(&probe.guard, GUARD_HTTPS_PORT, NULL, 0, NULL) != ST_OK)
+    if (address_policy_init(&probe.address_policy, ADDRESS_POLICY_HTTPS_PORT, NULL, 0, NULL) != ST_OK)
         return 70;
-    probe.settings.guard = &probe.guard;
+    probe.settings.address_policy = &probe.address_policy;
     for (int i = 1; i < argc; i++)
         take_argument(&probe, argv[i]);
     if (probe.posts == 0)

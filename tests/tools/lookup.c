@@ -15,7 +15,7 @@
 #include "resolve/resolve.h"
 
 static const char *const KINDS[] = {"tlsrpt", "txt", "addresses", "mx"};
-static const char *const OUTCOMES[] = {"found", "none", "temporary"};
+static const char *const RESULTS[] = {"found", "none", "temporary"};
 
 static json_t *txts_of(const struct resolve_answer *answer)
 {
@@ -52,7 +52,7 @@ static json_t *mx_of(const struct resolve_answer *answer)
 static void print_answer(void *context, const struct resolve_answer *answer)
 {
     json_t *line =
-        json_pack("{ssssss soso so sb sb}", "name", answer->name, "outcome", OUTCOMES[answer->outcome],
+        json_pack("{ssssss soso so sb sb}", "name", answer->name, "outcome", RESULTS[answer->result],
                   "reason", answer->reason, "txts", txts_of(answer), "addresses", addresses_of(answer), "mx",
                   mx_of(answer), "implicit_mx", answer->is_implicit_mx, "null_mx", answer->is_null_mx);
 

@@ -44,7 +44,7 @@ static size_t read_rrs(struct span *rrs)
 static int print_record(const struct tlsrpt_record *record)
 {
     json_t *ruas = json_array();
-    const char *error = record->outcome == TLSRPT_OK ? NULL : tlsrpt_outcome_name(record->outcome);
+    const char *error = record->result == TLSRPT_OK ? NULL : tlsrpt_record_result_name(record->result);
     json_t *answer;
     int code;
 

@@ -86,15 +86,15 @@ static bool on_next(void *context, struct smtp_batch *batch_out)
     return true;
 }
 
-static void on_outcome(void *context, int64_t id, const struct outcome *outcome)
+static void on_result(void *context, int64_t id, const struct delivery_result *result)
 {
     struct probe *probe = context;
 
     probe->settled++;
-    if (!probe->is_quiet || outcome->kind != OUTCOME_DELIVERED)
-        printf("%lld %s %s %d %s %s\n", (long long)id, outcome_kind_name(outcome->kind),
-               outcome_stage_name(outcome->stage), outcome->code, outcome->is_in_doubt ? "in-doubt" : "-",
-               outcome->text);
+    if (!probe->is_quiet || result->kind != DELIVERY_RESULT_DELIVERED)
+        printf("%lld %s %s %d %s %s\n", (long long)id, delivery_result_kind_name(result->kind),
+               delivery_stage_name(result->stage), result->code, result->is_in_doubt ? "in-doubt" : "-",
+               result->text);
 }
 
 static void on_batch_done(void *context, const struct smtp_batch *batch)
@@ -210,7 +210,7 @@ int main(int argc, char **argv)
                           .recipients = {recipient},
                           .recipient_count = 1};
     const struct smtp_hooks hooks = {
-        .context = &probe, .next = on_next, .outcome = on_outcome, .batch_done = on_batch_done};
+        .context = &probe, .next = on_next, .result = on_result, .batch_done = on_batch_done};
     const char *worker = getenv("SMTP_WORKER");
     struct err err;
 

@@ -145,7 +145,7 @@ static void the_command_line_wins_over_the_file(void **state)
     assert_string_equal(origin, "-o");
 }
 
-static void every_mistake_names_file_line_key_and_mend(void **state)
+static void every_mistake_names_file_line_key_and_fix(void **state)
 {
     static const struct {
         const char *what;
@@ -197,7 +197,7 @@ static void every_mistake_names_file_line_key_and_mend(void **state)
     }
 }
 
-static void a_wrong_override_is_told_as_such(void **state)
+static void a_wrong_override_is_named(void **state)
 {
     struct fixture *fixture = *state;
     struct err err = {.text = ""};
@@ -226,8 +226,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(defaults_stand_without_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_is_read_as_postfix_reads_main_cf, setup, teardown),
         cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(every_mistake_names_file_line_key_and_mend, setup, teardown),
-        cmocka_unit_test_setup_teardown(a_wrong_override_is_told_as_such, setup, teardown),
+        cmocka_unit_test_setup_teardown(every_mistake_names_file_line_key_and_fix, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_override_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_cannot_be_settings_are_refused, setup, teardown),
     };
 

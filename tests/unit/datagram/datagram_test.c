@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../event_rows.h"
+#include "../result_rows.h"
 #include "datagram/datagram.h"
 #include "model/utc_day.h"
 
@@ -22,7 +22,7 @@
 
 struct fixture {
     struct arena arena;
-    struct event event;
+    struct session_result result;
     struct err err;
 };
 
@@ -46,7 +46,7 @@ static int teardown(void **state)
 
 static enum status decode(struct fixture *fixture, const char *text)
 {
-    return datagram_decode(text, strlen(text), &fixture->arena, &fixture->event, &fixture->err);
+    return datagram_decode(text, strlen(text), &fixture->arena, &fixture->result, &fixture->err);
 }
 
 static void must_decode(struct fixture *fixture, const char *text)
@@ -113,17 +113,17 @@ static void test_large_ones_are_refused(void **state)
     static char text[DATAGRAM_BYTES_MAX + 1];
 
     memset(text, 'x', sizeof text);
-    assert_int_equal(datagram_decode(text, 200000, &fixture->arena, &fixture->event, &fixture->err),
+    assert_int_equal(datagram_decode(text, 200000, &fixture->arena, &fixture->result, &fixture->err),
                      ST_SYNTAX);
-    assert_int_equal(datagram_decode(text, sizeof text, &fixture->arena, &fixture->event, &fixture->err),
+    assert_int_equal(datagram_decode(text, sizeof text, &fixture->arena, &fixture->result, &fixture->err),
                      ST_RANGE);
     memset(text, '[', 1000);
     memset(text + 1000, ']', 1000);
-    assert_int_equal(datagram_decode(text, 2000, &fixture->arena, &fixture->event, &fixture->err), ST_RANGE);
+    assert_int_equal(datagram_decode(text, 2000, &fixture->arena, &fixture->result, &fixture->err), ST_RANGE);
     for (size_t i = 0; i + 3 <= 200000; i += 3)
         memcpy(text + i, "{},", 3);
     text[0] = '[';
-    assert_int_equal(datagram_decode(text, 200000, &fixture->arena, &fixture->event, &fixture->err),
+    assert_int_equal(datagram_decode(text, 200000, &fixture->arena, &fixture->result, &fixture->err),
                      ST_RANGE);
 }
 
@@ -142,13 +142,13 @@ static void test_domains_are_folded(void **state)
     struct fixture *fixture = *state;
 
     must_decode(fixture, "{\"d\": \"QUAY.example.\",\"policies\":[" NONE "]}");
-    assert_string_equal(fixture->event.domain, "quay.example");
-    assert_string_equal(fixture->event.policies[0].policy.domain, "quay.example"); /* R31 */
+    assert_string_equal(fixture->result.domain, "quay.example");
+    assert_string_equal(fixture->result.policies[0].policy.domain, "quay.example"); /* R31 */
     must_decode(fixture, EVENT("{\"policy-type\":1,\"policy-domain\": \"MX.B\xC3\xBC"
                                "cher.Example\",\"f\":0}"));
-    assert_string_equal(fixture->event.policies[0].policy.domain, "mx.xn--bcher-kva.example"); /* R21 */
+    assert_string_equal(fixture->result.policies[0].policy.domain, "mx.xn--bcher-kva.example"); /* R21 */
     must_decode(fixture, EVENT("{\"policy-type\":1,\"policy-domain\": \"not a name\",\"f\":0}"));
-    assert_string_equal(fixture->event.policies[0].policy.domain, "a.example");
+    assert_string_equal(fixture->result.policies[0].policy.domain, "a.example");
 }
 
 static void test_what_a_policy_carries(void **state)
@@ -158,14 +158,14 @@ static void test_what_a_policy_carries(void **state)
 
     must_decode(fixture, EVENT("{\"policy-type\":1,\"policy-string\":[\"3 1 1 ff\",\"junk\",\"2 1 1 00\","
                                "\"3 1 1 FF\",7],\"mx-host\":[\"x.example\"],\"f\":0}"));
-    policy = &fixture->event.policies[0].policy;
+    policy = &fixture->result.policies[0].policy;
     assert_int_equal(policy->strings.count, 2); /* R33 */
     assert_string_equal(policy->strings.items[0], "2 1 1 00");
     assert_string_equal(policy->strings.items[1], "3 1 1 FF");
     assert_int_equal(policy->mx_hosts.count, 0); /* R22 */
     must_decode(fixture, EVENT("{\"policy-type\":2,\"policy-string\":[\"version: STSv1\",\"\",\"mx: B\\r\"],"
                                "\"mx-host\":[\"*.B.example\",\"not a name\",\"a.example.\"],\"f\":0}"));
-    policy = &fixture->event.policies[0].policy;
+    policy = &fixture->result.policies[0].policy;
     assert_int_equal(policy->strings.count, 2);
     assert_string_equal(policy->strings.items[1], "mx: B");
     assert_int_equal(policy->mx_hosts.count, 2);
@@ -173,7 +173,7 @@ static void test_what_a_policy_carries(void **state)
     assert_string_equal(policy->mx_hosts.items[1], "a.example");
     must_decode(fixture,
                 EVENT("{\"policy-type\":9,\"policy-string\":[\"x\"],\"mx-host\":[\"a.example\"],\"f\":0}"));
-    policy = &fixture->event.policies[0].policy;
+    policy = &fixture->result.policies[0].policy;
     assert_int_equal(policy->strings.count + policy->mx_hosts.count, 0);
 }
 
@@ -206,8 +206,8 @@ static void test_results(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
         (void)snprintf(text, sizeof text, "{\"d\": \"a.example\",\"policies\":[%s]}", ROWS[i].policy);
         must_decode(fixture, text);
-        if (fixture->event.policies[0].is_failed != ROWS[i].want_failed ||
-            fixture->event.policies[0].detail_count != ROWS[i].want_details)
+        if (fixture->result.policies[0].is_failed != ROWS[i].want_failed ||
+            fixture->result.policies[0].detail_count != ROWS[i].want_details)
             fail_msg("%s", ROWS[i].sentence);
     }
 }
@@ -221,7 +221,7 @@ static void test_detail(void **state)
                 EVENT(FAILED("{\"c\":205,\"s\": \"2001:DB8:0:0:0:0:0:10\",\"n\": \"MX1.A.Example.\","
                              "\"h\": \"250-mx1.a.example\\r\\n250 STARTTLS\",\"r\": \"::ffff:192.0.2.7\","
                              "\"a\": \"https://a.example/x\",\"f\": \"self-signed_certificate\"}")));
-    detail = &fixture->event.policies[0].details[0];
+    detail = &fixture->result.policies[0].details[0];
     assert_int_equal(detail->result_type, RESULT_VALIDATION_FAILURE);
     assert_string_equal(detail->sending_mta_ip, "2001:db8::10");
     assert_string_equal(detail->receiving_mx_hostname, "mx1.a.example");
@@ -240,9 +240,9 @@ static void test_bad_fields_cost_only_themselves(void **state)
                 "{\"d\": \"a.example\",\"pr\":7,\"utc-day\": \"2026-02-30\",\"policies\":[" FAILED(
                     "{\"c\":202,\"s\": \"[192.0.2.1]\",\"n\":[],\"h\": \"250-[192.0.2.1]\",\"r\":null,"
                     "\"a\": \"not a uri\",\"f\": \"\\u0000\\r\\n\"}") "]}");
-    assert_null(fixture->event.record);
-    assert_false(fixture->event.has_utc_day);
-    detail = &fixture->event.policies[0].details[0];
+    assert_null(fixture->result.record);
+    assert_false(fixture->result.has_utc_day);
+    detail = &fixture->result.policies[0].details[0];
     assert_int_equal(detail->result_type, RESULT_CERTIFICATE_HOST_MISMATCH);
     assert_null(detail->sending_mta_ip);
     assert_null(detail->receiving_mx_hostname);
@@ -257,8 +257,8 @@ static void test_nul_bytes_do_not_cut(void **state)
     struct fixture *fixture = *state;
 
     must_decode(fixture, EVENT(FAILED("{\"c\":205,\"n\": \"mx.example\\u0000.evil\",\"f\": \"a\\u0000b\"}")));
-    assert_null(fixture->event.policies[0].details[0].receiving_mx_hostname);
-    assert_string_equal(fixture->event.policies[0].details[0].failure_reason_code, "a b");
+    assert_null(fixture->result.policies[0].details[0].receiving_mx_hostname);
+    assert_string_equal(fixture->result.policies[0].details[0].failure_reason_code, "a b");
 }
 
 static void test_codes(void **state)
@@ -268,8 +268,8 @@ static void test_codes(void **state)
 
     must_decode(fixture, EVENT(FAILED("{\"c\":204},{\"c\":999,\"f\": \"x\"},{\"c\":901},{\"f\": \"y\"},"
                                       "{\"c\": \"201\"},{\"c\":-1}")));
-    details = fixture->event.policies[0].details;
-    assert_int_equal(fixture->event.policies[0].detail_count, 6);
+    details = fixture->result.policies[0].details;
+    assert_int_equal(fixture->result.policies[0].detail_count, 6);
     assert_int_equal(details[0].result_type, RESULT_CERTIFICATE_EXPIRED);
     assert_null(details[0].failure_reason_code);
     for (int i = 1; i < 6; i++)
@@ -286,8 +286,8 @@ static void test_unknown_policy_types_are_dropped_and_counted(void **state)
     struct fixture *fixture = *state;
 
     must_decode(fixture, EVENT("{\"policy-type\":3,\"f\":1}," NONE ",{\"policy-type\": \"sts\"},7"));
-    assert_int_equal(fixture->event.policy_count, 1);
-    assert_int_equal(fixture->event.dropped_policies, 3);
+    assert_int_equal(fixture->result.policy_count, 1);
+    assert_int_equal(fixture->result.dropped_policies, 3);
 }
 
 static void test_invalid_utf8_is_repaired(void **state)
@@ -295,11 +295,11 @@ static void test_invalid_utf8_is_repaired(void **state)
     struct fixture *fixture = *state;
 
     must_decode(fixture, EVENT(FAILED("{\"c\":205,\"f\": \"caf\xE9 \xFF\"}")));
-    assert_true(fixture->event.is_repaired);
-    assert_string_equal(fixture->event.policies[0].details[0].failure_reason_code,
+    assert_true(fixture->result.is_repaired);
+    assert_string_equal(fixture->result.policies[0].details[0].failure_reason_code,
                         "caf\xEF\xBF\xBD \xEF\xBF\xBD");
     must_decode(fixture, EVENT(FAILED("{\"c\":205,\"f\": \"caf\xC3\xA9\"}")));
-    assert_false(fixture->event.is_repaired);
+    assert_false(fixture->result.is_repaired);
     assert_int_equal(decode(fixture, "{\"d\": \"a.example\",\xFF"), ST_SYNTAX);
 }
 
@@ -310,8 +310,8 @@ static void test_log_readers_day(void **state)
 
     assert_true(utc_day_parse("2026-03-14", &want));
     must_decode(fixture, "{\"d\": \"a.example\",\"utc-day\": \"2026-03-14\",\"policies\":[" NONE "]}");
-    assert_true(fixture->event.has_utc_day);
-    assert_int_equal(fixture->event.utc_day, want);
+    assert_true(fixture->result.has_utc_day);
+    assert_int_equal(fixture->result.utc_day, want);
 }
 
 static void test_limits(void **state)
@@ -331,10 +331,10 @@ static void test_limits(void **state)
         strbuf_add_text(&text, "," NONE);
     strbuf_add_text(&text, "]}");
     must_decode(fixture, text.data);
-    assert_int_equal(fixture->event.policy_count, EVENT_POLICIES_MAX);
-    assert_int_equal(fixture->event.dropped_policies, 41 - EVENT_POLICIES_MAX);
-    assert_int_equal(fixture->event.policies[0].policy.strings.count, POLICY_LINES_MAX);
-    assert_int_equal(fixture->event.policies[0].detail_count, EVENT_DETAILS_MAX);
+    assert_int_equal(fixture->result.policy_count, RESULT_POLICIES_MAX);
+    assert_int_equal(fixture->result.dropped_policies, 41 - RESULT_POLICIES_MAX);
+    assert_int_equal(fixture->result.policies[0].policy.strings.count, POLICY_LINES_MAX);
+    assert_int_equal(fixture->result.policies[0].detail_count, RESULT_DETAILS_MAX);
     strbuf_done(&text);
 }
 
@@ -352,7 +352,7 @@ static void test_small_arenas_are_no_memory(void **state)
         struct arena arena;
 
         arena_init(&arena, limit);
-        status = datagram_decode(TEXT, sizeof TEXT - 1, &arena, &fixture->event, &fixture->err);
+        status = datagram_decode(TEXT, sizeof TEXT - 1, &arena, &fixture->result, &fixture->err);
         arena_done(&arena);
     }
     assert_int_equal(status, ST_OK);
@@ -362,15 +362,15 @@ static void test_small_arenas_are_no_memory(void **state)
 /* ---- there and back --------------------------------------------------------------------------------------
  */
 
-static void check_round_trip(struct fixture *fixture, const struct event *event)
+static void check_round_trip(struct fixture *fixture, const struct session_result *result)
 {
-    struct event again;
+    struct session_result again;
     struct strbuf text;
 
     strbuf_init(&text, DATAGRAM_BYTES_MAX);
-    assert_int_equal(datagram_encode(event, &text, &fixture->err), ST_OK);
+    assert_int_equal(datagram_encode(result, &text, &fixture->err), ST_OK);
     assert_int_equal(datagram_decode(text.data, text.len, &fixture->arena, &again, &fixture->err), ST_OK);
-    if (!events_are_equal(event, &again))
+    if (!results_are_equal(result, &again))
         fail_msg("not the same again: %s", text.data);
     strbuf_done(&text);
 }
@@ -391,7 +391,7 @@ static void test_round_trip(void **state)
 
     for (size_t i = 0; i < ARRAY_COUNT(TEXTS); i++) {
         must_decode(fixture, TEXTS[i]);
-        check_round_trip(fixture, &fixture->event);
+        check_round_trip(fixture, &fixture->result);
     }
 }
 
@@ -415,7 +415,7 @@ static void test_real_datagrams(void **state)
         assert_non_null(file);
         while (fgets(line, sizeof line, file) != NULL) {
             must_decode(fixture, line);
-            check_round_trip(fixture, &fixture->event);
+            check_round_trip(fixture, &fixture->result);
             arena_reset(&fixture->arena);
             count++;
         }
@@ -432,7 +432,7 @@ static void test_encode_fails_cleanly(void **state)
 
     must_decode(fixture, EVENT(NONE));
     strbuf_init(&text, 20);
-    assert_int_equal(datagram_encode(&fixture->event, &text, &fixture->err), ST_RANGE);
+    assert_int_equal(datagram_encode(&fixture->result, &text, &fixture->err), ST_RANGE);
     strbuf_done(&text);
 }
 

@@ -51,9 +51,9 @@ static void play(const char *what, struct queue *queue, const char *script)
 {
     for (const char *at = script; *at != '\0'; at++) {
         size_t index = 0;
-        enum outcome_kind kind = *at == '+'   ? OUTCOME_DELIVERED
-                                 : *at == '!' ? OUTCOME_TRY_LATER
-                                              : OUTCOME_GIVE_UP;
+        enum delivery_result_kind kind = *at == '+'   ? DELIVERY_RESULT_DELIVERED
+                                         : *at == '!' ? DELIVERY_RESULT_TRY_LATER
+                                                      : DELIVERY_RESULT_GIVE_UP;
 
         if (*at == ' ')
             continue;
@@ -152,7 +152,7 @@ static void test_preview(void **state)
     assert_int_equal(got[2], 4);
     assert_int_equal(got[4], 8);
     assert_true(queue_take(&queue, &index));
-    queue_settle(&queue, index, OUTCOME_DELIVERED);
+    queue_settle(&queue, index, DELIVERY_RESULT_DELIVERED);
     queue_release(&queue, index);
     assert_int_equal(queue_preview(&queue, got, 16), 6); /* all that a has left */
     assert_int_equal(got[0], 1);

@@ -50,13 +50,13 @@ static void test_round_trips(void **state)
                                                 .step_timeout_ms = 60000};
     const struct smtp_wire_message message = {
         .id = UINT64_MAX, .envelope_from = span_of(""), .recipient = span_of("a@b"), .bytes = {"\0\r\n", 3}};
-    const struct smtp_wire_end end = {.stage = OUTCOME_AT_TLS, .code = 454, .text = span_of("not now")};
+    const struct smtp_wire_end end = {.stage = DELIVERY_AT_TLS, .code = 454, .text = span_of("not now")};
     struct smtp_wire_settings settings_got;
     struct smtp_wire_message message_got;
-    struct smtp_wire_outcome outcome_got;
+    struct smtp_wire_result result_got;
     struct smtp_wire_end end_got;
     enum smtp_progress progress_got;
-    struct outcome outcome;
+    struct delivery_result result;
     struct strbuf buf;
 
     (void)state;
@@ -79,14 +79,14 @@ static void test_round_trips(void **state)
     assert_true(smtp_wire_read_progress(only_frame(&buf, SMTP_WIRE_PROGRESS), &progress_got));
     assert_int_equal(progress_got, SMTP_PROGRESS_TLS_UP);
     strbuf_reset(&buf);
-    outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_DATA, 451, "later");
-    outcome.is_in_doubt = true;
-    smtp_wire_put_outcome(&buf, 7, &outcome);
-    assert_true(smtp_wire_read_outcome(only_frame(&buf, SMTP_WIRE_OUTCOME), &outcome_got));
-    assert_int_equal(outcome_got.id, 7);
-    assert_int_equal(outcome_got.outcome.code, 451);
-    assert_true(outcome_got.outcome.is_in_doubt);
-    assert_string_equal(outcome_got.outcome.text, "later");
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_DATA, 451, "later");
+    result.is_in_doubt = true;
+    smtp_wire_put_result(&buf, 7, &result);
+    assert_true(smtp_wire_read_result(only_frame(&buf, SMTP_WIRE_RESULT), &result_got));
+    assert_int_equal(result_got.id, 7);
+    assert_int_equal(result_got.result.code, 451);
+    assert_true(result_got.result.is_in_doubt);
+    assert_string_equal(result_got.result.text, "later");
     strbuf_reset(&buf);
     smtp_wire_put_end(&buf, &end);
     assert_true(smtp_wire_read_end(only_frame(&buf, SMTP_WIRE_END), &end_got));
@@ -127,7 +127,7 @@ static void test_broken_frames(void **state)
 static void test_broken_payloads(void **state)
 {
     struct smtp_wire_settings settings;
-    struct smtp_wire_outcome outcome;
+    struct smtp_wire_result result;
     enum smtp_progress progress;
     struct smtp_wire_end end;
 
@@ -140,9 +140,9 @@ static void test_broken_payloads(void **state)
         smtp_wire_read_end((struct span){"\x01\0\0\0\0\0\0\0\x02x", 10}, &end)); /* a text cut short */
     /* kind 3 is none */
     assert_false(
-        smtp_wire_read_outcome((struct span){"\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0", 19}, &outcome));
+        smtp_wire_read_result((struct span){"\0\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0\0", 19}, &result));
     assert_true(
-        smtp_wire_read_outcome((struct span){"\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0\0\0", 19}, &outcome));
+        smtp_wire_read_result((struct span){"\0\0\0\0\0\0\0\0\x02\0\0\0\0\0\0\0\0\0\0", 19}, &result));
 }
 
 static void test_what_is_too_long_fails(void **state)

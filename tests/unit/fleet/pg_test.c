@@ -73,7 +73,7 @@ static void begin(void)
 }
 
 /* From here on it speaks. */
-static struct pg *begin_talk(void)
+static struct pg *begin_session(void)
 {
     const struct pg_settings settings = {
         .conninfo = "host=/nonexistent dbname=x user=y sslmode=disable gssencmode=disable",
@@ -89,7 +89,7 @@ static struct pg *begin_talk(void)
     return pg;
 }
 
-static void end_talk(struct pg *pg)
+static void end_session(struct pg *pg)
 {
     pg_close(&pg);
     close_servers();
@@ -158,13 +158,13 @@ static void test_failures_that_may_pass_are_tried_again(void **state)
         say_error(STATES[i].state);
         say_prepared(); /* on a new connection */
         say_rows(3, true);
-        pg = begin_talk();
+        pg = begin_session();
         status = ask(pg, &rows, &err);
         if (status != STATES[i].status || rows != (status == ST_OK ? 3 : 0))
             fail_msg("%s: %s, %d rows: %s", STATES[i].what, status_name(status), rows, err.text);
         if (status != ST_OK && (strstr(err.text, "no, not so") == NULL || strchr(err.text, '\n') != NULL))
             fail_msg("%s: %s", STATES[i].what, err.text);
-        end_talk(pg);
+        end_session(pg);
     }
 }
 
@@ -181,20 +181,20 @@ static void test_rows_that_were_given_are_not_given_again(void **state)
     end_saying(true);
     say_prepared(); /* to whoever asks again */
     say_rows(2, true);
-    pg = begin_talk();
+    pg = begin_session();
     assert_int_equal(ask(pg, &rows, &err), ST_TEMPORARY);
     assert_int_equal(rows, 2);
-    end_talk(pg);
+    end_session(pg);
 
     begin();
     say_prepared();
     end_saying(true); /* gone before a row came: asked again */
     say_prepared();
     say_rows(2, true);
-    pg = begin_talk();
+    pg = begin_session();
     assert_int_equal(ask(pg, &rows, &err), ST_OK);
     assert_int_equal(rows, 2);
-    end_talk(pg);
+    end_session(pg);
 }
 
 /* Two changes; the second must change a row. */
@@ -240,14 +240,14 @@ static void test_changes_happen_together(void **state)
     say_done("BEGIN");
     say_changes(GOOD, 2);
     say_done("COMMIT");
-    pg = begin_talk();
+    pg = begin_session();
     assert_int_equal(change(pg, &changed, &err), ST_OK);
     assert_int_equal(changed, 7);
     assert_int_equal(change(pg, &changed, &err), ST_BUSY);
     assert_non_null(strstr(err.text, "somebody else has it"));
     assert_int_equal(change(pg, &changed, &err), ST_OK);
     assert_int_equal(changed, 7);
-    end_talk(pg);
+    end_session(pg);
 }
 
 /* A copy that nobody asked for would be handed out for ever. */
@@ -268,18 +268,18 @@ static void test_answers_of_another_kind(void **state)
         say(&said, '2', NULL, 0);
         say(&said, KINDS[i][0], "\0\0\1\0\0", is_copy ? 5 : 0);
         say_ready(&said);
-        pg = begin_talk();
+        pg = begin_session();
         assert_int_not_equal(ask(pg, &rows, &err), ST_OK);
         assert_int_equal(rows, 0);
-        end_talk(pg);
+        end_session(pg);
 
         begin();
         say_prepared();
         say(&said, KINDS[i][0], "\0\0\1\0\0", is_copy ? 5 : 0);
         say_ready(&said);
-        pg = begin_talk();
+        pg = begin_session();
         assert_int_not_equal(change(pg, &changed, &err), ST_OK);
-        end_talk(pg);
+        end_session(pg);
     }
 }
 
@@ -293,12 +293,12 @@ static void test_words_that_are_run(void **state)
     say_error("40001");
     say_done("CREATE TABLE");
     say_error("42501");
-    pg = begin_talk();
+    pg = begin_session();
     assert_int_equal(pg_run(pg, "CREATE TABLE x (y INTEGER)", &err), ST_OK);
     assert_int_equal(pg_run(pg, "CREATE TABLE x (y INTEGER)", &err), ST_DENIED);
     assert_string_equal(pg_server_setting(pg, "client_encoding"), "UTF8");
     assert_string_equal(pg_server_setting(pg, "server_encoding"), "");
-    end_talk(pg);
+    end_session(pg);
 }
 
 int main(void)

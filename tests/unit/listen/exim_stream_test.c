@@ -157,7 +157,7 @@ static void test_a_line_of_the_limit_and_one_byte_more(void **state)
     free(bytes);
 }
 
-static void test_a_line_of_many_limits_is_told_once(void **state)
+static void test_a_line_over_many_limits_is_counted_once(void **state)
 {
     const size_t total = 4 * (size_t)EXIM_STREAM_LINE_MAX;
     char *bytes = malloc(total);
@@ -265,7 +265,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pieces_empty_lines_and_a_last_line_without_newline, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_a_line_of_the_limit_and_one_byte_more, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_a_line_of_many_limits_is_told_once, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_line_over_many_limits_is_counted_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_idle_connections_are_closed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_crowd_loses_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sitters_make_room, setup, teardown),

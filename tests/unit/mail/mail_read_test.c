@@ -134,7 +134,7 @@ static void levels_and_parts_have_a_limit(void **state)
     strbuf_done(&mail);
 }
 
-static void a_mail_is_told_from_other_things(void **state)
+static void a_mail_is_recognized(void **state)
 {
     static const struct {
         const char *bytes;
@@ -156,7 +156,7 @@ int main(void)
         cmocka_unit_test(the_report_is_found_or_not),
         cmocka_unit_test(the_envelope_is_that_of_the_report),
         cmocka_unit_test(levels_and_parts_have_a_limit),
-        cmocka_unit_test(a_mail_is_told_from_other_things),
+        cmocka_unit_test(a_mail_is_recognized),
     };
 
     return cmocka_run_group_tests(TESTS, NULL, NULL);

@@ -9,7 +9,7 @@
 
 #include "base/attr.h"
 #include "model/backoff.h"
-#include "model/outcome.h"
+#include "model/delivery_result.h"
 #include "model/schedule.h"
 #include "model/utc_day.h"
 
@@ -76,7 +76,7 @@ static void test_schedule_spreads_500_domains_over_4_hours(void **state)
                          schedule_due_s(20526, "a.example", "c.example", 0, 4 * H));
 }
 
-static void test_outcome_text_is_harmless(void **state)
+static void test_result_text_is_harmless(void **state)
 {
     static const struct {
         const char *what;
@@ -88,22 +88,22 @@ static void test_outcome_text_is_harmless(void **state)
         {"bytes above ASCII go", "caf\xc3\xa9", "caf??"},
         {"nothing stays nothing", "", ""},
     };
-    struct outcome outcome;
+    struct delivery_result result;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
-        outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "%s", ROWS[i].text);
-        assert_string_equal(outcome.text, ROWS[i].want);
+        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "%s", ROWS[i].text);
+        assert_string_equal(result.text, ROWS[i].want);
     }
-    outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_DATA, 0, "no answer");
-    outcome_put_in_doubt(&outcome);
-    assert_string_equal(outcome.text, "no answer; it may have arrived");
-    outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "%0500d", 1);
-    assert_int_equal(sizeof outcome.text, 256);
-    assert_int_equal(outcome.text[254], '0');
-    assert_int_equal(outcome.text[255], '\0');
-    outcome_put_in_doubt(&outcome);
-    assert_string_equal(outcome.text + 230, "0000; it may have arrived");
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_DATA, 0, "no answer");
+    delivery_result_put_in_doubt(&result);
+    assert_string_equal(result.text, "no answer; it may have arrived");
+    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "%0500d", 1);
+    assert_int_equal(sizeof result.text, 256);
+    assert_int_equal(result.text[254], '0');
+    assert_int_equal(result.text[255], '\0');
+    delivery_result_put_in_doubt(&result);
+    assert_string_equal(result.text + 230, "0000; it may have arrived");
 }
 
 int main(void)
@@ -111,7 +111,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next_try),
         cmocka_unit_test(test_schedule_spreads_500_domains_over_4_hours),
-        cmocka_unit_test(test_outcome_text_is_harmless),
+        cmocka_unit_test(test_result_text_is_harmless),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

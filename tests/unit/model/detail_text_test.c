@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "model/detail_text.h"
-#include "model/event.h"
+#include "model/session_result.h"
 
 typedef enum status clean_fn(struct span text, struct arena *arena, const char **text_out);
 
@@ -192,7 +192,7 @@ static void test_record(void **state)
         {"a control becomes a blank", "v=TLSRPTv1;\trua=x:y\n", "v=TLSRPTv1; rua=x:y "},
         {"empty", "", NULL},
     };
-    static char text[EVENT_RECORD_MAX + 1];
+    static char text[RESULT_RECORD_MAX + 1];
     const char *got = NULL;
     struct arena arena;
 
@@ -202,7 +202,7 @@ static void test_record(void **state)
     arena_init(&arena, 1 << 16);
     assert_int_equal(detail_text_record((struct span){text, sizeof text}, &arena, &got), ST_NOT_FOUND);
     assert_int_equal(detail_text_record((struct span){text, sizeof text - 1}, &arena, &got), ST_OK);
-    assert_int_equal(strlen(got), EVENT_RECORD_MAX);
+    assert_int_equal(strlen(got), RESULT_RECORD_MAX);
     arena_done(&arena);
 }
 

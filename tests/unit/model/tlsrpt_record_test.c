@@ -19,7 +19,7 @@
 struct row {
     const char *what;
     const char *rrs[RRS_MAX]; /* ends with NULL */
-    enum tlsrpt_outcome want;
+    enum tlsrpt_record_result want;
     const char *want_ruas; /* joined by blanks */
     size_t want_skipped;
 };
@@ -105,8 +105,8 @@ static size_t count_skips(const struct tlsrpt_record *record)
     return skips;
 }
 
-static void check_record(const char *what, const struct span *rrs, size_t count, enum tlsrpt_outcome want,
-                         const char *want_ruas, size_t want_skipped)
+static void check_record(const char *what, const struct span *rrs, size_t count,
+                         enum tlsrpt_record_result want, const char *want_ruas, size_t want_skipped)
 {
     struct tlsrpt_record record;
     struct strbuf ruas;
@@ -116,9 +116,9 @@ static void check_record(const char *what, const struct span *rrs, size_t count,
     strbuf_init(&ruas, 65536);
     arena_init(&arena, TLSRPT_ARENA_MAX);
     assert_int_equal(tlsrpt_record_choose(rrs, count, &arena, &record, &err), ST_OK);
-    if (record.outcome != want)
-        fail_msg("%s: outcome: got %s, want %s", what, tlsrpt_outcome_name(record.outcome),
-                 tlsrpt_outcome_name(want));
+    if (record.result != want)
+        fail_msg("%s: outcome: got %s, want %s", what, tlsrpt_record_result_name(record.result),
+                 tlsrpt_record_result_name(want));
     if (strcmp(joined_ruas(&record, &ruas), want_ruas) != 0)
         fail_msg("%s: rua: got %s, want %s", what, ruas.data, want_ruas);
     if (record.skipped_count != want_skipped)
@@ -154,11 +154,11 @@ static char *joined_strings(const json_t *list, const char *glue)
     return strbuf_take(&text, &len);
 }
 
-static enum tlsrpt_outcome outcome_named(const char *name)
+static enum tlsrpt_record_result result_named(const char *name)
 {
-    for (int outcome = TLSRPT_NO_RECORD; name != NULL && outcome < TLSRPT_OUTCOME_COUNT; outcome++)
-        if (strcmp(tlsrpt_outcome_name((enum tlsrpt_outcome)outcome), name) == 0)
-            return (enum tlsrpt_outcome)outcome;
+    for (int result = TLSRPT_NO_RECORD; name != NULL && result < TLSRPT_RECORD_RESULT_COUNT; result++)
+        if (strcmp(tlsrpt_record_result_name((enum tlsrpt_record_result)result), name) == 0)
+            return (enum tlsrpt_record_result)result;
     return TLSRPT_OK;
 }
 
@@ -177,7 +177,7 @@ static void check_case(const json_t *row)
         rrs[i] = (struct span){.at = texts[i], .len = strlen(texts[i])};
     }
     check_record(what, rrs, json_array_size(txt),
-                 outcome_named(json_string_value(json_object_get(row, "error"))), ruas,
+                 result_named(json_string_value(json_object_get(row, "error"))), ruas,
                  (size_t)json_integer_value(json_object_get(row, "warnings")));
     for (size_t i = 0; i < json_array_size(txt); i++)
         free(texts[i]);

@@ -27,12 +27,12 @@
 #include "datagram/exim_line.h"
 #include "mtalog/mtalog.h"
 
-#define DATA        "tests/data/mta/"
-#define NOW_S       1795290000 /* 2026-11-21T23:00:00Z, the evening of the recordings */
-#define ROWS_MAX    16
-#define FILES_MAX   400
-#define SITUATIONS  77
-#define OUTCOME_MAX 1024
+#define DATA       "tests/data/mta/"
+#define NOW_S      1795290000 /* 2026-11-21T23:00:00Z, the evening of the recordings */
+#define ROWS_MAX   16
+#define FILES_MAX  400
+#define SITUATIONS 77
+#define RESULT_MAX 1024
 
 static const struct {
     const char *folder, *suffix;
@@ -46,41 +46,41 @@ static const struct {
 };
 
 /* Outcomes of one scenario: text of each, and how often. */
-struct outcomes {
-    char text[ROWS_MAX][OUTCOME_MAX];     /* for the reader: with the reason */
-    char compared[ROWS_MAX][OUTCOME_MAX]; /* without it */
+struct results {
+    char text[ROWS_MAX][RESULT_MAX];     /* for the reader: with the reason */
+    char compared[ROWS_MAX][RESULT_MAX]; /* without it */
     unsigned count[ROWS_MAX];
     size_t rows;
 };
 
-static void add_row(struct outcomes *outcomes, const char *compared, const char *text, unsigned count)
+static void add_row(struct results *results, const char *compared, const char *text, unsigned count)
 {
-    for (size_t i = 0; i < outcomes->rows; i++)
-        if (strcmp(outcomes->text[i], text) == 0) {
-            outcomes->count[i] += count;
+    for (size_t i = 0; i < results->rows; i++)
+        if (strcmp(results->text[i], text) == 0) {
+            results->count[i] += count;
             return;
         }
-    assert_true(outcomes->rows < ROWS_MAX);
-    (void)snprintf(outcomes->text[outcomes->rows], OUTCOME_MAX, "%s", text);
-    (void)snprintf(outcomes->compared[outcomes->rows], OUTCOME_MAX, "%s", compared);
-    outcomes->count[outcomes->rows++] = count;
+    assert_true(results->rows < ROWS_MAX);
+    (void)snprintf(results->text[results->rows], RESULT_MAX, "%s", text);
+    (void)snprintf(results->compared[results->rows], RESULT_MAX, "%s", compared);
+    results->count[results->rows++] = count;
 }
 
-static enum status add_event(void *context, const struct event *event, int64_t utc_s)
+static enum status add_result(void *context, const struct session_result *result, int64_t utc_s)
 {
-    const struct event_policy *policy = &event->policies[0];
-    char compared[OUTCOME_MAX], text[2 * OUTCOME_MAX];
-    const char *result = "success", *reason = NULL;
+    const struct result_policy *policy = &result->policies[0];
+    char compared[RESULT_MAX], text[2 * RESULT_MAX];
+    const char *type = "success", *reason = NULL;
 
     (void)utc_s;
-    assert_int_equal(event->policy_count, 1);
+    assert_int_equal(result->policy_count, 1);
     if (policy->is_failed) {
         assert_int_equal(policy->detail_count, 1);
-        result = result_type_name(policy->details[0].result_type);
+        type = result_type_name(policy->details[0].result_type);
         reason = policy->details[0].failure_reason_code;
     }
-    (void)snprintf(compared, sizeof compared, "%s %s %s %s", event->domain,
-                   policy_type_name(policy->policy.type), policy->policy.domain, result);
+    (void)snprintf(compared, sizeof compared, "%s %s %s %s", result->domain,
+                   policy_type_name(policy->policy.type), policy->policy.domain, type);
     if (reason != NULL)
         (void)snprintf(text, sizeof text, "%s (%s)", compared, reason);
     else
@@ -95,19 +95,19 @@ static int compare_texts(const void *a, const void *b)
 }
 
 /* "DOMAIN TYPE POLICY-DOMAIN RESULT xN; .." in order of text, or "nothing". */
-static void join(const struct outcomes *outcomes, bool with_reason, char *out, size_t size)
+static void join(const struct results *results, bool with_reason, char *out, size_t size)
 {
-    static char lines[ROWS_MAX][OUTCOME_MAX + 16];
+    static char lines[ROWS_MAX][RESULT_MAX + 16];
     const char *sorted[ROWS_MAX];
 
-    for (size_t i = 0; i < outcomes->rows; i++) {
+    for (size_t i = 0; i < results->rows; i++) {
         (void)snprintf(lines[i], sizeof lines[i], "%s x%u",
-                       with_reason ? outcomes->text[i] : outcomes->compared[i], outcomes->count[i]);
+                       with_reason ? results->text[i] : results->compared[i], results->count[i]);
         sorted[i] = lines[i];
     }
-    qsort(sorted, outcomes->rows, sizeof sorted[0], compare_texts);
-    (void)snprintf(out, size, "%s", outcomes->rows == 0 ? "nothing" : "");
-    for (size_t i = 0; i < outcomes->rows; i++)
+    qsort(sorted, results->rows, sizeof sorted[0], compare_texts);
+    (void)snprintf(out, size, "%s", results->rows == 0 ? "nothing" : "");
+    for (size_t i = 0; i < results->rows; i++)
         (void)snprintf(out + strlen(out), size - strlen(out), "%s%s", i > 0 ? "; " : "", sorted[i]);
 }
 
@@ -136,20 +136,20 @@ static bool next_line(char **at, char **line_out)
     return true;
 }
 
-static void read_events(char *at, struct outcomes *outcomes)
+static void read_events(char *at, struct results *results)
 {
     struct arena arena;
-    struct event event;
+    struct session_result result;
     struct err err;
     char *line;
 
     arena_init(&arena, EXIM_LINE_ARENA_BYTES);
     while (next_line(&at, &line)) {
-        enum status status = exim_line_decode(line, strlen(line), NOW_S, &arena, &event, &err);
+        enum status status = exim_line_decode(line, strlen(line), NOW_S, &arena, &result, &err);
 
         assert_true(exim_line_is_one(line, strlen(line)));
         if (status == ST_OK)
-            assert_int_equal(add_event(outcomes, &event, NOW_S), ST_OK);
+            assert_int_equal(add_result(results, &result, NOW_S), ST_OK);
         else
             assert_int_equal(status, ST_NOT_FOUND);
         arena_reset(&arena);
@@ -157,10 +157,10 @@ static void read_events(char *at, struct outcomes *outcomes)
     arena_done(&arena);
 }
 
-static void read_log(char *at, enum mtalog_mta mta, struct outcomes *outcomes)
+static void read_log(char *at, enum mtalog_mta mta, struct results *results)
 {
     struct mtalog_settings settings = {
-        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_event = add_event, .context = outcomes};
+        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_result = add_result, .context = results};
     const char *begin = at;
     struct mtalog *log;
     struct err err;
@@ -177,19 +177,19 @@ static void read_log(char *at, enum mtalog_mta mta, struct outcomes *outcomes)
     mtalog_free(&log);
 }
 
-static void read_recording(size_t source, const char *scenario, struct outcomes *outcomes)
+static void read_recording(size_t source, const char *scenario, struct results *results)
 {
     struct strbuf bytes;
     char path[512];
 
-    *outcomes = (struct outcomes){.rows = 0};
+    *results = (struct results){.rows = 0};
     (void)snprintf(path, sizeof path, DATA "%s/%s%s", SOURCES[source].folder, scenario,
                    SOURCES[source].suffix);
     read_whole(path, &bytes);
     if (bytes.len > 0 && SOURCES[source].is_events)
-        read_events(bytes.data, outcomes);
+        read_events(bytes.data, results);
     else if (bytes.len > 0)
-        read_log(bytes.data, SOURCES[source].mta, outcomes);
+        read_log(bytes.data, SOURCES[source].mta, results);
     strbuf_done(&bytes);
 }
 
@@ -203,16 +203,16 @@ static void fold(char *text)
 }
 
 /* scenario domain policy-type policy-domain result reason success failure */
-static void read_expected(const char *scenario, struct outcomes *outcomes)
+static void read_expected(const char *scenario, struct results *results)
 {
     struct strbuf bytes;
     char *at, *line;
 
-    *outcomes = (struct outcomes){.rows = 0};
+    *results = (struct results){.rows = 0};
     read_whole(DATA "expected-postfix-3.10.tsv", &bytes);
     for (at = bytes.data; next_line(&at, &line);) {
         char name[64], domain[256], type[32], policy_domain[256], result[64], reason[256];
-        char compared[OUTCOME_MAX];
+        char compared[RESULT_MAX];
         unsigned success, failure;
 
         if (sscanf(line, "%63s %255s %31s %255s %63s %255s %u %u", name, domain, type, policy_domain, result,
@@ -222,7 +222,7 @@ static void read_expected(const char *scenario, struct outcomes *outcomes)
         fold(domain);
         fold(policy_domain);
         (void)snprintf(compared, sizeof compared, "%s %s %s %s", domain, type, policy_domain, result);
-        add_row(outcomes, compared, compared, success + failure);
+        add_row(results, compared, compared, success + failure);
     }
     strbuf_done(&bytes);
 }
@@ -230,7 +230,7 @@ static void read_expected(const char *scenario, struct outcomes *outcomes)
 /* ---- the table ---- */
 
 struct row {
-    char *file, *verdict, *outcome, *because;
+    char *file, *verdict, *result, *because;
     bool is_used;
 };
 
@@ -259,7 +259,7 @@ static void read_table(void)
         assert_true(table_rows < FILES_MAX);
         table[table_rows].file = next_field(&line);
         table[table_rows].verdict = next_field(&line);
-        table[table_rows].outcome = next_field(&line);
+        table[table_rows].result = next_field(&line);
         table[table_rows++].because = next_field(&line);
     }
 }
@@ -274,28 +274,28 @@ static struct row *find_row(const char *file)
 
 static void check_scenario(size_t source, const char *scenario)
 {
-    static struct outcomes got, wanted;
-    char file[512], outcome[OUTCOME_MAX * 2], compared[OUTCOME_MAX * 2], postfix[OUTCOME_MAX * 2];
+    static struct results got, wanted;
+    char file[512], result[RESULT_MAX * 2], compared[RESULT_MAX * 2], postfix[RESULT_MAX * 2];
     bool is_equal;
     struct row *row;
 
     read_recording(source, scenario, &got);
     read_expected(scenario, &wanted);
-    join(&got, true, outcome, sizeof outcome);
+    join(&got, true, result, sizeof result);
     join(&got, false, compared, sizeof compared);
     join(&wanted, false, postfix, sizeof postfix);
     is_equal = strcmp(compared, postfix) == 0;
     (void)snprintf(file, sizeof file, "%s/%s%s", SOURCES[source].folder, scenario, SOURCES[source].suffix);
     if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") != NULL) {
-        printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "different", outcome, is_equal ? "" : postfix);
+        printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "different", result, is_equal ? "" : postfix);
         return;
     }
     row = find_row(file);
     if (row == NULL)
         fail_msg("%s has no row in comparison.tsv", file);
     row->is_used = true;
-    if (strcmp(row->outcome, outcome) != 0)
-        fail_msg("%s:\n got    %s\n wanted %s", file, outcome, row->outcome);
+    if (strcmp(row->result, result) != 0)
+        fail_msg("%s:\n got    %s\n wanted %s", file, result, row->result);
     if (strcmp(row->verdict, is_equal ? "equal" : "different") != 0)
         fail_msg("%s is called %s:\n got           %s\n Postfix 3.10: %s", file, row->verdict, compared,
                  postfix);

@@ -31,45 +31,45 @@ static struct strbuf bytes;
 static struct log_line lines[LINES_MAX];
 static size_t line_count;
 
-struct told {
+struct emitted {
     bool is_silent;
     uint64_t hash; /* of everything that was told, in order */
     size_t count;
 };
 
-static void add_text(struct told *told, const char *text)
+static void add_text(struct emitted *emitted, const char *text)
 {
     for (; text != NULL && *text != '\0'; text++)
-        told->hash = (told->hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
-    told->hash = (told->hash ^ 0x100) * UINT64_C(0x100000001b3);
+        emitted->hash = (emitted->hash ^ (unsigned char)*text) * UINT64_C(0x100000001b3);
+    emitted->hash = (emitted->hash ^ 0x100) * UINT64_C(0x100000001b3);
 }
 
-static enum status tell(void *context, const struct event *event, int64_t utc_s)
+static enum status emit(void *context, const struct session_result *result, int64_t utc_s)
 {
-    const struct event_policy *policy = &event->policies[0];
-    struct told *told = context;
+    const struct result_policy *policy = &result->policies[0];
+    struct emitted *emitted = context;
 
     (void)utc_s;
-    if (told->is_silent)
+    if (emitted->is_silent)
         return ST_OK;
-    add_text(told, event->domain);
-    add_text(told, policy->policy.domain);
-    add_text(told, policy_type_name(policy->policy.type));
-    add_text(told, policy->is_failed ? result_type_name(policy->details[0].result_type) : "success");
-    add_text(told, policy->is_failed ? policy->details[0].failure_reason_code : "");
-    told->count++;
+    add_text(emitted, result->domain);
+    add_text(emitted, policy->policy.domain);
+    add_text(emitted, policy_type_name(policy->policy.type));
+    add_text(emitted, policy->is_failed ? result_type_name(policy->details[0].result_type) : "success");
+    add_text(emitted, policy->is_failed ? policy->details[0].failure_reason_code : "");
+    emitted->count++;
     return ST_OK;
 }
 
-static struct mtalog *new_reader(enum mtalog_mta mta, struct told *told)
+static struct mtalog *new_reader(enum mtalog_mta mta, struct emitted *emitted)
 {
     static const char *const SENDERS[] = {"us@us.test"};
     const struct mtalog_settings settings = {.mta = mta,
                                              .mandatory_tls = POLICY_NO_POLICY_FOUND,
                                              .ignored_senders = SENDERS,
                                              .ignored_sender_count = 1,
-                                             .on_event = tell,
-                                             .context = told};
+                                             .on_result = emit,
+                                             .context = emitted};
     struct mtalog *log;
     struct err err;
 
@@ -105,7 +105,7 @@ static size_t line_at(uint64_t offset)
 
 static void check_every_cut(enum mtalog_mta mta)
 {
-    struct told whole = {.is_silent = false};
+    struct emitted whole = {.is_silent = false};
     struct mtalog *log = new_reader(mta, &whole);
 
     feed(log, 0, line_count);
@@ -114,25 +114,25 @@ static void check_every_cut(enum mtalog_mta mta)
     for (size_t cut = 0; cut <= line_count; cut++) {
         uint64_t next = cut < line_count ? lines[cut].offset : bytes.len;
         uint64_t memory[MTALOG_MEMORY_WORDS];
-        struct told told = {.is_silent = false};
+        struct emitted emitted = {.is_silent = false};
         size_t from;
 
-        log = new_reader(mta, &told);
+        log = new_reader(mta, &emitted);
         feed(log, 0, cut);
         from = line_at(mtalog_replay_offset(log, next));
         mtalog_get_memory(log, memory);
         mtalog_free(&log);
         assert_true(from <= cut);
-        log = new_reader(mta, &told);
+        log = new_reader(mta, &emitted);
         mtalog_set_memory(log, memory);
-        told.is_silent = true;
+        emitted.is_silent = true;
         feed(log, from, cut);
-        told.is_silent = false;
+        emitted.is_silent = false;
         feed(log, cut, line_count);
         end(log);
-        if (told.hash != whole.hash)
+        if (emitted.hash != whole.hash)
             fail_msg("cut behind line %zu of %zu (replayed from %zu): told %zu, wanted %zu\n%.*s", cut,
-                     line_count, from, told.count, whole.count, (int)lines[cut > 0 ? cut - 1 : 0].text.len,
+                     line_count, from, emitted.count, whole.count, (int)lines[cut > 0 ? cut - 1 : 0].text.len,
                      lines[cut > 0 ? cut - 1 : 0].text.at);
     }
 }

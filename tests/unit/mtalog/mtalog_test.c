@@ -17,40 +17,40 @@
 #include "mtalog/mtalog.h"
 #include "mtalog/stamp.h"
 
-#define NOW_S     1795305600 /* 2026-11-22T00:00:00Z */
-#define TOLD_SIZE 8192
+#define NOW_S        1795305600 /* 2026-11-22T00:00:00Z */
+#define EMITTED_SIZE 8192
 
-struct told {
-    char text[TOLD_SIZE];
+struct emitted {
+    char text[EMITTED_SIZE];
 };
 
 /* "DAY DOMAIN TYPE POLICY-DOMAIN RESULT [mx=.. ip=.. from=.. why=..]; " */
-static enum status tell(void *context, const struct event *event, int64_t utc_s)
+static enum status emit(void *context, const struct session_result *result, int64_t utc_s)
 {
-    const struct event_policy *policy = &event->policies[0];
-    struct told *told = context;
+    const struct result_policy *policy = &result->policies[0];
+    struct emitted *emitted = context;
     char day[UTC_DAY_TEXT_SIZE];
-    size_t at = strlen(told->text);
+    size_t at = strlen(emitted->text);
     int len;
 
-    assert_int_equal(event->policy_count, 1);
-    assert_true(event->has_utc_day);
-    assert_int_equal(event->utc_day, utc_day_of(utc_s));
-    utc_day_format(event->utc_day, day);
-    len = snprintf(told->text + at, TOLD_SIZE - at, "%s%s %s %s %s %s", at > 0 ? "; " : "", day + 5,
-                   event->domain, policy_type_name(policy->policy.type), policy->policy.domain,
+    assert_int_equal(result->policy_count, 1);
+    assert_true(result->has_utc_day);
+    assert_int_equal(result->utc_day, utc_day_of(utc_s));
+    utc_day_format(result->utc_day, day);
+    len = snprintf(emitted->text + at, EMITTED_SIZE - at, "%s%s %s %s %s %s", at > 0 ? "; " : "", day + 5,
+                   result->domain, policy_type_name(policy->policy.type), policy->policy.domain,
                    policy->is_failed ? result_type_name(policy->details[0].result_type) : "success");
     at += (size_t)len;
     if (policy->is_failed) {
         const struct failure_detail *detail = &policy->details[0];
 
-        (void)snprintf(told->text + at, TOLD_SIZE - at, " mx=%s ip=%s from=%s why=%s",
+        (void)snprintf(emitted->text + at, EMITTED_SIZE - at, " mx=%s ip=%s from=%s why=%s",
                        detail->receiving_mx_hostname != NULL ? detail->receiving_mx_hostname : "-",
                        detail->receiving_ip != NULL ? detail->receiving_ip : "-",
                        detail->sending_mta_ip != NULL ? detail->sending_mta_ip : "-",
                        detail->failure_reason_code != NULL ? detail->failure_reason_code : "-");
     }
-    assert_true(strlen(told->text) < TOLD_SIZE - 600);
+    assert_true(strlen(emitted->text) < EMITTED_SIZE - 600);
     return ST_OK;
 }
 
@@ -83,13 +83,13 @@ struct row {
 static void check_rows(enum mtalog_mta mta, const struct row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        struct told told = {""};
+        struct emitted emitted = {""};
         const struct mtalog_settings settings = {
-            .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_event = tell, .context = &told};
+            .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_result = emit, .context = &emitted};
 
         read_lines(&settings, rows[i].lines, NULL);
-        if (strcmp(told.text, rows[i].want) != 0)
-            fail_msg("%s\n got  %s\n want %s", rows[i].sentence, told.text, rows[i].want);
+        if (strcmp(emitted.text, rows[i].want) != 0)
+            fail_msg("%s\n got  %s\n want %s", rows[i].sentence, emitted.text, rows[i].want);
     }
 }
 
@@ -440,16 +440,16 @@ static void test_postfix(void **state)
 
 /* ---- settings ---- */
 
-static const char *told_with(const struct mtalog_settings *settings, const char *lines)
+static const char *emitted_with(const struct mtalog_settings *settings, const char *lines)
 {
-    static struct told told;
+    static struct emitted emitted;
     struct mtalog_settings used = *settings;
 
-    told.text[0] = '\0';
-    used.on_event = tell;
-    used.context = &told;
+    emitted.text[0] = '\0';
+    used.on_result = emit;
+    used.context = &emitted;
     read_lines(&used, lines, NULL);
-    return told.text;
+    return emitted.text;
 }
 
 static void test_mandatory_tls_and_relays(void **state)
@@ -458,20 +458,22 @@ static void test_mandatory_tls_and_relays(void **state)
     struct mtalog_settings settings = {.mta = MTALOG_POSTFIX, .mandatory_tls = POLICY_TLSA};
 
     (void)state;
-    assert_string_equal(told_with(&settings, P "Verified " EST SENT), "11-21 a.test tlsa mx.a.test success");
-    assert_string_equal(told_with(&settings, P "Trusted " EST SENT), OK_A);
+    assert_string_equal(emitted_with(&settings, P "Verified " EST SENT),
+                        "11-21 a.test tlsa mx.a.test success");
+    assert_string_equal(emitted_with(&settings, P "Trusted " EST SENT), OK_A);
     assert_string_equal(
-        told_with(&settings, DEFER "(TLS is required, but was not offered by host mx.a.test[192.0.2.1])"),
+        emitted_with(&settings, DEFER "(TLS is required, but was not offered by host mx.a.test[192.0.2.1])"),
         "11-21 a.test tlsa mx.a.test starttls-not-supported mx=mx.a.test ip=192.0.2.1 from=- why=-");
     settings.mandatory_tls = POLICY_STS;
-    assert_string_equal(told_with(&settings, P "Verified " EST SENT), "11-21 a.test sts a.test success");
+    assert_string_equal(emitted_with(&settings, P "Verified " EST SENT), "11-21 a.test sts a.test success");
     settings.relays = RELAYS;
     settings.relay_count = ARRAY_COUNT(RELAYS);
-    assert_string_equal(told_with(&settings, P "Trusted " EST SENT),
+    assert_string_equal(emitted_with(&settings, P "Trusted " EST SENT),
                         "11-21 nexthop.test no-policy-found nexthop.test success");
     settings.mta = MTALOG_EXIM;
     assert_string_equal(
-        told_with(&settings, E "=> u@b.test R=x T=smtp H=mx.b.test [192.0.2.2]:25 I=[192.0.2.9]:1" TLS), "");
+        emitted_with(&settings, E "=> u@b.test R=x T=smtp H=mx.b.test [192.0.2.2]:25 I=[192.0.2.9]:1" TLS),
+        "");
 }
 
 /* Our own reports are no sessions to report about. */
@@ -485,20 +487,20 @@ static void test_ignored_senders(void **state)
 
     (void)state;
     assert_string_equal(
-        told_with(
+        emitted_with(
             &settings,
             "Nov 21 18:23:07 host postfix/qmgr[5]: 48111AD8A36: from=<Reports@us.test>, size=9, nrcpt=1\n" P
             "Trusted " EST SENT),
         "");
     assert_string_equal(
-        told_with(
+        emitted_with(
             &settings,
             "Nov 21 18:23:07 host postfix/qmgr[5]: 48111AD8A36: from=<other@us.test>, size=9, nrcpt=1\n" P
             "Trusted " EST SENT),
         OK_A);
     settings.mta = MTALOG_EXIM;
-    assert_string_equal(told_with(&settings, E "<= reports@us.test U=x\n" E "=> u@a.test" H TLS), "");
-    assert_string_equal(told_with(&settings, E "<= reports@us.test.evil U=x\n" E "=> u@a.test" H TLS),
+    assert_string_equal(emitted_with(&settings, E "<= reports@us.test U=x\n" E "=> u@a.test" H TLS), "");
+    assert_string_equal(emitted_with(&settings, E "<= reports@us.test.evil U=x\n" E "=> u@a.test" H TLS),
                         "11-21 a.test no-policy-found a.test success");
 }
 
@@ -507,8 +509,8 @@ static void test_ignored_senders(void **state)
 static void test_what_is_left_out_is_counted(void **state)
 {
     static char line[MTALOG_LINE_MAX + 64];
-    struct told told = {""};
-    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_event = tell, .context = &told};
+    struct emitted emitted = {""};
+    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_result = emit, .context = &emitted};
     struct mtalog_counts counts;
 
     (void)state;
@@ -523,7 +525,7 @@ static void test_what_is_left_out_is_counted(void **state)
                  "=> u@b.test R=dns T=smtp H=mx.b.test [192.0.2.2]:25\n" E "Completed",
                &counts);
     assert_int_equal(counts.ambiguous, 1);
-    assert_string_equal(told.text, "");
+    assert_string_equal(emitted.text, "");
 }
 
 /* More open messages than there are slots: the oldest is settled as far as it is certain, and nothing
@@ -531,8 +533,8 @@ static void test_what_is_left_out_is_counted(void **state)
 static void test_more_messages_than_slots(void **state)
 {
     static const char FAILURE[] = " DANE attempt failed; TLS connection to mx1.a.test [192.0.2.7]: x";
-    struct told told = {""};
-    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_event = tell, .context = &told};
+    struct emitted emitted = {""};
+    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_result = emit, .context = &emitted};
     struct mtalog *log;
     struct err err;
     uint64_t offset = 0;
@@ -563,8 +565,8 @@ static void test_open_things_are_closed_in_the_logs_time(void **state)
           "=> u@a.test" H "\n"
           "2026-11-21 18:30:19 1xUpiC-0008O9-0l => u@b.test R=x T=smtp H=mx.b.test [192.0.2.2]:25\n"
           "2026-11-21 18:36:20 1xUpiD-0008O9-0l => u@b.test R=x T=smtp H=mx.b.test [192.0.2.2]:25\n";
-    struct told told = {""};
-    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_event = tell, .context = &told};
+    struct emitted emitted = {""};
+    const struct mtalog_settings settings = {.mta = MTALOG_EXIM, .on_result = emit, .context = &emitted};
     struct mtalog *log;
     struct err err;
     const char *line = LINES;
@@ -575,11 +577,11 @@ static void test_open_things_are_closed_in_the_logs_time(void **state)
     for (int i = 0; i < 4; i++) {
         size_t len = strcspn(line, "\n");
 
-        assert_string_equal(told.text, "");
+        assert_string_equal(emitted.text, "");
         assert_int_equal(mtalog_feed(log, (struct span){line, len}, (uint64_t)(line - LINES), &err), ST_OK);
         line += len + 1;
     }
-    assert_string_equal(told.text,
+    assert_string_equal(emitted.text,
                         "11-21 a.test tlsa mx1.a.test validation-failure mx=mx1.a.test ip=192.0.2.7 from=- "
                         "why=(gnutls_handshake): x");
     mtalog_free(&log);

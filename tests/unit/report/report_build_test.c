@@ -253,7 +253,7 @@ static void test_an_entry_without_fields_joins_the_folded_one(void **state)
     free(text);
 }
 
-static void test_nothing_to_tell(void **state)
+static void test_nothing_to_report(void **state)
 {
     struct report_rows rows = {"a.example", NULL, 0};
     struct report_source source = {rows_replay, &rows};
@@ -276,7 +276,7 @@ int main(void)
         cmocka_unit_test(test_one_byte_too_large_is_too_large),
         cmocka_unit_test(test_the_cut_is_exact),
         cmocka_unit_test(test_an_entry_without_fields_joins_the_folded_one),
-        cmocka_unit_test(test_nothing_to_tell),
+        cmocka_unit_test(test_nothing_to_report),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -150,7 +150,7 @@ static void read_text(struct reading *reading, const char *text, size_t len)
         report_read(text, len, &reading->arena, &reading->findings, &reading->document, &reading->err);
 }
 
-static void one_slip_is_one_finding(void **state)
+static void one_typo_is_one_finding(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
@@ -330,7 +330,7 @@ static void memory_that_runs_out_is_a_status(void **state)
 int main(void)
 {
     const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(one_slip_is_one_finding),
+        cmocka_unit_test(one_typo_is_one_finding),
         cmocka_unit_test(a_text_that_is_no_report_is_refused_with_a_reason),
         cmocka_unit_test(what_can_be_got_over_is_a_finding),
         cmocka_unit_test(bad_utf8_and_doubled_names_are_two_findings),

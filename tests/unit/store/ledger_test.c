@@ -213,7 +213,7 @@ static void test_delivery_goes_through_its_states(void **state)
 {
     struct fixture *f = *state;
     const struct ledger_delivery unknown = {.id = 999};
-    struct outcome outcome;
+    struct delivery_result result;
     struct ledger_counts counts;
     struct seen got;
     int64_t next_s;
@@ -223,13 +223,12 @@ static void test_delivery_goes_through_its_states(void **state)
     for (int i = 0; i < 2; i++)
         assert_int_equal(ledger_mark_sending(f->ledger, &got.rows[i], NOW_S, &f->err), ST_OK);
     assert_int_equal(due(f, INT64_MAX).count, 0);
-    outcome_set(&outcome, OUTCOME_DELIVERED, OUTCOME_AT_DATA, 250, "ok");
+    delivery_result_set(&result, DELIVERY_RESULT_DELIVERED, DELIVERY_AT_DATA, 250, "ok");
     assert_int_equal(
-        ledger_record_outcome(f->ledger, &got.rows[0], DELIVERY_DELIVERED, 0, &outcome, NOW_S, &f->err),
-        ST_OK);
-    outcome_set(&outcome, OUTCOME_TRY_LATER, OUTCOME_AT_HTTP, 503, "busy");
+        ledger_record_result(f->ledger, &got.rows[0], DELIVERY_DELIVERED, 0, &result, NOW_S, &f->err), ST_OK);
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 503, "busy");
     assert_int_equal(
-        ledger_record_outcome(f->ledger, &got.rows[1], DELIVERY_DUE, NOW_S + 900, &outcome, NOW_S, &f->err),
+        ledger_record_result(f->ledger, &got.rows[1], DELIVERY_DUE, NOW_S + 900, &result, NOW_S, &f->err),
         ST_OK);
     assert_string_equal(due(f, NOW_S + 900).text, "https z.example due 1; ");
     assert_int_equal(ledger_next_due(f->ledger, &next_s, &f->err), ST_OK);
@@ -238,7 +237,7 @@ static void test_delivery_goes_through_its_states(void **state)
     assert_int_equal(counts.by_state[DELIVERY_DELIVERED], 1);
     assert_int_equal(counts.by_state[DELIVERY_DUE], 1);
     assert_int_equal(counts.reports, 1);
-    assert_int_equal(ledger_record_outcome(f->ledger, &unknown, DELIVERY_DUE, 0, &outcome, NOW_S, &f->err),
+    assert_int_equal(ledger_record_result(f->ledger, &unknown, DELIVERY_DUE, 0, &result, NOW_S, &f->err),
                      ST_INTERNAL);
 }
 
@@ -288,16 +287,16 @@ static void test_days_close(void **state)
 static void test_old_days_go_but_nothing_open(void **state)
 {
     struct fixture *f = *state;
-    struct outcome outcome;
+    struct delivery_result result;
     struct seen got;
     int64_t count = -1;
 
     add(f, DAY, "a.example", "1@x");
     got = due(f, INT64_MAX);
-    outcome_set(&outcome, OUTCOME_GIVE_UP, OUTCOME_AT_RCPT, 550, "no such user");
+    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "no such user");
     for (int i = 0; i < 2; i++)
         assert_int_equal(
-            ledger_record_outcome(f->ledger, &got.rows[i], DELIVERY_GIVEN_UP, 0, &outcome, NOW_S, &f->err),
+            ledger_record_result(f->ledger, &got.rows[i], DELIVERY_GIVEN_UP, 0, &result, NOW_S, &f->err),
             ST_OK);
     add(f, DAY, "b.example", "2@x");
     assert_int_equal(ledger_delete_before(f->ledger, DAY, NOW_S, &count, &f->err), ST_OK);

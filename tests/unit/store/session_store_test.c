@@ -73,12 +73,13 @@ static int teardown(void **state)
 /* ---- going in --------------------------------------------------------------------------------------------
  */
 
-static bool add_event(struct fixture *fixture, const struct event *event, int32_t utc_day, uint64_t count)
+static bool add_result(struct fixture *fixture, const struct session_result *result, int32_t utc_day,
+                       uint64_t count)
 {
     bool is_late = false;
 
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, event, utc_day, count, NOON, &is_late, &fixture->err));
+    must(fixture, session_store_add(fixture->store, result, utc_day, count, NOON, &is_late, &fixture->err));
     must(fixture, session_store_commit(fixture->store, &fixture->err));
     return !is_late;
 }
@@ -87,11 +88,11 @@ static void add(struct fixture *fixture, const char *domain, const struct policy
                 const struct failure_detail *detail, uint64_t count)
 {
     struct failure_detail copy = detail != NULL ? *detail : (struct failure_detail){0};
-    struct event_policy row = {
+    struct result_policy row = {
         .policy = *policy, .is_failed = is_failed, .details = &copy, .detail_count = detail != NULL};
-    struct event event = {.domain = domain, .policies = &row, .policy_count = 1};
+    struct session_result result = {.domain = domain, .policies = &row, .policy_count = 1};
 
-    assert_true(add_event(fixture, &event, DAY, count));
+    assert_true(add_result(fixture, &result, DAY, count));
 }
 
 static struct policy none_of(const char *domain)
@@ -274,14 +275,14 @@ static void test_days_and_domains_are_apart(void **state)
 {
     struct fixture *fixture = *state;
     struct policy policy = none_of("x.example");
-    struct event_policy row = {.policy = policy};
-    struct event event = {.domain = "b.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = policy};
+    struct session_result result = {.domain = "b.example", .policies = &row, .policy_count = 1};
 
-    assert_true(add_event(fixture, &event, DAY, 1));
-    assert_true(add_event(fixture, &event, DAY + 1, 2));
-    event.domain = "a.example";
+    assert_true(add_result(fixture, &result, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY + 1, 2));
+    result.domain = "a.example";
     row.is_failed = true;
-    assert_true(add_event(fixture, &event, DAY + 1, 4));
+    assert_true(add_result(fixture, &result, DAY + 1, 4));
     assert_string_equal(read_days(fixture), "0 open 0 1 1/0\n1 open 0 2 2/4\n");
     assert_string_equal(read_domains(fixture, DAY), "b.example 1/0\n");
     assert_string_equal(read_domains(fixture, DAY + 1), "a.example 0/4\nb.example 2/0\n");
@@ -292,13 +293,13 @@ static void test_days_and_domains_are_apart(void **state)
                      ST_NOT_FOUND);
 }
 
-static void test_an_event_with_several_policies(void **state)
+static void test_a_result_with_several_policies(void **state)
 {
     struct fixture *fixture = *state;
     struct failure_detail details[] = {{.result_type = RESULT_CERTIFICATE_EXPIRED},
                                        {.result_type = RESULT_CERTIFICATE_EXPIRED},
                                        {.result_type = RESULT_TLSA_INVALID}};
-    struct event_policy rows[] = {
+    struct result_policy rows[] = {
         {.policy = {POLICY_STS, "a.example", {NULL, 0}, {NULL, 0}},
          .is_failed = true,
          .details = details,
@@ -306,9 +307,9 @@ static void test_an_event_with_several_policies(void **state)
         {.policy = {POLICY_TLSA, "mx.a.example", {NULL, 0}, {NULL, 0}}},
         {.policy = {POLICY_TLSA, "mx.a.example", {NULL, 0}, {NULL, 0}}},
     };
-    struct event event = {.domain = "a.example", .policies = rows, .policy_count = 3};
+    struct session_result result = {.domain = "a.example", .policies = rows, .policy_count = 3};
 
-    assert_true(add_event(fixture, &event, DAY, 5));
+    assert_true(add_result(fixture, &result, DAY, 5));
     assert_string_equal(read_day(fixture, DAY, "a.example"), "tlsa mx.a.example 10/0\n"
                                                              "sts a.example 0/5\n"
                                                              "  10 certificate-expired - - - - - -\n"
@@ -318,14 +319,14 @@ static void test_an_event_with_several_policies(void **state)
 static void test_what_comes_for_a_closed_day_is_late(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
 
-    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY, 1));
     must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
     must(fixture, session_store_close_day(fixture->store, DAY, 99, &fixture->err));
-    assert_false(add_event(fixture, &event, DAY, 1));
-    assert_true(add_event(fixture, &event, DAY + 1, 1));
+    assert_false(add_result(fixture, &result, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY + 1, 1));
     assert_string_equal(read_days(fixture), "0 closed 77 1 1/0\n1 open 0 1 1/0\n");
 }
 
@@ -367,25 +368,26 @@ static void test_plans_count_like_add(void **state)
 {
     struct fixture *fixture = *state;
     struct failure_detail detail = {.result_type = RESULT_CERTIFICATE_EXPIRED, .receiving_ip = "192.0.2.1"};
-    struct event_policy rows[] = {
+    struct result_policy rows[] = {
         {.policy = none_of("a.example"), .is_failed = true, .details = &detail, .detail_count = 1},
         {.policy = none_of("b.example")}};
-    struct event event = {.domain = "a.example", .record = "v=TLSRPTv1", .policies = rows, .policy_count = 1};
+    struct session_result result = {
+        .domain = "a.example", .record = "v=TLSRPTv1", .policies = rows, .policy_count = 1};
     struct tally_plan plan;
 
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &event, DAY, 2, NOON, &plan, &fixture->err));
+    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 2, NOON, &plan, &fixture->err));
     must(fixture, session_store_commit(fixture->store, &fixture->err));
     must(fixture, session_store_begin(fixture->store, &fixture->err));
     must(fixture,
          session_store_count(fixture->store, &plan, 3, NOON + 2 * SESSION_RECORD_LAG_S, &fixture->err));
     must(fixture, session_store_commit(fixture->store, &fixture->err));
-    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY, 1));
     assert_string_equal(read_day(fixture, DAY, "a.example"), "no-policy-found a.example 0/6\n"
                                                              "  6 certificate-expired - - - 192.0.2.1 - -\n");
-    event.policy_count = 2;
+    result.policy_count = 2;
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &event, DAY, 1, NOON, &plan, &fixture->err));
+    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 1, NOON, &plan, &fixture->err));
     assert_int_equal(plan.target_count, 0); /* too many rows for one */
     session_store_rollback(fixture->store);
 }
@@ -393,12 +395,12 @@ static void test_plans_count_like_add(void **state)
 static void test_a_plan_whose_rows_are_gone(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     struct tally_plan plan;
 
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &event, DAY, 1, NOON, &plan, &fixture->err));
+    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 1, NOON, &plan, &fixture->err));
     must(fixture, session_store_commit(fixture->store, &fixture->err));
     must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
     must(fixture, session_store_begin(fixture->store, &fixture->err));
@@ -410,13 +412,13 @@ static void test_a_plan_whose_rows_are_gone(void **state)
 static void test_rollback_leaves_nothing(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     struct session_mark mark = {.counted_through_s = 5, .ring_sequence = 6, .ring_dropped = 7};
     bool is_late;
 
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON, &is_late, &fixture->err));
+    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON, &is_late, &fixture->err));
     must(fixture, session_store_set_mark(fixture->store, &mark, &fixture->err));
     session_store_bump(fixture->store, COUNTER_STORED, 1);
     session_store_rollback(fixture->store);
@@ -426,7 +428,7 @@ static void test_rollback_leaves_nothing(void **state)
     assert_int_equal(mark.ring_dropped, 0);
     assert_int_equal(counter(fixture, COUNTER_STORED), 0);
     assert_string_equal(read_days(fixture), "");
-    assert_true(add_event(fixture, &event, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY, 1));
     assert_string_equal(read_domains(fixture, DAY), "a.example 1/0\n");
 }
 
@@ -462,19 +464,19 @@ static void test_mark_and_counters_survive(void **state)
 static void test_records(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     bool is_late;
     char text[32];
 
-    event.record = text;
+    result.record = text;
     must(fixture, session_store_begin(fixture->store, &fixture->err));
     for (int i = 0; i < 3 * SESSION_RECORDS_MAX; i++) {
         (void)snprintf(text, sizeof text, "record-%02d", i);
-        must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON + i, &is_late, &fixture->err));
+        must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON + i, &is_late, &fixture->err));
     }
     strcpy(text, "record-25");
-    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON + 90, &is_late, &fixture->err));
+    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON + 90, &is_late, &fixture->err));
     must(fixture, session_store_commit(fixture->store, &fixture->err));
     strbuf_reset(&fixture->out);
     must(fixture, session_store_each_record(fixture->store, DAY, "a.example", write_record, &fixture->out,
@@ -487,18 +489,19 @@ static void test_records(void **state)
 static void test_delete_before(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .record = "x", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {
+        .domain = "a.example", .record = "x", .policies = &row, .policy_count = 1};
 
-    assert_true(add_event(fixture, &event, DAY, 1));
-    event.domain = "b.example";
-    assert_true(add_event(fixture, &event, DAY, 1));
-    assert_true(add_event(fixture, &event, DAY + 1, 2));
+    assert_true(add_result(fixture, &result, DAY, 1));
+    result.domain = "b.example";
+    assert_true(add_result(fixture, &result, DAY, 1));
+    assert_true(add_result(fixture, &result, DAY + 1, 2));
     must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
     must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
     assert_string_equal(read_days(fixture), "1 open 0 1 2/0\n");
     assert_string_equal(read_day(fixture, DAY + 1, "b.example"), "no-policy-found a.example 2/0\n");
-    assert_true(add_event(fixture, &event, DAY + 1, 1));
+    assert_true(add_result(fixture, &result, DAY + 1, 1));
     assert_string_equal(read_domains(fixture, DAY + 1), "b.example 3/0\n");
 }
 
@@ -542,8 +545,8 @@ static void test_open(void **state)
 static void test_a_reader_sees_whole_batches(void **state)
 {
     struct fixture *fixture = *state;
-    struct event_policy row = {.policy = none_of("a.example")};
-    struct event event = {.domain = "a.example", .policies = &row, .policy_count = 1};
+    struct result_policy row = {.policy = none_of("a.example")};
+    struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     struct fixture reader = *fixture;
     bool is_late;
 
@@ -551,7 +554,7 @@ static void test_a_reader_sees_whole_batches(void **state)
     reopen(&reader, SESSION_STORE_READ, NULL);
     strbuf_init(&reader.out, 1000);
     must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, &event, DAY, 1, NOON, &is_late, &fixture->err));
+    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON, &is_late, &fixture->err));
     assert_string_equal(read_days(&reader), "");
     must(fixture, session_store_commit(fixture->store, &fixture->err));
     assert_string_equal(read_days(&reader), "0 open 0 1 1/0\n");
@@ -567,7 +570,7 @@ int main(void)
         TEST(test_canonical_order),
         TEST(test_details_stay_with_their_policy),
         TEST(test_days_and_domains_are_apart),
-        TEST(test_an_event_with_several_policies),
+        TEST(test_a_result_with_several_policies),
         TEST(test_what_comes_for_a_closed_day_is_late),
         TEST(test_caps_fold_with_exact_totals),
         TEST(test_plans_count_like_add),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "model/tlsrpt_slip.h"
+#include "model/tlsrpt_typo.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -18,25 +18,25 @@
 #define BLANKS " \t\r\n"
 #define QUOTES "\"'"
 
-static const char *const WORDS[TLSRPT_SLIP_COUNT] = {
-    [TLSRPT_SLIP_NONE] = "",
-    [TLSRPT_SLIP_EMPTY] = "the record is empty",
-    [TLSRPT_SLIP_LEADING_BLANK] = "a blank stands in front; the record must begin with v=TLSRPTv1;",
-    [TLSRPT_SLIP_QUOTES] = "quotes have become part of the record; enter it without them",
-    [TLSRPT_SLIP_BACKSLASH] = "a backslash stands before ';'; enter the record without it",
-    [TLSRPT_SLIP_NO_SEMICOLON] = "a ';' is missing behind v=TLSRPTv1",
-    [TLSRPT_SLIP_VERSION_NUMBER] = "the version must be exactly v=TLSRPTv1",
-    [TLSRPT_SLIP_VERSION_CASE] = "upper and lower case count in the version; write v=TLSRPTv1",
-    [TLSRPT_SLIP_VERSION_TYPO] = "the version is misspelt; write v=TLSRPTv1",
-    [TLSRPT_SLIP_VERSION_BLANKS] = "the version must not have blanks in it; write v=TLSRPTv1",
-    [TLSRPT_SLIP_VERSION_NOT_FIRST] = "the record must begin with v=TLSRPTv1; and not have it further behind",
-    [TLSRPT_SLIP_NO_VERSION] = "the version is missing; put v=TLSRPTv1; in front",
-    [TLSRPT_SLIP_OTHER_RECORD] = "it is a record of another kind, which does not belong at this name",
+static const char *const WORDS[TLSRPT_TYPO_COUNT] = {
+    [TLSRPT_TYPO_NONE] = "",
+    [TLSRPT_TYPO_EMPTY] = "the record is empty",
+    [TLSRPT_TYPO_LEADING_BLANK] = "a blank stands in front; the record must begin with v=TLSRPTv1;",
+    [TLSRPT_TYPO_QUOTES] = "quotes have become part of the record; enter it without them",
+    [TLSRPT_TYPO_BACKSLASH] = "a backslash stands before ';'; enter the record without it",
+    [TLSRPT_TYPO_NO_SEMICOLON] = "a ';' is missing behind v=TLSRPTv1",
+    [TLSRPT_TYPO_VERSION_NUMBER] = "the version must be exactly v=TLSRPTv1",
+    [TLSRPT_TYPO_VERSION_CASE] = "upper and lower case count in the version; write v=TLSRPTv1",
+    [TLSRPT_TYPO_VERSION_TYPO] = "the version is misspelt; write v=TLSRPTv1",
+    [TLSRPT_TYPO_VERSION_BLANKS] = "the version must not have blanks in it; write v=TLSRPTv1",
+    [TLSRPT_TYPO_VERSION_NOT_FIRST] = "the record must begin with v=TLSRPTv1; and not have it further behind",
+    [TLSRPT_TYPO_NO_VERSION] = "the version is missing; put v=TLSRPTv1; in front",
+    [TLSRPT_TYPO_OTHER_RECORD] = "it is a record of another kind, which does not belong at this name",
 };
 
-const char *tlsrpt_slip_words(enum tlsrpt_slip slip)
+const char *tlsrpt_typo_words(enum tlsrpt_typo typo)
 {
-    return (size_t)slip < TLSRPT_SLIP_COUNT ? WORDS[slip] : "";
+    return (size_t)typo < TLSRPT_TYPO_COUNT ? WORDS[typo] : "";
 }
 
 static bool is_same_word(struct span text, const char *word)
@@ -97,28 +97,28 @@ static size_t distance_to_version(struct span token)
 }
 
 /* What is wrong behind a right version? */
-static enum tlsrpt_slip slip_behind_version(struct span rest)
+static enum tlsrpt_typo typo_behind_version(struct span rest)
 {
     if (rest.len > 0 && rest.at[0] == '\\')
-        return TLSRPT_SLIP_BACKSLASH;
+        return TLSRPT_TYPO_BACKSLASH;
     if (rest.len > 0 && strchr(BLANKS "," QUOTES "r", rest.at[0]) == NULL)
-        return TLSRPT_SLIP_VERSION_NUMBER;
-    return TLSRPT_SLIP_NO_SEMICOLON;
+        return TLSRPT_TYPO_VERSION_NUMBER;
+    return TLSRPT_TYPO_NO_SEMICOLON;
 }
 
 /* What is wrong with a first word that is not the version? */
-static enum tlsrpt_slip slip_of_token(struct span token)
+static enum tlsrpt_typo typo_of_token(struct span token)
 {
     static const char *const OTHERS[] = {"v=spf1", "v=STSv1", "v=DMARC1", "v=DKIM1", "v=BIMI1"};
 
     for (size_t i = 0; i < ARRAY_COUNT(OTHERS); i++)
         if (is_same_word(token, OTHERS[i]))
-            return TLSRPT_SLIP_OTHER_RECORD;
+            return TLSRPT_TYPO_OTHER_RECORD;
     if (is_same_word(token, VERSION))
-        return TLSRPT_SLIP_VERSION_CASE;
+        return TLSRPT_TYPO_VERSION_CASE;
     if (token.len > TOKEN_MAX || distance_to_version(token) > TYPO_DISTANCE_MAX)
-        return TLSRPT_SLIP_NONE;
-    return begins_with(token, "v=TLSRPTv") ? TLSRPT_SLIP_VERSION_NUMBER : TLSRPT_SLIP_VERSION_TYPO;
+        return TLSRPT_TYPO_NONE;
+    return begins_with(token, "v=TLSRPTv") ? TLSRPT_TYPO_VERSION_NUMBER : TLSRPT_TYPO_VERSION_TYPO;
 }
 
 static bool is_blank_version(struct span text)
@@ -134,26 +134,26 @@ static bool is_blank_version(struct span text)
     return !cursor.is_failed;
 }
 
-enum tlsrpt_slip tlsrpt_slip_find(struct span text)
+enum tlsrpt_typo tlsrpt_typo_find(struct span text)
 {
     struct cursor cursor;
-    enum tlsrpt_slip slip;
+    enum tlsrpt_typo typo;
 
     cursor_init(&cursor, text.at, text.len);
     if (cursor_at_end(&cursor))
-        return TLSRPT_SLIP_EMPTY;
+        return TLSRPT_TYPO_EMPTY;
     if (cursor_skip_word(&cursor, VERSION))
-        return slip_behind_version((struct span){cursor.at, (size_t)(cursor.end - cursor.at)});
+        return typo_behind_version((struct span){cursor.at, (size_t)(cursor.end - cursor.at)});
     if (cursor_skip_any(&cursor, BLANKS) > 0 && cursor_skip_word(&cursor, VERSION))
-        return TLSRPT_SLIP_LEADING_BLANK;
+        return TLSRPT_TYPO_LEADING_BLANK;
     if (cursor_skip_any(&cursor, BLANKS QUOTES) > 0 && cursor_skip_word(&cursor, VERSION))
-        return TLSRPT_SLIP_QUOTES;
-    slip = slip_of_token(cursor_take_until(&cursor, BLANKS QUOTES ";,\\"));
-    if (slip != TLSRPT_SLIP_NONE)
-        return slip;
+        return TLSRPT_TYPO_QUOTES;
+    typo = typo_of_token(cursor_take_until(&cursor, BLANKS QUOTES ";,\\"));
+    if (typo != TLSRPT_TYPO_NONE)
+        return typo;
     if (is_blank_version(text))
-        return TLSRPT_SLIP_VERSION_BLANKS;
+        return TLSRPT_TYPO_VERSION_BLANKS;
     if (contains(text, VERSION))
-        return TLSRPT_SLIP_VERSION_NOT_FIRST;
-    return contains(text, "rua=") ? TLSRPT_SLIP_NO_VERSION : TLSRPT_SLIP_NONE;
+        return TLSRPT_TYPO_VERSION_NOT_FIRST;
+    return contains(text, "rua=") ? TLSRPT_TYPO_NO_VERSION : TLSRPT_TYPO_NONE;
 }

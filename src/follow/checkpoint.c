@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "follow/place.h"
+#include "follow/checkpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,32 +16,32 @@
 #define MAGIC      UINT64_C(0x31306563616c7074) /* "tplace01" */
 #define FILE_BYTES 4096
 
-struct record {
+struct checkpoint_record {
     uint64_t magic;
     uint64_t sequence;
-    struct place place;
+    struct checkpoint checkpoint;
     uint64_t checksum;
 };
 
-_Static_assert(2 * sizeof(struct record) <= FILE_BYTES, "two records fit into the file");
+_Static_assert(2 * sizeof(struct checkpoint_record) <= FILE_BYTES, "two records fit into the file");
 
-static uint64_t checksum_of(const struct record *record)
+static uint64_t checksum_of(const struct checkpoint_record *record)
 {
     const unsigned char *bytes = (const unsigned char *)record;
     uint64_t hash = UINT64_C(0xcbf29ce484222325);
 
-    for (size_t i = 0; i < offsetof(struct record, checksum); i++)
+    for (size_t i = 0; i < offsetof(struct checkpoint_record, checksum); i++)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
 
-static bool is_whole(const struct record *record)
+static bool is_whole(const struct checkpoint_record *record)
 {
     return record->magic == MAGIC && record->checksum == checksum_of(record);
 }
 
 /* The newer of the two whole records; NULL if there is none. */
-static const struct record *newest(const struct record *records)
+static const struct checkpoint_record *newest(const struct checkpoint_record *records)
 {
     bool is_first = is_whole(&records[0]), is_second = is_whole(&records[1]);
 
@@ -50,7 +50,7 @@ static const struct record *newest(const struct record *records)
     return is_first ? &records[0] : is_second ? &records[1] : NULL;
 }
 
-static enum status map(const char *path, struct place_keeper *keeper, struct err *err)
+static enum status map(const char *path, struct checkpoint_file *keeper, struct err *err)
 {
     keeper->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (keeper->fd < 0)
@@ -65,12 +65,12 @@ static enum status map(const char *path, struct place_keeper *keeper, struct err
     return ST_OK;
 }
 
-enum status place_open(const char *path, struct place_keeper *keeper_out, struct place *place_out,
-                       bool *has_place_out, struct err *err)
+enum status checkpoint_open(const char *path, struct checkpoint_file *keeper_out,
+                            struct checkpoint *checkpoint_out, bool *has_checkpoint_out, struct err *err)
 {
-    struct place_keeper keeper = {.lock_fd = -1, .fd = -1};
+    struct checkpoint_file keeper = {.lock_fd = -1, .fd = -1};
     char lock_path[PATH_MAX];
-    const struct record *record;
+    const struct checkpoint_record *record;
     enum status status;
 
     if ((size_t)snprintf(lock_path, sizeof lock_path, "%s.lock", path) >= sizeof lock_path)
@@ -79,47 +79,47 @@ enum status place_open(const char *path, struct place_keeper *keeper_out, struct
     if (status == ST_OK)
         status = map(path, &keeper, err);
     if (status != ST_OK) {
-        place_close(&keeper);
+        checkpoint_close(&keeper);
         return status;
     }
     record = keeper.mapped != NULL ? newest(keeper.mapped) : NULL;
-    *has_place_out = record != NULL;
+    *has_checkpoint_out = record != NULL;
     if (record != NULL) {
         keeper.sequence = record->sequence;
-        *place_out = record->place;
+        *checkpoint_out = record->checkpoint;
     }
     *keeper_out = keeper;
     return ST_OK;
 }
 
-void place_close(struct place_keeper *keeper)
+void checkpoint_close(struct checkpoint_file *keeper)
 {
     if (keeper->mapped != NULL) {
-        place_flush(keeper);
+        checkpoint_flush(keeper);
         (void)munmap(keeper->mapped, FILE_BYTES);
     }
     if (keeper->fd >= 0)
         (void)close(keeper->fd);
     if (keeper->lock_fd >= 0)
         (void)close(keeper->lock_fd);
-    *keeper = (struct place_keeper){.lock_fd = -1, .fd = -1};
+    *keeper = (struct checkpoint_file){.lock_fd = -1, .fd = -1};
 }
 
-void place_save(struct place_keeper *keeper, const struct place *place)
+void checkpoint_save(struct checkpoint_file *keeper, const struct checkpoint *checkpoint)
 {
-    struct record *records = keeper->mapped;
-    struct record record;
+    struct checkpoint_record *records = keeper->mapped;
+    struct checkpoint_record record;
 
     memset(&record, 0, sizeof record); /* padding is part of the checksum */
     record.magic = MAGIC;
     record.sequence = ++keeper->sequence;
-    record.place = *place;
+    record.checkpoint = *checkpoint;
     record.checksum = checksum_of(&record);
     memcpy(&records[record.sequence & 1], &record, sizeof record);
     atomic_signal_fence(memory_order_seq_cst);
 }
 
-void place_flush(const struct place_keeper *keeper)
+void checkpoint_flush(const struct checkpoint_file *keeper)
 {
     (void)msync(keeper->mapped, FILE_BYTES, MS_SYNC);
 }

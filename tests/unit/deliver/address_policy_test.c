@@ -7,9 +7,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "deliver/guard.h"
+#include "deliver/address_policy.h"
 
-static void test_guard(void **state)
+static void test_address_policy(void **state)
 {
     static const struct {
         const char *what;
@@ -39,15 +39,17 @@ static void test_guard(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
-        struct guard guard;
+        struct address_policy address_policy;
         struct address address;
         size_t count = 0;
 
         while (count < 3 && ROWS[i].items[count] != NULL)
             count++;
-        assert_int_equal(guard_init(&guard, GUARD_HTTPS_PORT, ROWS[i].items, count, NULL), ST_OK);
+        assert_int_equal(
+            address_policy_init(&address_policy, ADDRESS_POLICY_HTTPS_PORT, ROWS[i].items, count, NULL),
+            ST_OK);
         assert_true(address_parse(ROWS[i].address, strlen(ROWS[i].address), &address));
-        if (guard_allows(&guard, &address, ROWS[i].port) != ROWS[i].want)
+        if (address_policy_allows(&address_policy, &address, ROWS[i].port) != ROWS[i].want)
             fail_msg("%s", ROWS[i].what);
     }
 }
@@ -56,21 +58,22 @@ static void test_bad_items_are_refused(void **state)
 {
     static const char *const BAD[] = {"example.org", "10.0.0.1/8", ":0",  ":65536",
                                       ":",           "",           ":1x", "1.2.3.4:443"};
-    struct guard guard;
+    struct address_policy address_policy;
     struct err err;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(BAD); i++) {
-        assert_non_null(guard_check_item(BAD[i]));
-        assert_int_equal(guard_init(&guard, GUARD_HTTPS_PORT, &BAD[i], 1, &err), ST_CONFIG);
+        assert_non_null(address_policy_check_item(BAD[i]));
+        assert_int_equal(address_policy_init(&address_policy, ADDRESS_POLICY_HTTPS_PORT, &BAD[i], 1, &err),
+                         ST_CONFIG);
     }
-    assert_null(guard_check_item("10.0.0.0/8"));
+    assert_null(address_policy_check_item("10.0.0.0/8"));
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_address_policy),
         cmocka_unit_test(test_bad_items_are_refused),
     };
 

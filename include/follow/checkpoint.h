@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * place.h - where a followed log was read to, remembered through restarts and kill -9.
+ * checkpoint.h - where a followed log was read to, remembered through restarts and kill -9.
  *
  * The file is mapped and shared, so what was stored there stays when the process is killed, without a system
  * call; it has two records that are written in turn, each with a checksum, so that one is always whole. After
- * a power cut it may be as old as the last place_flush.
+ * a power cut it may be as old as the last checkpoint_flush.
  */
-#ifndef FOLLOW_PLACE_H
-#define FOLLOW_PLACE_H
+#ifndef FOLLOW_CHECKPOINT_H
+#define FOLLOW_CHECKPOINT_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,34 +15,34 @@
 
 #include "base/err.h"
 
-#define PLACE_HEAD_MAX 1024
-#define PLACE_MEMORY   8
+#define CHECKPOINT_HEAD_MAX 1024
+#define CHECKPOINT_MEMORY   8
 
 /* Which file it is: rename keeps inode and head, copying and gzip keep the head, truncation keeps the inode.
  */
 struct file_mark {
     uint64_t device, inode;
     uint64_t head_hash; /* of the first head_len bytes of what is in it (inflated) */
-    uint32_t head_len;  /* up to PLACE_HEAD_MAX; 0: nothing is in it */
+    uint32_t head_len;  /* up to CHECKPOINT_HEAD_MAX; 0: nothing is in it */
     uint32_t is_known;
 };
 
-struct place {
+struct checkpoint {
     /* everything before this was read and told */
     struct file_mark done_file;
     uint64_t done_offset;
-    uint64_t done_events; /* of the line at done_offset, so many events were told already; the highest bit is
+    uint64_t done_results; /* of the line at done_offset, so many events were told already; the highest bit is
                              the program's own */
     /* reading again from here, without telling, brings back what was open at done_offset */
     struct file_mark replay_file;
     uint64_t replay_offset;
-    uint64_t memory[PLACE_MEMORY]; /* the reader's; opaque here */
-    uint64_t log_id;               /* this log's random name, and how many outcomes it told under it */
+    uint64_t memory[CHECKPOINT_MEMORY]; /* the reader's; opaque here */
+    uint64_t log_id;                    /* this log's random name, and how many outcomes it told under it */
     uint64_t log_number;
     int64_t saved_s;
 };
 
-struct place_keeper {
+struct checkpoint_file {
     int lock_fd; /* of PATH.lock; what stands in it is the caller's */
     int fd;
     void *mapped;
@@ -50,18 +50,19 @@ struct place_keeper {
 };
 
 /*
- * Open or make the file at path and hold it for this process alone.  *has_place_out: *place_out was
+ * Open or make the file at path and hold it for this process alone.  *has_checkpoint_out: *checkpoint_out was
  * remembered. A file that is damaged or of another version is begun anew. ST_BUSY  another process follows
  * this log ST_IO, ST_RANGE (path too long)
  */
-MUST_CHECK enum status place_open(const char *path, struct place_keeper *keeper_out, struct place *place_out,
-                                  bool *has_place_out, struct err *err);
-void place_close(struct place_keeper *keeper);
+MUST_CHECK enum status checkpoint_open(const char *path, struct checkpoint_file *keeper_out,
+                                       struct checkpoint *checkpoint_out, bool *has_checkpoint_out,
+                                       struct err *err);
+void checkpoint_close(struct checkpoint_file *keeper);
 
 /* Remember; cannot fail. */
-void place_save(struct place_keeper *keeper, const struct place *place);
+void checkpoint_save(struct checkpoint_file *keeper, const struct checkpoint *checkpoint);
 
 /* Bring it to the disk. */
-void place_flush(const struct place_keeper *keeper);
+void checkpoint_flush(const struct checkpoint_file *keeper);
 
 #endif

@@ -84,7 +84,7 @@ static void make_detail(struct maker *maker, struct failure_detail *detail)
     detail->failure_reason_code = next_text(maker, detail_text_reason);
 }
 
-static void make_policy(struct maker *maker, const char *domain, struct event_policy *out)
+static void make_policy(struct maker *maker, const char *domain, struct result_policy *out)
 {
     out->policy.type = (enum policy_type)(next_number(maker) % POLICY_TYPE_COUNT);
     out->policy.domain = next_domain(maker, domain);
@@ -105,21 +105,21 @@ static void make_policy(struct maker *maker, const char *domain, struct event_po
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct event_policy policies[POLICIES_MAX] = {0};
-    struct event event = {.policies = policies};
+    struct result_policy policies[POLICIES_MAX] = {0};
+    struct session_result result = {.policies = policies};
     struct maker maker;
 
     arena_init(&maker.arena, ARENA_BYTES);
     cursor_init(&maker.cursor, (const char *)data, size);
-    event.domain = next_domain(&maker, "north.example");
-    event.record = next_text(&maker, detail_text_record);
-    event.has_utc_day = next_number(&maker) % 2 == 1;
-    if (event.has_utc_day)
-        event.utc_day = (int32_t)((next_number(&maker) << 8 | next_number(&maker)) % LAST_UTC_DAY);
-    event.policy_count = 1 + next_number(&maker) % POLICIES_MAX;
-    for (size_t i = 0; i < event.policy_count; i++)
-        make_policy(&maker, event.domain, &policies[i]);
-    require_round_trip(&event);
+    result.domain = next_domain(&maker, "north.example");
+    result.record = next_text(&maker, detail_text_record);
+    result.has_utc_day = next_number(&maker) % 2 == 1;
+    if (result.has_utc_day)
+        result.utc_day = (int32_t)((next_number(&maker) << 8 | next_number(&maker)) % LAST_UTC_DAY);
+    result.policy_count = 1 + next_number(&maker) % POLICIES_MAX;
+    for (size_t i = 0; i < result.policy_count; i++)
+        make_policy(&maker, result.domain, &policies[i]);
+    require_round_trip(&result);
     arena_done(&maker.arena);
     return 0;
 }
