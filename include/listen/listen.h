@@ -72,8 +72,7 @@ void listen_stop(struct listener *listener);
 /* Close; the file of a socket that we made is removed if it is still ours. */
 void listen_close(struct listener *listener);
 
-/* ---- receiving -------------------------------------------------------------------------------------------
- */
+/* ---- receiving ---- */
 
 struct listen_batch; /* room for LISTEN_BATCH datagrams */
 

@@ -87,8 +87,7 @@ struct ring_level {
  * know). */
 MUST_CHECK enum status ring_read_level(const char *path, struct ring_level *level_out, struct err *err);
 
-/* ---- the writer ------------------------------------------------------------------------------------------
- */
+/* ---- the writer ---- */
 
 /* Append a record; the reader can see it at once.  False: no room; nothing was written. */
 MUST_CHECK bool ring_append(struct ring *ring, enum ring_kind kind, const void *bytes, size_t len,
@@ -101,8 +100,7 @@ void ring_drop(struct ring *ring, uint64_t count);
  * ring for the last time has seen everything. */
 void ring_publish(struct ring *ring);
 
-/* ---- the reader ------------------------------------------------------------------------------------------
- */
+/* ---- the reader ---- */
 
 enum ring_read {
     RING_READ,    /* *record_out is filled */
@@ -131,8 +129,7 @@ void ring_free(struct ring *ring);
 /* Make the next pages writable ahead of the writer, so that it does not wait for the file system. */
 void ring_prepare(struct ring *ring);
 
-/* ---- either -----------------------------------------------------------------------------------------------
- */
+/* ---- either ---- */
 
 size_t ring_used_bytes(const struct ring *ring);     /* appended and not freed */
 size_t ring_capacity_bytes(const struct ring *ring); /* room for records in all */

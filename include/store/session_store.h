@@ -73,8 +73,7 @@ const char *session_store_id(const struct session_store *store);
  * ST_BUSY  locked by somebody else (try again), ST_FULL (disk), ST_IO, ST_NOMEM, ST_INTERNAL, ST_UNSUPPORTED
  */
 
-/* ---- writing: everything between begin and commit happens as a whole or not at all -----------------------
- */
+/* ---- writing: everything between begin and commit happens as a whole or not at all ---- */
 
 MUST_CHECK enum status session_store_begin(struct session_store *store, struct err *err);
 
@@ -176,8 +175,7 @@ typedef enum status session_note_fn(void *context, const char *name, const char 
 MUST_CHECK enum status session_store_each_note(struct session_store *store, session_note_fn *fn,
                                                void *context, struct err *err);
 
-/* ---- days (used by the generator) ------------------------------------------------------------------------
- */
+/* ---- days (used by the generator) ---- */
 
 /* From now on events for that day are late.  A transaction of its own.  Closing again changes nothing. */
 MUST_CHECK enum status session_store_close_day(struct session_store *store, int32_t utc_day, int64_t now_s,
@@ -187,8 +185,7 @@ MUST_CHECK enum status session_store_close_day(struct session_store *store, int3
 MUST_CHECK enum status session_store_delete_before(struct session_store *store, int32_t utc_day,
                                                    struct err *err);
 
-/* ---- reading: a status other than ST_OK from a callback ends the reading and is returned ------------------
- */
+/* ---- reading: a status other than ST_OK from a callback ends the reading and is returned ---- */
 
 struct session_day {
     int32_t utc_day;

@@ -11,8 +11,7 @@
 
 #define UTF8_GROWTH 3 /* one bad byte becomes the three of U+FFFD */
 
-/* ---- Jansson's memory ------------------------------------------------------------------------------------
- */
+/* ---- Jansson's memory ---- */
 
 static _Thread_local struct arena *entered; /* where this thread's tree grows; NULL: it parses nothing now */
 static _Thread_local jmp_buf *way_out;
@@ -42,8 +41,7 @@ static void leave(void)
     way_out = NULL;
 }
 
-/* ---- trees -----------------------------------------------------------------------------------------------
- */
+/* ---- trees ---- */
 
 static void prepare_jansson(void)
 {

@@ -34,8 +34,7 @@ static const struct unit SIZE_UNITS[] = {
 };
 static const struct unit PLAIN_UNITS[] = {{"", 1}, {NULL, 0}};
 
-/* ---- one value ------------------------------------------------------------------------------------------
- */
+/* ---- one value ---- */
 
 static enum status bad_value(const struct option_row *option, const char *value, const char *why,
                              struct err *err)
@@ -226,8 +225,7 @@ static enum status parse_value(struct options *options, const struct option_row 
     return err_set(err, ST_INTERNAL, "%s: unknown kind of option", option->name);
 }
 
-/* ---- finding the row ------------------------------------------------------------------------------------
- */
+/* ---- finding the row ---- */
 
 /* Number of single-letter changes between two names, up to a few: for "did you mean". */
 static size_t distance(const char *a, const char *b)
@@ -300,8 +298,7 @@ static enum status assign(struct options *options, const struct assignment *assi
     return status;
 }
 
-/* ---- a file ---------------------------------------------------------------------------------------------
- */
+/* ---- a file ---- */
 
 static char *trim(char *text)
 {
@@ -416,8 +413,7 @@ enum status options_override(struct options *options, const char *assignment, st
     return status == ST_OK ? ST_OK : err_wrap(err, "-o");
 }
 
-/* ---- the whole ------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 enum status options_init(struct options *options, const struct option_row *table, size_t count, void *values,
                          struct err *err)

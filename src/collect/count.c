@@ -28,8 +28,7 @@
 #define BACKOFF_MAX_MS 5000
 #define SAY_EVERY_MS   60000 /* a store that stays away is logged that often */
 
-/* ---- 1. gather -------------------------------------------------------------------------------------------
- */
+/* ---- 1. gather ---- */
 
 static void gather_refused(struct counter *counter, const struct ring_record *record)
 {
@@ -111,8 +110,7 @@ static void gather(struct counter *counter)
         counter->counted_through_s = now_s;
 }
 
-/* ---- 3. committed, or failed -----------------------------------------------------------------------------
- */
+/* ---- 3. committed, or failed ---- */
 
 static void batch_stored(struct counter *counter)
 {
@@ -173,8 +171,7 @@ static enum status do_batch(struct counter *counter, struct err *err)
     return status;
 }
 
-/* ---- the thread ------------------------------------------------------------------------------------------
- */
+/* ---- the thread ---- */
 
 static bool is_mark_old(const struct collect *collect)
 {

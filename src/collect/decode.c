@@ -22,8 +22,7 @@ struct decode_line {
     bool is_ending;
 };
 
-/* ---- one chunk -------------------------------------------------------------------------------------------
- */
+/* ---- one chunk ---- */
 
 static enum status decode(const struct ring_record *record, struct arena *arena,
                           struct session_result *result_out, struct err *err)
@@ -55,8 +54,7 @@ static void empty(struct decode_chunk *chunk)
     arena_reset(&chunk->arena);
 }
 
-/* ---- the thread, and who helps it ------------------------------------------------------------------------
- */
+/* ---- the thread, and who helps it ---- */
 
 static struct decode_chunk *chunk_at(const struct decode_line *line, size_t place)
 {
@@ -104,8 +102,7 @@ static void *run(void *argument)
     return NULL;
 }
 
-/* ---- the line --------------------------------------------------------------------------------------------
- */
+/* ---- the line ---- */
 
 static bool add_chunks(struct decode_line *line)
 {

@@ -171,9 +171,7 @@ static void keep(struct receiver *receiver, size_t count)
     collect_wake_if_resting(collect);
 }
 
-/* ---- Exim's stream sockets
- * ----------------------------------------------------------------------------------
- */
+/* ---- Exim's stream sockets ---- */
 
 struct exim_lines {
     struct receiver *receiver;
@@ -211,9 +209,7 @@ static void serve_exim(struct receiver *receiver)
     collect_wake_if_resting(collect);
 }
 
-/* ---- all sockets
- * --------------------------------------------------------------------------------------------
- */
+/* ---- all sockets ---- */
 
 /* Take what waits on one socket; false when nothing did. */
 static bool take(struct receiver *receiver, struct listener *listener)

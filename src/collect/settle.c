@@ -19,8 +19,7 @@ void collect_log_malformed(const struct ring_record *record, const char *reason)
              log_text("begin", begin));
 }
 
-/* ---- one datagram ----------------------------------------------------------------------------------------
- */
+/* ---- one datagram ---- */
 
 static enum status is_closed(struct counter *counter, int32_t utc_day, bool *is_closed_out, struct err *err)
 {
@@ -172,8 +171,7 @@ static enum status settle_decoded(struct counter *counter, struct decode_job *jo
     return settle_result(counter, entry, &job->result, err);
 }
 
-/* ---- decoding, some chunks ahead -------------------------------------------------------------------------
- */
+/* ---- decoding, some chunks ahead ---- */
 
 /* Store the oldest chunk.  ST_NOT_FOUND: there is none. */
 static enum status settle_oldest(struct counter *counter, struct err *err)
@@ -205,8 +203,7 @@ static enum status decode_later(struct counter *counter, struct aggregate_entry 
     return decode_line_has_room(decoding) ? ST_OK : settle_oldest(counter, err);
 }
 
-/* ---- the batch -------------------------------------------------------------------------------------------
- */
+/* ---- the batch ---- */
 
 static enum status settle_entry(struct counter *counter, struct aggregate_entry *entry, struct err *err)
 {

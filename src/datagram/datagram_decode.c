@@ -24,8 +24,7 @@ struct datagram_decoder {
 
 typedef enum status clean_fn(struct span text, struct arena *arena, const char **text_out);
 
-/* ---- 1. bounds ------------------------------------------------------------------------------------------
- */
+/* ---- 1. bounds ---- */
 
 /* The next quote in [at, end); NULL if there is none. */
 static const char *find_quote(const char *at, const char *end)
@@ -75,8 +74,7 @@ static enum status check_bounds(const char *text, size_t len, struct err *err)
     return ST_OK;
 }
 
-/* ---- 2. JSON --------------------------------------------------------------------------------------------
- */
+/* ---- 2. JSON ---- */
 
 static enum status json_failure(enum status status, const json_error_t *error, struct err *err)
 {
@@ -159,8 +157,7 @@ static enum status clean_pattern(struct span text, struct arena *arena, const ch
     return optional(domain_pattern_normalise(text.at, text.len, arena, text_out, NULL));
 }
 
-/* ---- 4. policies and details ----------------------------------------------------------------------------
- */
+/* ---- 4. policies and details ---- */
 
 /* An unknown code is told as validation-failure with the code as its reason (R23, R69). */
 static void set_result_type(struct datagram_decoder *decoder, const json_t *code,
@@ -275,8 +272,7 @@ static enum status decode_policies(struct datagram_decoder *decoder, const json_
     return ST_OK;
 }
 
-/* ---- 3. the event ---------------------------------------------------------------------------------------
- */
+/* ---- 3. the event ---- */
 
 static enum status check_version(const json_t *version, struct err *err)
 {

@@ -49,8 +49,7 @@ struct https_pool {
     char unverified_host[256]; /* the last whose certificate was bad: work comes sorted by host */
 };
 
-/* ---- outcomes --------------------------------------------------------------------------------------------
- */
+/* ---- outcomes ---- */
 
 static void set_result(struct delivery_result *result, const struct https_slot *slot,
                        enum delivery_result_kind kind, long code, const char *words)
@@ -129,8 +128,7 @@ static void finish_post(struct https_pool *pool, const struct https_post *post,
     pool->hooks->post_done(pool->hooks->context, post);
 }
 
-/* ---- callbacks of curl -----------------------------------------------------------------------------------
- */
+/* ---- callbacks of curl ---- */
 
 /* Count body and header bytes; too many end the transfer. */
 // NOLINTNEXTLINE(readability-non-const-parameter): curl's type
@@ -166,8 +164,7 @@ static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct 
     return socket(peer->family, peer->socktype | SOCK_CLOEXEC, peer->protocol);
 }
 
-/* ---- one transfer ----------------------------------------------------------------------------------------
- */
+/* ---- one transfer ---- */
 
 /* "host:port:address,address" for curl's own table of names; NULL if memory is out. */
 static struct curl_slist *make_pins(const struct https_slot *slot)
@@ -290,8 +287,7 @@ static bool take_post(struct https_pool *pool, struct https_slot *slot)
     return false;
 }
 
-/* ---- redirects -------------------------------------------------------------------------------------------
- */
+/* ---- redirects ---- */
 
 /* Host and port of url into the slot; false if it is no https URL that we would send to. */
 static bool take_url(struct https_slot *slot, const char *url)
@@ -344,8 +340,7 @@ static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
     return launch(pool, slot);
 }
 
-/* ---- ends ------------------------------------------------------------------------------------------------
- */
+/* ---- ends ---- */
 
 /* The certificate is bad and settings say to send all the same: true if that is under way. */
 static bool fall_back(struct https_pool *pool, struct https_slot *slot, CURLcode result)
@@ -443,8 +438,7 @@ static enum status run(struct https_pool *pool, struct err *err)
     }
 }
 
-/* ---- setting up ------------------------------------------------------------------------------------------
- */
+/* ---- setting up ---- */
 
 /* Options that are the same for every post.  Whatever curl refuses would be a hole: so all or nothing. */
 static CURLcode set_common(const struct https_pool *pool, struct https_slot *slot)

@@ -66,8 +66,7 @@ struct smtp_pool {
     int64_t news_ms; /* since when */
 };
 
-/* ---- outcomes --------------------------------------------------------------------------------------------
- */
+/* ---- outcomes ---- */
 
 static void settle(struct smtp_pool *pool, struct smtp_slot *slot, size_t index,
                    const struct delivery_result *result)
@@ -123,8 +122,7 @@ static enum delivery_stage stage_of(enum smtp_progress progress)
     return DELIVERY_AT_GREETING;
 }
 
-/* ---- starting a worker -----------------------------------------------------------------------------------
- */
+/* ---- starting a worker ---- */
 
 static struct span span_of(const char *text)
 {
@@ -227,8 +225,7 @@ static void start(struct smtp_pool *pool, struct smtp_slot *slot)
     slot->state = SLOT_ENDED;
 }
 
-/* ---- feeding it ------------------------------------------------------------------------------------------
- */
+/* ---- feeding it ---- */
 
 /* The next frame into out; false when there is nothing more to say. */
 static bool put_next(struct smtp_slot *slot)
@@ -299,8 +296,7 @@ static void feed(struct smtp_slot *slot)
     }
 }
 
-/* ---- hearing it ------------------------------------------------------------------------------------------
- */
+/* ---- hearing it ---- */
 
 static bool take_result(struct smtp_pool *pool, struct smtp_slot *slot, struct span payload)
 {
@@ -394,8 +390,7 @@ static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
     }
 }
 
-/* ---- deadlines -------------------------------------------------------------------------------------------
- */
+/* ---- deadlines ---- */
 
 static int64_t deadline_ms(const struct smtp_pool *pool, const struct smtp_slot *slot)
 {
@@ -416,8 +411,7 @@ static void check_deadline(struct smtp_pool *pool, struct smtp_slot *slot)
                                                          : "the session took longer than its time limit");
 }
 
-/* ---- ending ----------------------------------------------------------------------------------------------
- */
+/* ---- ending ---- */
 
 /* Wait for a process that has closed its output or was killed. */
 static void reap(struct smtp_slot *slot)
@@ -459,8 +453,7 @@ static void finish(struct smtp_pool *pool, struct smtp_slot *slot)
     pool->hooks->batch_done(pool->hooks->context, &slot->batch);
 }
 
-/* ---- the loop --------------------------------------------------------------------------------------------
- */
+/* ---- the loop ---- */
 
 static void take_batch(struct smtp_pool *pool, struct smtp_slot *slot)
 {
@@ -586,8 +579,7 @@ enum status smtp_deliver(const char *worker, const struct smtp_limits *limits, c
     return status;
 }
 
-/* ---- the worker's place ----------------------------------------------------------------------------------
- */
+/* ---- the worker's place ---- */
 
 /* "/folder/of/the/running/program/tlsrpt-gen-smtp" */
 static bool path_beside_program(char *path_out, size_t size)

@@ -5,8 +5,7 @@
 
 #define HEADER_BYTES 5
 
-/* ---- writing ---------------------------------------------------------------------------------------------
- */
+/* ---- writing ---- */
 
 static void put_number(struct strbuf *out, uint64_t number, unsigned bytes)
 {
@@ -112,8 +111,7 @@ void smtp_wire_put_end(struct strbuf *out, const struct smtp_wire_end *end)
     end_frame(out, begin);
 }
 
-/* ---- reading ---------------------------------------------------------------------------------------------
- */
+/* ---- reading ---- */
 
 static uint64_t number_at(const unsigned char *bytes, unsigned count)
 {

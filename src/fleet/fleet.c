@@ -44,8 +44,7 @@ int fleet_schema_version(void)
     return FLEET_SCHEMA_VERSION;
 }
 
-/* ---- identifiers -----------------------------------------------------------------------------------------
- */
+/* ---- identifiers ---- */
 
 static void format_id(const uint64_t words[2], char id_out[FLEET_ID_SIZE])
 {
@@ -88,8 +87,7 @@ int32_t fleet_bucket(const char *domain)
     return (int32_t)(hash.words[0] % FLEET_BUCKETS);
 }
 
-/* ---- open ------------------------------------------------------------------------------------------------
- */
+/* ---- open ---- */
 
 struct version {
     int64_t number; /* 0: none */
@@ -193,8 +191,7 @@ void fleet_close(struct fleet **fleet)
     *fleet = NULL;
 }
 
-/* ---- schema ----------------------------------------------------------------------------------------------
- */
+/* ---- schema ---- */
 
 static enum status check_encoding(const struct fleet *fleet, struct err *err)
 {
@@ -253,8 +250,7 @@ enum status fleet_init(const struct fleet_settings *settings, int64_t *from_out,
     return status;
 }
 
-/* ---- hosts -----------------------------------------------------------------------------------------------
- */
+/* ---- hosts ---- */
 
 struct instance_walk {
     fleet_instance_fn *fn;
@@ -358,8 +354,7 @@ enum status fleet_each_late(struct fleet *fleet, int32_t from_day, fleet_late_fn
     return pg_query(fleet->pg, FLEET_LATE, &params, give_late, &walk, NULL, err);
 }
 
-/* ---- shares ----------------------------------------------------------------------------------------------
- */
+/* ---- shares ---- */
 
 static bool has_bucket(uint64_t mask, int bucket)
 {

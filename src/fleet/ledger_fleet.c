@@ -57,8 +57,7 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "fleet's ledger: out of memory");
 }
 
-/* ---- transactions ----------------------------------------------------------------------------------------
- */
+/* ---- transactions ---- */
 
 static void forget_counts(struct ledger_fleet *ledger)
 {
@@ -141,8 +140,7 @@ static enum status read_rows(struct ledger_fleet *ledger, enum fleet_statement s
     return pg_query(ledger->fleet->pg, statement, params, fn, context, NULL, err);
 }
 
-/* ---- days and domains ------------------------------------------------------------------------------------
- */
+/* ---- days and domains ---- */
 
 static int compare_found(const void *a, const void *b)
 {
@@ -490,8 +488,7 @@ static enum status fleet_each_closed_day(struct ledger *base, ledger_day_fn *fn,
     return walk_day(fleet_of(base), FLEET_EACH_CLOSED_DAY, FLEET_BUCKETS, give_day, &walk, err);
 }
 
-/* ---- reports ---------------------------------------------------------------------------------------------
- */
+/* ---- reports ---- */
 
 /* The columns of REPORT_COLUMNS; texts belong to the row. */
 static struct ledger_report report_row(const struct pg_row *row)
@@ -571,8 +568,7 @@ static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const
     return status;
 }
 
-/* ---- deliveries ------------------------------------------------------------------------------------------
- */
+/* ---- deliveries ---- */
 
 /* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
 static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
@@ -720,8 +716,7 @@ static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *co
     return status;
 }
 
-/* ---- counts ----------------------------------------------------------------------------------------------
- */
+/* ---- counts ---- */
 
 static struct ledger_counts *counts_of(struct ledger_fleet *ledger, int32_t utc_day)
 {
@@ -810,8 +805,7 @@ static enum status fleet_count(struct ledger *base, int32_t utc_day, struct ledg
     return ST_OK;
 }
 
-/* ---- clean-up --------------------------------------------------------------------------------------------
- */
+/* ---- clean-up ---- */
 
 static enum status run_before(struct ledger_fleet *ledger, enum fleet_statement statement, int64_t before,
                               int64_t *count_out, struct err *err)
@@ -852,8 +846,7 @@ static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int
     return status;
 }
 
-/* ---- mailboxes -------------------------------------------------------------------------------------------
- */
+/* ---- mailboxes ---- */
 
 struct suppression {
     bool is_there;
@@ -974,8 +967,7 @@ static enum status fleet_mailed(struct ledger *base, int32_t utc_day, const char
     return status;
 }
 
-/* ---- the method table ------------------------------------------------------------------------------------
- */
+/* ---- the method table ---- */
 
 static void fleet_close_ledger(struct ledger *base)
 {

@@ -67,8 +67,7 @@ bool pg_is_supported(void)
     return true;
 }
 
-/* ---- what went wrong -------------------------------------------------------------------------------------
- */
+/* ---- what went wrong ---- */
 
 /* What may be tried again, and whether that needs a new connection. */
 enum trouble {
@@ -195,8 +194,7 @@ static bool retry_wait(struct retry *retry)
     return true;
 }
 
-/* ---- settings --------------------------------------------------------------------------------------------
- */
+/* ---- settings ---- */
 
 static enum status no_memory(struct err *err)
 {
@@ -361,8 +359,7 @@ static enum status take_settings(struct pg *pg, const struct pg_settings *settin
     return status;
 }
 
-/* ---- connections -----------------------------------------------------------------------------------------
- */
+/* ---- connections ---- */
 
 /* The processors of notices would write to stderr. */
 static void ignore_notice(void *context, const PGresult *result)
@@ -527,8 +524,7 @@ const char *pg_server_setting(const struct pg *pg, const char *name)
     return value != NULL ? value : "";
 }
 
-/* ---- values ----------------------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 static void add_value(struct pg_params *params, const char *value, size_t len, int format)
 {
@@ -597,8 +593,7 @@ const void *pg_bytes(const struct pg_row *row, int column, struct arena *arena, 
     return copy;
 }
 
-/* ---- one statement ---------------------------------------------------------------------------------------
- */
+/* ---- one statement ---- */
 
 /* Everything is sent; what the server says meanwhile is read, so that neither waits for the other. */
 static bool flush_all(const struct pg_connection *connection, int64_t end_ms)
@@ -827,8 +822,7 @@ enum status pg_run(struct pg *pg, const char *sql, struct err *err)
     return status;
 }
 
-/* ---- batches ---------------------------------------------------------------------------------------------
- */
+/* ---- batches ---- */
 
 enum status pg_batch_new(struct pg_batch **batch_out, struct err *err)
 {

@@ -185,8 +185,7 @@ static enum status run_numbers(struct push *push, enum push_query query, const i
     return db_step_done(&push->db, statement, err);
 }
 
-/* ---- open ------------------------------------------------------------------------------------------------
- */
+/* ---- open ---- */
 
 static enum status read_state(struct push *push, struct err *err)
 {
@@ -260,8 +259,7 @@ const char *push_owner(const struct push *push)
     return push->owner;
 }
 
-/* ---- parts -----------------------------------------------------------------------------------------------
- */
+/* ---- parts ---- */
 
 static void begin_arrays(struct push *push)
 {
@@ -344,8 +342,7 @@ static enum status end_part(struct push *push, struct err *err)
     return status;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------------
- */
+/* ---- rows ---- */
 
 /* Value of the next row in a column of a table. */
 static void put_text(struct push *push, enum push_table table, size_t column, const char *text)
@@ -624,8 +621,7 @@ static enum status each_row(struct push *push, int32_t from_day, session_push_fn
     return status == ST_OK ? end_part(push, err) : status;
 }
 
-/* ---- the instance ----------------------------------------------------------------------------------------
- */
+/* ---- the instance ---- */
 
 static enum status take_note(void *context, const char *name, const char *text, struct err *err)
 {
@@ -727,8 +723,7 @@ static enum status send_complete_through(struct push *push, int64_t now_s, struc
     return status;
 }
 
-/* ---- a push ----------------------------------------------------------------------------------------------
- */
+/* ---- a push ---- */
 
 /* Numbers mean rows of one store only; another has others. */
 static enum status note_store(struct push *push, struct err *err)

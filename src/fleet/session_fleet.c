@@ -59,8 +59,7 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "fleet's sessions: out of memory");
 }
 
-/* ---- what only a collector has ---------------------------------------------------------------------------
- */
+/* ---- what only a collector has ---- */
 
 /* The hosts' own counters stand with their instances. */
 static enum status fleet_counters(struct session_store *store, uint64_t counters_out[COUNTER_COUNT],
@@ -92,8 +91,7 @@ static enum status fleet_each_note(struct session_store *store, session_note_fn 
     return ST_OK;
 }
 
-/* ---- days ------------------------------------------------------------------------------------------------
- */
+/* ---- days ---- */
 
 /* Hosts go on counting late outcomes as they come; that they are late shows when they are summed up. */
 static enum status fleet_is_closed(struct session_store *store, int32_t utc_day, bool *is_closed_out,
@@ -196,8 +194,7 @@ static enum status fleet_delete_before(struct session_store *store, int32_t utc_
     return status;
 }
 
-/* ---- domains ---------------------------------------------------------------------------------------------
- */
+/* ---- domains ---- */
 
 static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
 {
@@ -485,8 +482,7 @@ static enum status fleet_each_record(struct session_store *store, int32_t utc_da
     return pg_query(fleet_of(store)->fleet->pg, FLEET_READ_RECORDS, &params, give_record, &walk, NULL, err);
 }
 
-/* ---- the method table ------------------------------------------------------------------------------------
- */
+/* ---- the method table ---- */
 
 static void fleet_close_store(struct session_store *store)
 {

@@ -275,8 +275,7 @@ static enum status build_day(struct day_build *build, struct err *err)
     return status == ST_OK ? ST_OK : err_wrap(err, "day %s", day);
 }
 
-/* ---- the fleet ------------------------------------------------------------------------------------------
- */
+/* ---- the fleet ---- */
 
 struct missing {
     struct generator *generator;

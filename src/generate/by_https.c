@@ -53,8 +53,7 @@ struct post_run {
     size_t host_count;
 };
 
-/* ---- look-ups --------------------------------------------------------------------------------------------
- */
+/* ---- look-ups ---- */
 
 static void take_addresses(void *context, const struct resolve_answer *answer)
 {
@@ -116,8 +115,7 @@ static size_t locate(void *context, const char *name, struct address *addresses_
     return count;
 }
 
-/* ---- marking ---------------------------------------------------------------------------------------------
- */
+/* ---- marking ---- */
 
 static void release(struct post *post)
 {
@@ -165,8 +163,7 @@ static void put_back_rest(struct post_run *run)
     }
 }
 
-/* ---- posts -----------------------------------------------------------------------------------------------
- */
+/* ---- posts ---- */
 
 static void settle_item(struct post_run *run, size_t index, const struct delivery_result *result)
 {
@@ -217,8 +214,7 @@ static bool prepare(struct post_run *run, size_t index, struct https_post *post_
     return true;
 }
 
-/* ---- hooks -----------------------------------------------------------------------------------------------
- */
+/* ---- hooks ---- */
 
 static bool next_post(void *context, struct https_post *post_out)
 {
@@ -256,8 +252,7 @@ static void finish_post(void *context, const struct https_post *post)
     release(&run->posts[post->id]);
 }
 
-/* ---- the run ---------------------------------------------------------------------------------------------
- */
+/* ---- the run ---- */
 
 static enum status post_all(struct post_run *run, struct err *err)
 {

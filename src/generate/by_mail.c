@@ -45,8 +45,7 @@ struct mail_run {
     unsigned relay_failures; /* sessions in a row that came to no mail */
 };
 
-/* ---- batches ----------------------------------------------------------------------------------------------
- */
+/* ---- batches ---- */
 
 static void batch_free(struct mail_batch *batch)
 {
@@ -200,8 +199,7 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
                                      .owner = batch};
 }
 
-/* ---- hooks ------------------------------------------------------------------------------------------------
- */
+/* ---- hooks ---- */
 
 static bool next_batch(void *context, struct smtp_batch *batch_out)
 {
@@ -262,8 +260,7 @@ static void finish_batch(void *context, const struct smtp_batch *batch)
     batch_free(ours);
 }
 
-/* ---- the run ----------------------------------------------------------------------------------------------
- */
+/* ---- the run ---- */
 
 static const char *host_of(void *context, size_t index)
 {

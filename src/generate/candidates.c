@@ -23,8 +23,7 @@ static const char *const REASONS[TLSRPT_RECORD_RESULT_COUNT] = {
     [TLSRPT_NO_USABLE_RUA] = "the TLSRPT record has no usable rua",
 };
 
-/* ---- all names of the day --------------------------------------------------------------------------------
- */
+/* ---- all names of the day ---- */
 
 struct named_domain {
     const char *name;
@@ -71,8 +70,7 @@ static enum status take_name(void *context, const char *domain, const struct ses
     return ST_OK;
 }
 
-/* ---- one batch -------------------------------------------------------------------------------------------
- */
+/* ---- one batch ---- */
 
 struct batch {
     struct generator *generator;

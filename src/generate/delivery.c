@@ -19,8 +19,7 @@
 
 #define FIRST_CAPACITY 256
 
-/* ---- what is due -----------------------------------------------------------------------------------------
- */
+/* ---- what is due ---- */
 
 static enum status grow(struct delivery *delivery, struct err *err)
 {
@@ -91,8 +90,7 @@ struct delivery_item *delivery_items_of(const struct delivery *delivery, enum de
     return *count_out > 0 ? delivery->items + first : NULL;
 }
 
-/* ---- the ledger's word before and after ------------------------------------------------------------------
- */
+/* ---- the ledger's word before and after ---- */
 
 static bool keep_failure(struct delivery *delivery, enum status status, const struct err *err)
 {
@@ -335,8 +333,7 @@ bool delivery_is_suppressed(struct delivery *delivery, struct delivery_item *ite
     return is_suppressed;
 }
 
-/* ---- limits ----------------------------------------------------------------------------------------------
- */
+/* ---- limits ---- */
 
 struct queue_limits delivery_limits(const struct delivery *delivery, size_t at_once, size_t failures)
 {

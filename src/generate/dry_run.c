@@ -15,8 +15,7 @@
 
 #define LINE_MAX_BYTES (300u << 20)
 
-/* ---- json ------------------------------------------------------------------------------------------------
- */
+/* ---- json ---- */
 
 static enum status json_line(struct dry_run *dry_run, const struct candidate *candidate, bool has_report,
                              struct err *err)
@@ -55,8 +54,7 @@ static enum status json_skip(struct dry_run *dry_run, const struct candidate *ca
     return json_line(dry_run, candidate, false, err);
 }
 
-/* ---- mail ------------------------------------------------------------------------------------------------
- */
+/* ---- mail ---- */
 
 static void print_bytes(const struct strbuf *buf)
 {
@@ -144,8 +142,7 @@ static const struct view VIEWS[] = {
     [DRY_RUN_MAIL] = {.report = mail_report, .skip = mail_skip, .end = mail_end},
 };
 
-/* ---- the dry run ---------------------------------------------------------------------------------------
- */
+/* ---- the dry run ---- */
 
 static enum status is_wanted(void *context, const char *domain, bool *is_wanted_out, struct err *err)
 {
@@ -265,8 +262,7 @@ static enum status show_days(struct dry_run *dry_run, struct err *err)
     return status;
 }
 
-/* ---- why nothing is to be sent ---------------------------------------------------------------------------
- */
+/* ---- why nothing is to be sent ---- */
 
 struct day_survey {
     struct dry_run *dry_run;

@@ -15,8 +15,7 @@
 #define MX_HOSTS_MAX   5 /* mail hosts of a domain whose addresses are asked for */
 #define HOST_ADDRESSES 4 /* addresses of one of them */
 
-/* ---- what both modes share --------------------------------------------------------------------------------
- */
+/* ---- what both modes share ---- */
 
 /* This host's name in EHLO. */
 static const char *ehlo_name(struct mail_targets *targets, const struct config *config)
@@ -36,8 +35,7 @@ static enum status allocate(struct mail_targets *targets, size_t count, struct e
     return targets->routes != NULL ? ST_OK : err_set(err, ST_NOMEM, "mail targets: out of memory");
 }
 
-/* ---- relay ------------------------------------------------------------------------------------------------
- */
+/* ---- relay ---- */
 
 /* "host" or "host:port", as the options table has checked. */
 static enum status open_relay(struct mail_targets *targets, const struct config *config, struct err *err)
@@ -74,8 +72,7 @@ static enum status open_relay(struct mail_targets *targets, const struct config 
     return status;
 }
 
-/* ---- direct -----------------------------------------------------------------------------------------------
- */
+/* ---- direct ---- */
 
 /* One mailbox domain while the DNS is asked. */
 struct target_search {
@@ -249,8 +246,7 @@ static enum status open_direct(struct mail_targets *targets, struct generator *g
     return status;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 enum status mail_targets_open(struct mail_targets *targets, struct generator *generator,
                               const struct delivery_item *items, size_t count, struct err *err)

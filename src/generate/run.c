@@ -184,8 +184,7 @@ static bool run(struct generator *generator, bool is_flush, struct err *first)
     return totals.built.reports > 0;
 }
 
-/* ---- lingering -------------------------------------------------------------------------------------------
- */
+/* ---- lingering ---- */
 
 struct open_work {
     int32_t oldest_day; /* that can still be reported */

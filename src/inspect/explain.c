@@ -59,7 +59,7 @@ struct explain {
     struct strbuf out;
 };
 
-/* ---- what the command line says ----------------------------------------------------------------------- */
+/* ---- what the command line says ---- */
 
 static int usage_error(const char *why)
 {
@@ -119,7 +119,7 @@ static int read_command_line(struct explain *explain, int argc, char **argv, boo
     return 0;
 }
 
-/* ---- what the DNS says -------------------------------------------------------------------------------- */
+/* ---- what the DNS says ---- */
 
 /* Somebody who pastes the record's own name means its domain. */
 static const char *without_prefix(const char *domain)
@@ -191,7 +191,7 @@ static enum status ask_dns(struct explain *explain, const struct config *config,
     return status;
 }
 
-/* ---- what we say -------------------------------------------------------------------------------------- */
+/* ---- what we say ---- */
 
 /* A hint about an RR that is no TLSRPT record, into out without the line's end; false if there is none. */
 static bool add_typo(const struct explain *explain, size_t rr, struct strbuf *out)

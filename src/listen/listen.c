@@ -13,8 +13,7 @@
 
 #define FIRST_INHERITED_FD 3
 
-/* ---- our own sockets -------------------------------------------------------------------------------------
- */
+/* ---- our own sockets ---- */
 
 static int new_socket(int type)
 {
@@ -143,8 +142,7 @@ enum status listen_open_stream(const char *path, mode_t mode, const char *group,
     return open_socket(path, SOCK_STREAM, mode, group, listener_out, err);
 }
 
-/* ---- inherited sockets -----------------------------------------------------------------------------------
- */
+/* ---- inherited sockets ---- */
 
 /* A whole environment variable as a number; 0 if it is missing or something else. */
 static uint64_t take_variable(const char *name, uint64_t max)
@@ -209,8 +207,7 @@ enum status listen_inherit(struct listener *listeners, size_t max, size_t *count
     return ST_OK;
 }
 
-/* ---- both ------------------------------------------------------------------------------------------------
- */
+/* ---- both ---- */
 
 static bool read_cookie(int fd, uint64_t *cookie_out)
 {

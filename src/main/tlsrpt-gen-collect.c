@@ -44,8 +44,7 @@ struct watch {
     enum receiver_class said_class;
 };
 
-/* ---- opening ---------------------------------------------------------------------------------------------
- */
+/* ---- opening ---- */
 
 static enum status state_path(const struct collect *collect, const char *name, char path_out[PATH_MAX],
                               struct err *err)
@@ -259,8 +258,7 @@ static void close_all(struct collect *collect)
             (void)close(descriptors[i]);
 }
 
-/* ---- what the operator should know -----------------------------------------------------------------------
- */
+/* ---- what the operator should know ---- */
 
 /* The kernel's queue length, 0 if it cannot be known. */
 static int64_t read_queue_length(const struct collect *collect)
@@ -376,8 +374,7 @@ static void feed_watchdog(struct collect *collect, struct watch *watch, int64_t 
     service_notify("WATCHDOG=1");
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 static void block_signals(sigset_t *signals)
 {
@@ -485,8 +482,7 @@ static enum status run(struct collect *collect, struct err *err)
     return status;
 }
 
-/* ---- command line ----------------------------------------------------------------------------------------
- */
+/* ---- command line ---- */
 
 static int usage(void)
 {

@@ -10,8 +10,7 @@
 #include "model/domain.h"
 #include "model/report_meta.h"
 
-/* ---- checks of single values: NULL if fine, else what is wrong and how to mend it -------------------------
- */
+/* ---- checks of single values: NULL if fine, else what is wrong and how to mend it ---- */
 
 static const char *why_not(enum status status, const char *wrong)
 {
@@ -196,8 +195,7 @@ static const char *const SMTP_MODES[] = {"relay", "direct", NULL};
 static const char *const TLS_MODES[] = {"opportunistic", "require", "off", NULL};
 static const char *const VERIFY_MODES[] = {"fallback", "strict", "off", NULL};
 
-/* ---- the table ------------------------------------------------------------------------------------------
- */
+/* ---- the table ---- */
 
 #define FIELD(name) offsetof(struct config, name)
 #define MINUTE      60
@@ -338,8 +336,7 @@ static const struct option_row TABLE[] = {
 };
 // clang-format on
 
-/* ---- the whole ------------------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static enum status missing(const char *path, const char *name, const char *example, struct err *err)
 {

@@ -150,7 +150,7 @@ static enum rua_fault drop_fragment(struct span *rest, bool *dropped_out)
     return RUA_FAULT_NONE;
 }
 
-/* ---- mailto ------------------------------------------------------------------------------------------- */
+/* ---- mailto ---- */
 
 /* dot-atom-text: no empty piece between, before or behind dots. */
 static bool is_dot_atom(const char *text, size_t len)
@@ -356,7 +356,7 @@ static enum rua_fault read_mailto(struct span rest, struct arena *arena, struct 
     return strlen(rua->address) > RUA_ADDRESS_MAX ? RUA_FAULT_ADDRESS_LENGTH : RUA_FAULT_NONE;
 }
 
-/* ---- https -------------------------------------------------------------------------------------------- */
+/* ---- https ---- */
 
 static enum rua_fault set_address_host(const struct address *address, struct arena *arena, struct rua *rua)
 {
@@ -488,7 +488,7 @@ static enum rua_fault read_https(struct span rest, struct arena *arena, struct r
     return fault == RUA_FAULT_NONE ? write_https(target, arena, rua) : fault;
 }
 
-/* ---- any URI ------------------------------------------------------------------------------------------ */
+/* ---- any URI ---- */
 
 static bool is_scheme(struct span text, const char *scheme)
 {

@@ -76,7 +76,7 @@ void tlsrpt_finding_describe(const struct tlsrpt_finding *finding, struct strbuf
     strbuf_addf(out, ": %s.", words);
 }
 
-/* ---- reading one record ------------------------------------------------------------------------------- */
+/* ---- reading one record ---- */
 
 /* What reading carries along. */
 struct record_reading {
@@ -294,7 +294,7 @@ static void read_record(struct record_reading *reading, struct span text)
     }
 }
 
-/* ---- choosing ----------------------------------------------------------------------------------------- */
+/* ---- choosing ---- */
 
 /* The 11 bytes of RFC 8460 section 3, or the same with blanks before the ';' (rfc8460.md A.1 rule 4). */
 static bool is_candidate(struct span rr, bool with_blanks)

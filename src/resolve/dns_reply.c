@@ -21,7 +21,7 @@ static enum status status_of(int ares_status)
     return ares_status == ARES_ENOMEM ? ST_NOMEM : ST_SYNTAX;
 }
 
-/* ---- TXT ---------------------------------------------------------------------------------------------- */
+/* ---- TXT ---- */
 
 /* All strings of the RR that begins at string, joined (R2); the next RR's first string in *next_out. */
 static enum status join_strings(const struct ares_txt_ext *string, struct arena *arena, struct span *rr_out,
@@ -77,7 +77,7 @@ enum status dns_reply_txt(const unsigned char *reply, size_t len, struct arena *
     return status;
 }
 
-/* ---- addresses ---------------------------------------------------------------------------------------- */
+/* ---- addresses ---- */
 
 static int parse_ipv4(const unsigned char *reply, size_t len, struct address *addresses, int *count)
 {
@@ -125,7 +125,7 @@ enum status dns_reply_addresses(const unsigned char *reply, size_t len, bool wan
     return status;
 }
 
-/* ---- MX ----------------------------------------------------------------------------------------------- */
+/* ---- MX ---- */
 
 struct ranked_mx {
     struct mx_host mx;

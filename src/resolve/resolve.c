@@ -86,7 +86,7 @@ struct resolver {
     uint32_t seed;
 };
 
-/* ---- lists -------------------------------------------------------------------------------------------- */
+/* ---- lists ---- */
 
 static void list_append(struct question_list *list, struct dns_question *question)
 {
@@ -117,7 +117,7 @@ static void question_free(struct dns_question *question)
     free(question);
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------ */
+/* ---- answers ---- */
 
 static const char *words_of(int ares_status)
 {
@@ -271,7 +271,7 @@ static void on_reply(void *context, int ares_status, int timeouts, unsigned char
         question_free(question);
 }
 
-/* ---- questions ---------------------------------------------------------------------------------------- */
+/* ---- questions ---- */
 
 static enum status set_name(struct dns_question *question, const char *name, struct err *err)
 {
@@ -355,7 +355,7 @@ static void expire(struct resolver *resolver, int64_t now_ms, const char *reason
     }
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 /* ares_sock_state_cb: keep the poll set as c-ares wants it. */
 static void on_socket_state(void *context, ares_socket_t fd, int readable, int writable)
@@ -462,7 +462,7 @@ enum status resolve_one(struct resolver *resolver, enum resolve_kind kind, const
     return status;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 /* One server as c-ares wants it: "192.0.2.1:53" or "[2001:db8::1]:53". */
 static enum status format_server(const char *server, char text_out[SERVER_MAX], struct err *err)

@@ -90,8 +90,7 @@ static uint64_t check_of(const struct record_header *record)
     return (check ^ record->hash.words[0] ^ record->hash.words[1]) * 0x9E3779B97F4A7C15;
 }
 
-/* ---- making and opening ----------------------------------------------------------------------------------
- */
+/* ---- making and opening ---- */
 
 /* Zeros are written, not only promised: a page of the file can then be changed even when its file system has
  * become full or read-only. */
@@ -313,8 +312,7 @@ enum status ring_remake(struct ring *ring, struct err *err)
     return status;
 }
 
-/* ---- the writer ------------------------------------------------------------------------------------------
- */
+/* ---- the writer ---- */
 
 static void write_record(struct ring *ring, uint32_t kind, const void *bytes, size_t len, int64_t arrival_ns)
 {
@@ -371,8 +369,7 @@ void ring_publish(struct ring *ring)
     atomic_store(&ring->header->head, ring->head);
 }
 
-/* ---- the reader ------------------------------------------------------------------------------------------
- */
+/* ---- the reader ---- */
 
 /* Can a whole record lie at sequence, before head and before the end of the lap? */
 static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
@@ -485,8 +482,7 @@ void ring_prepare(struct ring *ring)
 #endif
 }
 
-/* ---- either ----------------------------------------------------------------------------------------------
- */
+/* ---- either ---- */
 
 size_t ring_used_bytes(const struct ring *ring)
 {

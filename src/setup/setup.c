@@ -51,8 +51,7 @@ struct setup_arguments {
     const char *unit_dir;
 };
 
-/* ---- Postfix as it is ------------------------------------------------------------------------------------
- */
+/* ---- Postfix as it is ---- */
 
 /* "3.10.13", "3.11-20250101": absent numbers are 0. */
 static bool parse_version(struct postfix_setup *postfix)
@@ -122,8 +121,7 @@ static int refuse(const struct postfix_setup *postfix)
     return EXIT_UNAVAILABLE;
 }
 
-/* ---- the drop-in of the collector's socket --------------------------------------------------------------
- */
+/* ---- the drop-in of the collector's socket ---- */
 
 struct drop_in {
     char folder[PATH_MAX];
@@ -190,8 +188,7 @@ static void print_restart(void)
                "    systemctl restart " SOCKET_UNIT " tlsrpt-gen-collect.service");
 }
 
-/* ---- setup-postfix --------------------------------------------------------------------------------------
- */
+/* ---- setup-postfix ---- */
 
 static bool is_main_cf_done(const struct postfix_setup *postfix)
 {

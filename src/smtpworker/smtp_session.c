@@ -53,8 +53,7 @@ struct worker_session {
     char end_text[DELIVERY_RESULT_TEXT_MAX];
 };
 
-/* ---- outcomes --------------------------------------------------------------------------------------------
- */
+/* ---- outcomes ---- */
 
 /* "550 5.1.1 no such user" */
 static void set_from_reply(struct delivery_result *result, enum delivery_result_kind kind,
@@ -132,8 +131,7 @@ static void settle(struct worker_session *session, struct message_slot *slot)
     session->hooks->result(session->hooks->context, slot->ours->id, &result);
 }
 
-/* ---- progress --------------------------------------------------------------------------------------------
- */
+/* ---- progress ---- */
 
 static void reached(struct worker_session *session, enum smtp_progress progress)
 {
@@ -194,8 +192,7 @@ static void on_mail_begins(struct worker_session *session)
     reached(session, SMTP_PROGRESS_MAILING);
 }
 
-/* ---- the protocol monitor --------------------------------------------------------------------------------
- */
+/* ---- the protocol monitor ---- */
 
 static bool begins_with(const char *bytes, size_t len, const char *word)
 {
@@ -261,8 +258,7 @@ static void on_traffic(const char *bytes, int len, int writing, void *context)
         watch_reply(session, bytes, (size_t)len);
 }
 
-/* ---- events ----------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 /* The process's one TCP socket with a peer, or -1. */
 static int find_connection(struct address *peer_out)
@@ -384,8 +380,7 @@ static int give_secrets(auth_client_request_t requests, char **results, int coun
     return 1;
 }
 
-/* ---- setting up ------------------------------------------------------------------------------------------
- */
+/* ---- setting up ---- */
 
 /* OpenSSL begins a handshake: say which server is wanted (RFC 6066). */
 static void name_server(const SSL *tls, int where, int result)
@@ -567,8 +562,7 @@ static bool set_up(struct worker_session *session, auth_context_t *auth_out)
     return true;
 }
 
-/* ---- running ---------------------------------------------------------------------------------------------
- */
+/* ---- running ---- */
 
 static const char *find_fault(const struct smtp_session_job *job)
 {

@@ -22,8 +22,7 @@ void ledger_rollback(struct ledger *ledger)
     ledger->methods->rollback(ledger);
 }
 
-/* ---- the rest is handed to the kind of ledger as it is ---------------------------------------------------
- */
+/* ---- the rest is handed to the kind of ledger as it is ---- */
 
 enum status ledger_begin(struct ledger *ledger, struct err *err)
 {

@@ -232,8 +232,7 @@ static enum status at_end(struct sqlite3_stmt *statement, enum status status)
     return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
-/* ---- days and domains ------------------------------------------------------------------------------------
- */
+/* ---- days and domains ---- */
 
 static enum status sqlite_find(struct ledger *base, int32_t utc_day, const char *domain,
                                enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err)
@@ -552,8 +551,7 @@ static enum status sqlite_read_report(struct ledger *base, int32_t utc_day, cons
     return status;
 }
 
-/* ---- deliveries ------------------------------------------------------------------------------------------
- */
+/* ---- deliveries ---- */
 
 /* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
 static struct ledger_delivery delivery_row(struct sqlite3_stmt *statement)
@@ -802,8 +800,7 @@ static enum status sqlite_delete_before(struct ledger *base, int32_t utc_day, in
     return status;
 }
 
-/* ---- mailboxes -------------------------------------------------------------------------------------------
- */
+/* ---- mailboxes ---- */
 
 /* ST_NOT_FOUND (err untouched) if the address was never suppressed, or so long ago that it is forgotten. */
 static enum status read_suppression(struct ledger_sqlite *ledger, const char *address, int64_t *until_s_out,
@@ -934,8 +931,7 @@ static enum status sqlite_mailed(struct ledger *base, int32_t utc_day, const cha
     return at_end(statement, status);
 }
 
-/* ---- the method table ------------------------------------------------------------------------------------
- */
+/* ---- the method table ---- */
 
 static const struct ledger_methods METHODS = {
     .close = sqlite_close,

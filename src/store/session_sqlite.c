@@ -82,8 +82,7 @@ enum status session_sqlite_next(struct session_sqlite *sqlite, struct sqlite3_st
     return ST_OK;
 }
 
-/* ---- open, transactions ----------------------------------------------------------------------------------
- */
+/* ---- open, transactions ---- */
 
 static void sqlite_close(struct session_store *store)
 {
@@ -152,8 +151,7 @@ static enum status read_identity(struct session_sqlite *sqlite, struct err *err)
                                   : status;
 }
 
-/* ---- days, mark, counters --------------------------------------------------------------------------------
- */
+/* ---- days, mark, counters ---- */
 
 static enum status sqlite_is_closed(struct session_store *store, int32_t utc_day, bool *is_closed_out,
                                     struct err *err)
@@ -329,8 +327,7 @@ static enum status sqlite_each_note(struct session_store *store, session_note_fn
     return status;
 }
 
-/* ---- clean-up --------------------------------------------------------------------------------------------
- */
+/* ---- clean-up ---- */
 
 static enum status delete_with(struct session_sqlite *sqlite, const char *sql, const int64_t *values,
                                int count, struct err *err)
@@ -404,8 +401,7 @@ static enum status sqlite_delete_before(struct session_store *store, int32_t utc
     return status;
 }
 
-/* ---- the method table ------------------------------------------------------------------------------------
- */
+/* ---- the method table ---- */
 
 static const struct session_methods METHODS = {
     .close = sqlite_close,

@@ -101,8 +101,7 @@ static enum status add_target(struct row_resolver *resolver, enum tally_kind kin
     return ST_OK;
 }
 
-/* ---- domain and record -----------------------------------------------------------------------------------
- */
+/* ---- domain and record ---- */
 
 /* ST_NOT_FOUND if another row has the name already. */
 static enum status add_domain(struct session_sqlite *sqlite, const char *name, int64_t id, struct err *err)
@@ -222,8 +221,7 @@ static enum status resolve_record(struct row_resolver *resolver, const char *tex
     return add_record(resolver, text, arrival_s, *record_id_out, err);
 }
 
-/* ---- policies --------------------------------------------------------------------------------------------
- */
+/* ---- policies ---- */
 
 static enum status join(const struct text_list *list, struct strbuf *out, struct err *err)
 {
@@ -354,8 +352,7 @@ static enum status count_or_fold_policy(struct row_resolver *resolver, const str
     return count_policy(resolver, &folded, policy->is_failed, true, policy_id_out, err);
 }
 
-/* ---- details ---------------------------------------------------------------------------------------------
- */
+/* ---- details ---- */
 
 /* Bind the key of the detail table, parameters 1 to 8. */
 static enum status get_detail_statement(struct row_resolver *resolver, enum session_statement id,
@@ -442,8 +439,7 @@ static enum status count_or_fold_detail(struct row_resolver *resolver, int64_t p
     return status == ST_OK ? add_target(resolver, TALLY_DETAIL, policy_id, detail_id, err) : status;
 }
 
-/* ---- events ----------------------------------------------------------------------------------------------
- */
+/* ---- events ---- */
 
 static enum status count_result_policy(struct row_resolver *resolver, const struct session_result *result,
                                        const struct result_policy *policy, struct err *err)

@@ -116,8 +116,7 @@ enum status session_store_add(struct session_store *store, const struct session_
     return status;
 }
 
-/* ---- the rest is handed to the kind of store as it is ----------------------------------------------------
- */
+/* ---- the rest is handed to the kind of store as it is ---- */
 
 enum status session_store_add_planned(struct session_store *store, const struct session_result *result,
                                       int32_t utc_day, uint64_t count, int64_t arrival_s,

@@ -113,8 +113,7 @@ static void note_result(const struct session_result *result)
     }
 }
 
-/* ---- jobs: events ----------------------------------------------------------------------------------------
- */
+/* ---- jobs: events ---- */
 
 static enum status decode_datagram(struct err *err)
 {
@@ -219,8 +218,7 @@ static enum status read_postfix_log(struct err *err)
     return read_log(MTALOG_POSTFIX, err);
 }
 
-/* ---- jobs: settings, records, replies -------------------------------------------------------------------
- */
+/* ---- jobs: settings, records, replies ---- */
 
 static enum status load_config(struct err *err)
 {
@@ -275,8 +273,7 @@ static enum status read_dns_reply(struct err *err)
     return status == ST_OK ? ST_OK : err_set(err, status, "reply");
 }
 
-/* ---- jobs: reports --------------------------------------------------------------------------------------
- */
+/* ---- jobs: reports ---- */
 
 static enum status tell_day(void *context, const struct report_visitor *visitor, struct err *err)
 {
@@ -420,8 +417,7 @@ static enum status read_mail(struct err *err)
     return status;
 }
 
-/* ---- jobs: the session store ----------------------------------------------------------------------------
- */
+/* ---- jobs: the session store ---- */
 
 static enum status count_into(struct session_store *store, struct err *err)
 {
@@ -575,8 +571,7 @@ static void check_store(enum status status)
     session_store_close(&store);
 }
 
-/* ---- jobs: the ledger -----------------------------------------------------------------------------------
- */
+/* ---- jobs: the ledger ---- */
 
 static const struct ledger_report REPORT = {
     .utc_day = DAY,
@@ -693,8 +688,7 @@ static void check_ledger(enum status status)
     ledger_close(&ledger);
 }
 
-/* ---- the sweep ------------------------------------------------------------------------------------------
- */
+/* ---- the sweep ---- */
 
 struct job {
     const char *what;

@@ -45,8 +45,7 @@ static struct {
     unsigned rounds;
 } world;
 
-/* ---- the server -----------------------------------------------------------------------------------------
- */
+/* ---- the server ---- */
 
 static X509 *make_certificate(EVP_PKEY *key)
 {
@@ -176,8 +175,7 @@ static int end_world(void **state)
     return waitpid(world.server, NULL, 0) == world.server ? 0 : -1;
 }
 
-/* ---- one post -------------------------------------------------------------------------------------------
- */
+/* ---- one post ---- */
 
 struct round {
     struct address address;

@@ -35,8 +35,7 @@
 #define STEPS    40
 #define NONE     (-1)
 
-/* ---- the database ----------------------------------------------------------------------------------------
- */
+/* ---- the database ---- */
 
 /* T domain day policy instance: success, failure.  d ... policy detail instance: sessions.  P, D, R: the
  * texts are there.  I instance: complete through, ended. */
@@ -209,8 +208,7 @@ static enum status fake_pg_change(const struct pg_batch *batch, struct err *err)
     return is_hit ? err_set(err, ST_TEMPORARY, "fleet database: no answer in time") : ST_OK;
 }
 
-/* ---- the host --------------------------------------------------------------------------------------------
- */
+/* ---- the host ---- */
 
 static struct {
     char folder[64], sessions[96], push[96];
@@ -405,8 +403,7 @@ static void push_and_check(const char *what)
     assert_int_equal(open, 1);
 }
 
-/* ---- tests -----------------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 static void count_some(unsigned *seed)
 {

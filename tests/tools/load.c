@@ -87,8 +87,7 @@ static int64_t now_ns(void)
     return now.tv_sec * NS_PER_S + now.tv_nsec;
 }
 
-/* ---- what is sent ----------------------------------------------------------------------------------------
- */
+/* ---- what is sent ---- */
 
 /* xorshift64*: the same numbers for the same seed everywhere. */
 static uint64_t draw(uint64_t *state)
@@ -201,8 +200,7 @@ static struct load make_load(const struct arguments *arguments)
     return load;
 }
 
-/* ---- sending ---------------------------------------------------------------------------------------------
- */
+/* ---- sending ---- */
 
 static int connect_to(const char *path)
 {

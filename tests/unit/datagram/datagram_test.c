@@ -359,8 +359,7 @@ static void test_small_arenas_are_no_memory(void **state)
     assert_true(limit > 100);
 }
 
-/* ---- there and back --------------------------------------------------------------------------------------
- */
+/* ---- there and back ---- */
 
 static void check_round_trip(struct fixture *fixture, const struct session_result *result)
 {

@@ -20,7 +20,7 @@ static struct err err;
 static int setup(void **state)
 {
     (void)state;
-    (void)snprintf(path, sizeof path, "/tmp/place_test.%d", (int)getpid());
+    (void)snprintf(path, sizeof path, "/tmp/checkpoint_test.%d", (int)getpid());
     return 0;
 }
 

@@ -141,7 +141,7 @@ static void test_rows(void **state)
     }
 }
 
-/* ---- the shared cases --------------------------------------------------------------------------------- */
+/* ---- the shared cases ---- */
 
 static char *joined_strings(const json_t *list, const char *glue)
 {
@@ -197,7 +197,7 @@ static void test_shared_cases(void **state)
     json_decref(file);
 }
 
-/* ---- limits ------------------------------------------------------------------------------------------- */
+/* ---- limits ---- */
 
 static void test_at_most_ten(void **state)
 {

@@ -66,5 +66,5 @@ int main(void)
         cmocka_unit_test(test_rows),
     };
 
-    return cmocka_run_group_tests_name("tlsrpt_slip", TESTS, NULL, NULL);
+    return cmocka_run_group_tests_name("tlsrpt_typo", TESTS, NULL, NULL);
 }

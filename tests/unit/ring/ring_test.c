@@ -383,8 +383,7 @@ static void test_no_room_on_disk(void **state)
     assert_int_equal(try_open(fixture, SIZE, OWNER), ST_IO);
 }
 
-/* ---- two threads -----------------------------------------------------------------------------------------
- */
+/* ---- two threads ---- */
 
 #define MANY 200000
 

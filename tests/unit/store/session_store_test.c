@@ -70,8 +70,7 @@ static int teardown(void **state)
     return 0;
 }
 
-/* ---- going in --------------------------------------------------------------------------------------------
- */
+/* ---- going in ---- */
 
 static bool add_result(struct fixture *fixture, const struct session_result *result, int32_t utc_day,
                        uint64_t count)
@@ -100,8 +99,7 @@ static struct policy none_of(const char *domain)
     return (struct policy){.type = POLICY_NO_POLICY_FOUND, .domain = domain};
 }
 
-/* ---- coming out ------------------------------------------------------------------------------------------
- */
+/* ---- coming out ---- */
 
 static enum status write_policy(void *context, const struct policy *policy,
                                 const struct session_counts *sessions, struct err *err)
@@ -194,8 +192,7 @@ static uint64_t counter(struct fixture *fixture, enum session_counter id)
     return counters[id];
 }
 
-/* ---- tests -----------------------------------------------------------------------------------------------
- */
+/* ---- tests ---- */
 
 static void test_equal_policies_and_details_are_one_row(void **state)
 {
