@@ -262,10 +262,7 @@ check-differential: deps-test ## our parsers against independent models in Pytho
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan SANITIZE=address,undefined CFLAGS='-O1 -g'
 
-# Uninitialised memory: only what calls no library that clang did not build (they would all look uninitialised).
-MSAN_TESTS =
-
-.PHONY: check-asan-clang check-tsan check-valgrind check-msan
+.PHONY: check-asan-clang check-tsan check-valgrind
 check-asan-clang: deps-lint ## the same as check-asan with clang's sanitizers
 	@$(MAKE) --no-print-directory check BUILD=$(BUILD)/asan-clang CC=clang SANITIZE=address,undefined CFLAGS='-O1 -g'
 
@@ -279,12 +276,6 @@ check-valgrind: deps-lint ## the unit tests, the corpus and the collector under 
 	@rm -f $(BUILD)/valgrind/tests/fault/*_test # thousands of rounds; AddressSanitizer looks at them
 	@BUILD=$(abspath $(BUILD)/valgrind) WRAPPER=tests/valgrind tests/run --unit
 	@BUILD=$(abspath $(BUILD)/valgrind) tests/valgrind_collector
-
-check-msan: deps-lint ## parsers and the model under MemorySanitizer
-	@rm -rf $(BUILD)/msan/tests
-	@$(MAKE) --no-print-directory -s -j2 $(addprefix $(BUILD)/msan/,$(MSAN_TESTS)) BUILD=$(BUILD)/msan CC=clang SANITIZE=memory \
-	    CFLAGS='-O1 -g' EXTRA_CFLAGS=-fsanitize-memory-track-origins
-	@BUILD=$(abspath $(BUILD)/msan) tests/run --unit
 
 .PHONY: check-crash
 ROUNDS ?= 200
@@ -341,10 +332,6 @@ SOAK_SECONDS ?= 600
 soak: deps-test ## everything at once for SOAK_SECONDS (SOAK_SEED): kills, full disk, clock jumps; totals must balance
 	@$(MAKE) --no-print-directory -s -j2 all check-programs
 	@BUILD=$(abspath $(BUILD)) tests/soak/run $(SOAK_SECONDS) $(SOAK_SEED)
-
-.PHONY: check-mutation
-check-mutation: deps-test ## put faults made by hand into the sources: do the tests that are named for them notice?
-	@BUILD=$(abspath $(BUILD)) tests/mutation/run
 
 .PHONY: coverage
 coverage: deps-test ## which lines and branches of src the tests run, held against what was promised
