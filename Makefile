@@ -41,7 +41,7 @@ LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 
 
 # Debian packages: to build, and to test besides.
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
-                 libsqlite3-dev libssl-dev zlib1g-dev uthash-dev libidn2-dev
+                 libsqlite3-dev libssl-dev zlib1g-dev libidn2-dev
 # Not needed, but used where it is there: a fleet of hosts on PostgreSQL (WITH_PGSQL).
 PGSQL_PACKAGES = libpq-dev
 # Told "no", tests do without it and without a server; those that want them are skipped.
