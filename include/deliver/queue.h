@@ -4,7 +4,7 @@
  *
  * In:     a list of items sorted by host; what became of those that were taken.
  * Out:    the next item that may be begun now.
- * Source: operators.md; RFC 8460 section 7 (a rua is a stranger's wish: whoever publishes it may aim it at
+ * Source: RFC 8460 section 7 (a rua is a stranger's wish: whoever publishes it may aim it at
  *         somebody else).
  * Limits: per host: attempts under way, attempts of the run, failures; and attempts of the whole run.
  *

@@ -108,7 +108,7 @@ static enum status skip_one(struct day_build *build, const struct candidate *can
                        build->generator->now_s, err);
 }
 
-/* No record, or no report, for now: wait, but not for ever (A.1.5). */
+/* No record, or no report, for now: wait, but not for ever (rfc8460.md A.1.5). */
 static enum status wait_one(struct day_build *build, const struct candidate *candidate, struct err *err)
 {
     struct ledger *ledger = build->generator->ledger;

@@ -37,7 +37,8 @@ typedef enum status candidates_filter_fn(void *context, const char *domain, bool
 
 /*
  * Every domain of the day that filter wants, in batches, each with its record looked up (R1) and its fate.
- * A temporary failure falls back to the record that the MTA saw, if it is younger than 24 hours (A.1.6).
+ * A temporary failure falls back to the record that the MTA saw, if it is younger than 24 hours
+ * (rfc8460.md A.1.6).
  * Statuses of the session store, the resolver, filter and fn.
  */
 MUST_CHECK enum status candidates_each(struct generator *generator, int32_t utc_day,
