@@ -8,6 +8,7 @@
 
 /* Names of a day's domains: 2 million of the longest kind. */
 #define NAMES_ARENA_MAX (512u << 20)
+#define NAMES_MAX       INT64_C(16777216)
 
 /* One batch: the records' texts and what was parsed from them. */
 #define BATCH_ARENA_MAX ((size_t)CANDIDATES_AT_ONCE * TLSRPT_ARENA_MAX)
@@ -287,7 +288,7 @@ enum status candidates_each(struct generator *generator, int32_t utc_day, candid
     batch->utc_day = utc_day;
     arena_init(&batch->arena, BATCH_ARENA_MAX);
     arena_init(&list.arena, NAMES_ARENA_MAX);
-    status = session_store_each_domain(generator->sessions, utc_day, take_name, &list, err);
+    status = session_store_each_domain(generator->sessions, utc_day, "", NAMES_MAX, take_name, &list, err);
     while (status == ST_OK && at < list.count) {
         status = fill(batch, &list, &at, err);
         if (status == ST_OK && batch->count > 0)
