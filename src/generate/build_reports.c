@@ -2,15 +2,15 @@
 /*
  * How it works.  Each complete day is built in three steps (build_day):
  *
- * 1. The day is closed in the session store: results that come from now on are late, so that the reports hold all there
- *    is.
- * 2. Batch by batch (build_domains): list domains that have no report yet, look up their records, then build the
- *    batch's reports and freeze them with their deliveries in the ledger, in one transaction.  After a crash the next
- *    run lists what is left.
+ * 1. The day is closed in the session store: results that come from now on are late, so that the reports hold
+ *    all there is.
+ * 2. Batch by batch (build_domains): list domains that have no report yet, look up their records, then build
+ *    the batch's reports and freeze them with their deliveries in the ledger, in one transaction.  After a
+ *    crash the next run lists what is left.
  * 3. The day is closed in the ledger when no domain waits for its record.
  *
- * One domain cannot stop a run: if its record cannot be read or its report cannot be built, it waits, for at most
- * RECORD_WAIT_S; then it gets no report.  What stops the run is trouble of the stores.
+ * One domain cannot stop a run: if its record cannot be read or its report cannot be built, it waits, for at
+ * most RECORD_WAIT_S; then it gets no report.  A failure of a store stops the run.
  */
 #include "build_reports.h"
 
@@ -143,7 +143,7 @@ static void log_built(const struct day_build *build, const struct candidate *can
              log_number("bytes", (int64_t)build->file.gzip.len));
 }
 
-/* Trouble of the store, which would hit every other domain as well. */
+/* A failure of the store, which would affect every other domain too. */
 static bool is_of_store(enum status status)
 {
     return status == ST_BUSY || status == ST_IO || status == ST_UNSUPPORTED || status == ST_TEMPORARY;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * build_reports.h - the first half of a run: every complete UTC day that is not closed yet gets its reports, which are
- * frozen in the ledger together with their deliveries.
+ * build_reports.h - the first half of a run: every complete UTC day that is not closed yet gets its reports,
+ * which are frozen in the ledger together with their deliveries.
  */
 #ifndef GENERATE_BUILD_REPORTS_H
 #define GENERATE_BUILD_REPORTS_H

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  The queue says which item may be sent next.  smtp_deliver asks for batches (next_batch): what one
- * connection carries, for the relay any items, for direct delivery items of one mailbox domain.  A batch is taken from
- * the queue, marked in the ledger, and its messages are composed from the frozen reports.  smtp_deliver gives the result
- * of each mail (take_result) and says when a connection ends (finish_batch).
+ * How it works.  The queue says which item may be sent next.  smtp_deliver asks for batches (next_batch):
+ * what one connection carries, for the relay any items, for direct delivery items of one mailbox domain.  A
+ * batch is taken from the queue, marked in the ledger, and its messages are composed from the frozen
+ * reports.  smtp_deliver gives the result of each mail (take_result) and says when a connection ends
+ * (finish_batch).
  */
 #include "by_mail.h"
 
@@ -273,7 +274,7 @@ static const char *host_of(void *context, size_t index)
     return run->items[index].row.host;
 }
 
-/* The relay's answer to a mail says nothing about the mailbox's host: only sessions with the relay can fail. */
+/* The relay's answer to a mail says nothing about the mailbox's host; only sessions with it can fail. */
 static enum status open_queue(struct mail_run *run, struct err *err)
 {
     struct queue_limits limits = run->targets.is_direct

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  A batch is one page of the day's names, read from the session store after the last name of the page
- * before; of the page stay the domains that the ledger has not settled.  Then every disposition is set in this order:
+ * How it works.  A batch is one page of the day's names, read from the session store after the last name of
+ * the page before; domains that the ledger has settled are dropped.  Then the dispositions are decided:
  *
  * 1. The operator's rules refuse some domains; nothing is looked up for these.
  * 2. The records of all others are asked for together.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * candidates.h - the domains of one UTC day, batch by batch: which of them get a report, to which destinations, and why
- * the others get none.
+ * candidates.h - the domains of one UTC day, batch by batch: which of them get a report, to which
+ * destinations, and why the others get none.
  *
  *     candidates_open(&candidates, generator, utc_day, CANDIDATES_OPEN, NULL);
  *     while ((status = candidates_next(&candidates, err)) == ST_OK && candidates.count > 0) {
@@ -75,8 +75,8 @@ void candidates_close(struct candidates *candidates);
 MUST_CHECK enum status candidates_next(struct candidates *candidates, struct err *err);
 
 /*
- * Look up the TLSRPT records of the batch (R1) and set disposition, reason and record of each.  If the DNS gives no
- * answer, the record that the MTA saw counts, provided that it is younger than 24 hours (A.1.6).
+ * Look up the TLSRPT records of the batch (R1) and set disposition, reason and record of each.  If the DNS
+ * gives no answer, the record that the MTA saw counts, provided that it is younger than 24 hours (A.1.6).
  * ST_NOMEM, and the statuses of the session store, the ledger and the resolver
  */
 MUST_CHECK enum status candidates_look_up(struct candidates *candidates, struct err *err);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How it works.  All due rows are read at the start.  A transport marks items "sending" before it sends them
- * (delivery_begin, one transaction), and reports results one by one; the results between two calls of delivery_commit
- * are one transaction too.  After a crash, what is still marked may have arrived: the next run's recovery makes it due
- * again, in doubt.
+ * (delivery_begin, one transaction), and reports results one by one; the results between two calls of
+ * delivery_commit are one transaction too.  After a crash, what is still marked may have arrived: the next
+ * run's recovery makes it due again, in doubt.
  */
 #include "delivery.h"
 
@@ -247,8 +247,8 @@ void delivery_put_back(struct delivery *delivery, const struct delivery_item *it
 }
 
 /*
- * Only a refusal of the recipient is about the mailbox; any other is about this message or about us.  So is a policy
- * (X.7.Y of RFC 3463), such as that of a relay which does not relay for us.
+ * Only a refusal of the recipient is about the mailbox; any other is about this message or about us.  So is a
+ * policy (X.7.Y of RFC 3463), such as that of a relay which does not relay for us.
  */
 static bool is_refusal_of_mailbox(const struct delivery_result *result)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delivery.h - what mail and HTTPS share: which deliveries are due, and what the ledger records before and after each
- * attempt ("sending" before the first byte, the result after the last).
+ * delivery.h - what mail and HTTPS share: which deliveries are due, and what the ledger records before and
+ * after each attempt ("sending" before the first byte, the result after the last).
  *
  * The first error of the ledger is kept in delivery.status; after it no further delivery is started.
  */
@@ -46,8 +46,8 @@ struct delivery {
 };
 
 /*
- * Collect what is due at due_s or before; results will be added to *totals.  Statuses of the ledger, ST_NOMEM.
- * Free with delivery_close, also after a failure.
+ * Collect what is due at due_s or before; results will be added to *totals.  Statuses of the ledger,
+ * ST_NOMEM. Free with delivery_close, also after a failure.
  */
 MUST_CHECK enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
                                      struct delivery_totals *totals, struct err *err);
@@ -65,9 +65,9 @@ bool delivery_begin(struct delivery *delivery, struct delivery_item *const *item
 
 /*
  * What became of an item; the next delivery_commit makes it durable.
- *   record             delivered, due again, expired or given up; a mailbox that refused for good is suppressed for
- *                      some days from now on
- *   record_suppressed  never marked, because its mailbox is suppressed
+ *   record             delivered, due again, expired or given up; a mailbox that refused for good is
+ *                      suppressed for some days
+ *   record_suppressed  not sent because its mailbox is suppressed
  *   put_back           marked but not tried: due as before
  */
 void delivery_record(struct delivery *delivery, struct delivery_item *item,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  The first half of a run, with the same days, lookups and reports, which are shown instead of frozen and
- * sent.  A view (VIEWS) is one format: it gets every candidate of a day in turn.  If there was none at all, stderr says
- * why.
+ * How it works.  The first half of a run, with the same days, lookups and reports, which are shown instead of
+ * frozen and sent.  A view (VIEWS) is one format: it gets every candidate of a day in turn.  If there was
+ * none at all, stderr says why.
  */
 #include <stdio.h>
 #include <stdlib.h>

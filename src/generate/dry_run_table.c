@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  `--dry-run` for a person: a table of the day, or with -v or --domain each report in words.  A row is
- * kept for each domain until the day ends; then the rows are sorted and printed.  Words are made when the report is at
- * hand, by reading its JSON back as its receiver would.
+ * How it works.  `--dry-run` for a person: a table of the day, or with -v or --domain each report in words.
+ * A row is kept for each domain until the day ends; then the rows are sorted and printed.  Words are made
+ * when the report is at hand, by reading its JSON back as its receiver would.
  */
 #include <stdio.h>
 #include <stdlib.h>

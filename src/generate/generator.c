@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  Everything that can be wrong with the settings is found first, before the lock is taken and any store
- * is opened.  Then come the lock (a real run only), the fleet, the two stores, the resolver and the compressor.
+ * How it works.  Everything that can be wrong with the settings is found first, before the lock is taken and
+ * any store is opened.  Then come the lock (a real run only), the fleet, the two stores, the resolver and the
+ * compressor.
  */
 #include "generator.h"
 

@@ -43,8 +43,8 @@ struct generator {
 };
 
 /*
- * Load the suppress file and the keys that sign the mails, and open the stores and the resolver.  A store that does not
- * exist yet is not an error.  After a failure nothing is open.
+ * Load the suppress file and the keys that sign the mails, and open the stores and the resolver.  A store
+ * that does not exist yet is not an error.  After a failure nothing is open.
  * ST_BUSY       GENERATOR_RUN: another run is in progress
  * ST_TEMPORARY  another process holds a store
  * ST_CONFIG     a key or the suppress file cannot be used

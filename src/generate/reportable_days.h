@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * reportable_days.h - which UTC days have sessions that are not reported yet, and whether it is time to report them.
+ * reportable_days.h - which UTC days have sessions that are not reported yet, and whether it is time to
+ * report them.
  *
- * A day is complete when everything that arrived on it is counted.  A collector that is down holds a day open for 24
- * hours, the hosts of a fleet for `fleet_wait`; then the day is reported with what there is.
+ * A day is complete when everything that arrived on it is counted.  A collector that is down holds a day open
+ * for 24 hours, the hosts of a fleet for `fleet_wait`; then the day is reported with what there is.
  */
 #ifndef GENERATE_REPORTABLE_DAYS_H
 #define GENERATE_REPORTABLE_DAYS_H
@@ -27,8 +28,8 @@ struct reportable_days {
 };
 
 /*
- * The days before today, not older than max_age_days, that the ledger has not closed (all, if there is no ledger),
- * oldest first.  Statuses of the stores.
+ * The days before today, not older than max_age_days, that the ledger has not closed (all, if there is no
+ * ledger), oldest first.  Statuses of the stores.
  */
 MUST_CHECK enum status reportable_days_find(struct generator *generator, struct reportable_days *days_out,
                                             struct err *err);

@@ -2,8 +2,8 @@
 /*
  * How it works.  The steps of a run (run_once, and work for each share):
  *
- * 1. In a fleet: push what this host counted, then take a share of the work.  Steps 2 to 4 are done for one share after
- *    the other.
+ * 1. In a fleet: push what this host counted, then take a share of the work.  Steps 2 to 4 are done for one
+ *    share after the other.
  * 2. Recover deliveries that a crash interrupted.
  * 3. Build the reports of complete days (build_reports.c).
  * 4. Deliver what is due, mail first (by_mail.c), then HTTPS (by_https.c).
@@ -198,8 +198,8 @@ static enum status count_domain(void *context, int32_t utc_day, const char *doma
 }
 
 /*
- * When the next run is wanted: when the next delivery is due, but soon if a day or a domain waits, and only after a
- * pause if the last run's limits left something.
+ * When the next run is wanted: when the next delivery is due, but soon if a day or a domain waits, and only
+ * after a pause if the last run's limits left something.
  * ST_NOT_FOUND  nothing is open: no run is wanted
  * else          statuses of the stores
  */
@@ -251,7 +251,7 @@ static bool linger(struct generator_run *run, int64_t begin_s)
 
 /* ---- the command ---- */
 
-/* R44: reports must be signed; without a key of ours the relay must sign them.  Logged by the first run only. */
+/* R44: mails must be signed; without a key of ours the relay must do it.  Logged by the first run only. */
 static void log_signing(const struct generator *generator)
 {
     if (generator->is_first_run && generator->keys == NULL)
