@@ -61,7 +61,6 @@ void check_collector(struct checkup *checkup);
 void check_postfix(struct checkup *checkup);
 void check_resolver(struct checkup *checkup);
 void check_mailboxes(struct checkup *checkup);
-void check_spf(struct checkup *checkup);
 void check_relay(struct checkup *checkup);
 void check_dkim(struct checkup *checkup);
 void check_fleet(struct checkup *checkup);
