@@ -36,9 +36,6 @@ struct err {
     char text[ERR_TEXT_MAX]; /* NUL-terminated, cut if too long, never empty after a failure */
 };
 
-/* Name of a code for logs and tests ("syntax"); never NULL. */
-const char *status_name(enum status code);
-
 /* Fill err (if not NULL) and return code, so that a caller can write: return err_set(err, ST_RANGE, ...). */
 enum status err_set(struct err *err, enum status code, const char *format, ...) PRINTF_LIKE(3, 4);
 

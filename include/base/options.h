@@ -29,7 +29,6 @@ enum option_kind {
     OPTION_DURATION, /* int64_t seconds */
     OPTION_SIZE,     /* int64_t bytes */
     OPTION_MODE,     /* int64_t, octal permission bits */
-    OPTION_BOOL,     /* bool: yes or no */
     OPTION_CHOICE,   /* int: index into choices */
 };
 
@@ -81,9 +80,6 @@ MUST_CHECK enum status options_read_file(struct options *options, const char *pa
 
 /* One "name=value" from the command line; wins over the file.  ST_CONFIG, ST_NOMEM. */
 MUST_CHECK enum status options_override(struct options *options, const char *assignment, struct err *err);
-
-/* Was it set by file or command line? */
-bool options_is_set(const struct options *options, const char *name);
 
 /* "FILE:LINE" or "-o" or "default", for messages about this option. */
 void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size);

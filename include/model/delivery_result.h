@@ -52,8 +52,7 @@ void delivery_result_set(struct delivery_result *result, enum delivery_result_ki
 /* All bytes went out and no answer came: mark it, and say so at the end of its text. */
 void delivery_result_put_in_doubt(struct delivery_result *result);
 
-/* "delivered", "try-later", "give-up"; "connect", "tls", ... */
-const char *delivery_result_kind_name(enum delivery_result_kind kind);
+/* "connect", "tls", ... */
 const char *delivery_stage_name(enum delivery_stage stage);
 
 #endif

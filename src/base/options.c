@@ -115,15 +115,6 @@ static enum status parse_mode(const struct option_row *option, const char *value
     return mode < option->min || mode > option->max ? out_of_range(option, value, err) : ST_OK;
 }
 
-static enum status parse_bool(const struct option_row *option, const char *value, bool *is_on_out,
-                              struct err *err)
-{
-    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-        return bad_value(option, value, "use yes or no", err);
-    *is_on_out = strcmp(value, "yes") == 0;
-    return ST_OK;
-}
-
 static enum status parse_choice(const struct option_row *option, const char *value, int *index_out,
                                 struct err *err)
 {
@@ -217,8 +208,6 @@ static enum status parse_value(struct options *options, const struct option_row 
         return parse_number(option, value, field, err);
     case OPTION_MODE:
         return parse_mode(option, value, field, err);
-    case OPTION_BOOL:
-        return parse_bool(option, value, field, err);
     case OPTION_CHOICE:
         return parse_choice(option, value, field, err);
     }
@@ -436,13 +425,6 @@ enum status options_init(struct options *options, const struct option_row *table
 void options_done(struct options *options)
 {
     arena_done(&options->arena);
-}
-
-bool options_is_set(const struct options *options, const char *name)
-{
-    const struct option_row *option = find(options, name);
-
-    return option != NULL && options->origins[option - options->table].file != NULL;
 }
 
 static void format_origin(const struct option_origin *origin, char *text_out, size_t size)

@@ -114,16 +114,3 @@ bool strbuf_lacks_memory(const struct strbuf *buf)
 {
     return buf->lacks_memory;
 }
-
-char *strbuf_take(struct strbuf *buf, size_t *len_out)
-{
-    char *data;
-
-    if (!reserve(buf, 0))
-        return NULL;
-    data = buf->data;
-    data[buf->len] = '\0';
-    *len_out = buf->len;
-    strbuf_init(buf, buf->max_bytes);
-    return data;
-}

@@ -97,13 +97,16 @@ static char *built(struct report_source source, uint64_t max_bytes, struct repor
     struct strbuf out;
     struct report_sink sink = {.write = keep, .restart = restart, .context = &out};
     struct err err;
-    size_t len;
+    char *text;
 
     strbuf_init(&out, 256 << 20);
     if (report_build(&META, max_bytes, &source, &sink, built_out, &err) != ST_OK)
         fail_msg("%s", err.text);
     assert_int_equal(out.len, built_out->json_bytes);
-    return strbuf_take(&out, &len);
+    text = strdup(out.data);
+    assert_non_null(text);
+    strbuf_done(&out);
+    return text;
 }
 
 /* Sums of all failed-session-counts, of the unfolded ones, and the smallest unfolded. */
