@@ -18,8 +18,8 @@
 #define SETTING         "set " /* how a mend begins that is a line of the settings file */
 
 static void (*const PARTS[])(struct checkup *checkup) = {
-    check_settings,  check_folders, check_sockets, check_collector, check_postfix,  check_resolver,
-    check_mailboxes, check_relay,   check_dkim,    check_fleet,     check_schedule,
+    check_settings, check_folders,   check_sockets, check_collector, check_ledger, check_postfix,
+    check_resolver, check_mailboxes, check_relay,   check_dkim,      check_fleet,  check_schedule,
 };
 
 /* ---- saying ---- */

@@ -58,6 +58,7 @@ void check_settings(struct checkup *checkup);
 void check_folders(struct checkup *checkup);
 void check_sockets(struct checkup *checkup);
 void check_collector(struct checkup *checkup);
+void check_ledger(struct checkup *checkup);
 void check_postfix(struct checkup *checkup);
 void check_resolver(struct checkup *checkup);
 void check_mailboxes(struct checkup *checkup);

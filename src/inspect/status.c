@@ -10,7 +10,7 @@
 
 #include "app/program.h"
 #include "base/file.h"
-#include "inspect/status_facts.h"
+#include "status_facts.h"
 
 #define OUTPUT_MODE 0644
 

@@ -2,8 +2,8 @@
 #include <stdio.h>
 
 #include "app/table.h"
-#include "inspect/status_facts.h"
 #include "model/utc_day.h"
+#include "status_facts.h"
 
 #define LABEL_COLUMNS 12
 #define SHOWN_DAYS    14        /* of which missed hosts and late sessions are told */

@@ -339,6 +339,11 @@ def a_store_that_is_none(world):
     (world.site.state / "sessions.db").write_text("this is no database, only a text of some length\n" * 100)
 
 
+@scenario("FAIL", "ledger", "reports.db", lambda world: world.restore())
+def a_ledger_that_is_none(world):
+    (world.site.state / "reports.db").write_text("this is no database, only a text of some length\n" * 100)
+
+
 # ---- Postfix -----------------------------------------------------------------------------------------------
 
 def upgrade(world):
