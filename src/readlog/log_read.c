@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "readlog/log_read.h"
+#include "log_read.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +10,7 @@
 
 #include "app/log_events.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "datagram/ndjson_line.h"
 #include "follow/follow.h"
 
@@ -403,24 +404,49 @@ static void find_log(const char *path)
 }
 
 /* The lock file says which log is followed, for tlsrpt-gen check.  Not vital: a failure changes nothing. */
-static void note_log(const struct checkpoint_file *keeper, const char *path)
+static void note_log(const struct checkpoint_file *keeper, const char *absolute)
+{
+    if (ftruncate(keeper->lock_fd, 0) == 0)
+        (void)dprintf(keeper->lock_fd, "%s\n", absolute);
+}
+
+static enum status make_absolute(const char *path, char absolute[PATH_MAX], struct err *err)
 {
     char folder[PATH_MAX] = "";
 
     if (*path != '/' && getcwd(folder, sizeof folder) == NULL)
-        return;
-    if (ftruncate(keeper->lock_fd, 0) == 0)
-        (void)dprintf(keeper->lock_fd, "%s%s%s\n", folder, *path != '/' ? "/" : "", path);
+        return err_set_errno(err, ST_IO, errno, "current folder");
+    if ((size_t)snprintf(absolute, PATH_MAX, "%s%s%s", folder, *path != '/' ? "/" : "", path) >= PATH_MAX)
+        return err_set(err, ST_CONFIG, "%s: path is too long", path);
+    return ST_OK;
 }
 
-enum status log_follow(struct log_reader *reader, const char *path, const char *checkpoint_path, bool is_once,
-                       struct err *err)
+static enum status make_checkpoint_path(const char *absolute, const char *state_dir, const char *mta,
+                                        char path_out[PATH_MAX], struct err *err)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+
+    for (const char *at = absolute; *at != '\0'; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
+    if ((size_t)snprintf(path_out, PATH_MAX, "%s/log-%s-%016llx.place", state_dir, mta,
+                         (unsigned long long)hash) >= PATH_MAX)
+        return err_set(err, ST_CONFIG, "state_dir is too long");
+    return file_make_folders(state_dir, 0750, err);
+}
+
+enum status log_follow(struct log_reader *reader, const char *path, const char *state_dir, const char *mta,
+                       bool is_once, struct err *err)
 {
     struct log_follower follower = {.follow = NULL};
+    char absolute[PATH_MAX], checkpoint_path[PATH_MAX];
     bool has_checkpoint = false;
-    enum status status;
+    enum status status = make_absolute(path, absolute, err);
 
-    status = checkpoint_open(checkpoint_path, &follower.keeper, &follower.checkpoint, &has_checkpoint, err);
+    if (status == ST_OK)
+        status = make_checkpoint_path(absolute, state_dir, mta, checkpoint_path, err);
+    if (status == ST_OK)
+        status =
+            checkpoint_open(checkpoint_path, &follower.keeper, &follower.checkpoint, &has_checkpoint, err);
     if (status != ST_OK)
         return status;
     reader->follower = &follower;
@@ -428,7 +454,7 @@ enum status log_follow(struct log_reader *reader, const char *path, const char *
     if (status == ST_OK) {
         LOG_FACT(EV_LOG_FOLLOWED, log_text("path", path));
         find_log(path);
-        note_log(&follower.keeper, path);
+        note_log(&follower.keeper, absolute);
         status = follow_lines(reader, is_once, err);
     }
     reader->follower = NULL;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "readlog/log_sink.h"
+#include "log_sink.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -312,10 +312,10 @@ void log_sink_print_summary(const struct log_sink *sink, FILE *out)
 
 /* ---- the interface ---- */
 
-enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const char *socket_path,
+enum status log_sink_open(struct log_sink *sink, enum readlog_output output, const char *socket_path,
                           struct err *err)
 {
-    *sink = (struct log_sink){.kind = kind,
+    *sink = (struct log_sink){.output = output,
                               .socket_path = socket_path,
                               .from_s = INT64_MIN,
                               .until_s = INT64_MAX,
@@ -326,7 +326,7 @@ enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const 
     sink->memo = calloc(1, sizeof *sink->memo);
     if (sink->memo == NULL)
         return err_set(err, ST_NOMEM, "out of memory");
-    if (kind != LOG_SINK_SUMMARY)
+    if (output != READLOG_TO_SUMMARY)
         return ST_OK;
     sink->counts = calloc(1, sizeof *sink->counts);
     if (sink->counts == NULL || !slots_init(&sink->counts->rows, sizeof(struct count_row),
@@ -360,7 +360,7 @@ enum status log_sink_emit(struct log_sink *sink, const struct session_result *re
     if (utc_s < sink->from_s || utc_s >= sink->until_s)
         return ST_OK;
     sink->emitted++;
-    if (sink->kind == LOG_SINK_SUMMARY) {
+    if (sink->output == READLOG_TO_SUMMARY) {
         for (size_t i = 0; i < result->policy_count; i++)
             count_policy(sink->counts, result, &result->policies[i]);
         return ST_OK;
@@ -368,7 +368,7 @@ enum status log_sink_emit(struct log_sink *sink, const struct session_result *re
     status = encode(sink, result, &bytes, &len, err);
     if (status != ST_OK)
         return status;
-    if (sink->kind == LOG_SINK_SOCKET)
+    if (sink->output == READLOG_TO_SOCKET)
         return send_numbered(sink, bytes, len, err);
     if (fwrite(bytes, 1, len, stdout) != len || putc('\n', stdout) == EOF)
         return err_set_errno(err, ST_IO, errno, "write standard output");

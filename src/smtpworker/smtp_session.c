@@ -9,7 +9,7 @@
  *   session replies hidden from us        watch_reply (through the protocol monitor)
  *   no server name in the handshake       name_server (for a relay whose certificate must be good)
  */
-#include "smtpworker/smtp_session.h"
+#include "smtp_session.h"
 
 #include <auth-client.h>
 #include <netinet/in.h>

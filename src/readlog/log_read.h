@@ -9,8 +9,8 @@
 #include <stdbool.h>
 
 #include "base/arena.h"
+#include "log_sink.h"
 #include "mtalog/mtalog.h"
-#include "readlog/log_sink.h"
 
 /* What reads lines and tells events; mtalog for an MTA's log, or one decoded line at a time. */
 struct log_reader {
@@ -34,10 +34,10 @@ MUST_CHECK enum status log_read_file(struct log_reader *reader, const char *name
 MUST_CHECK enum status log_read_end(struct log_reader *reader, struct err *err);
 
 /*
- * Follow the log at path from the place that the file checkpoint_path remembers.  is_once: up to its present end;
- * what is open then stays open for the next time.
+ * Follow the log at path from the position that was saved in STATE_DIR/log-MTA-HASH.place, HASH from the log's
+ * absolute path.  is_once: up to its present end; what is open then stays open for the next time.
  */
-MUST_CHECK enum status log_follow(struct log_reader *reader, const char *path, const char *checkpoint_path,
-                                  bool is_once, struct err *err);
+MUST_CHECK enum status log_follow(struct log_reader *reader, const char *path, const char *state_dir,
+                                  const char *mta, bool is_once, struct err *err);
 
 #endif

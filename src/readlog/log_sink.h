@@ -13,18 +13,13 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "model/session_result.h"
-
-enum log_sink_kind {
-    LOG_SINK_SOCKET,
-    LOG_SINK_STDOUT,
-    LOG_SINK_SUMMARY,
-};
+#include "readlog/readlog.h"
 
 struct log_memo;
 struct log_counts;
 
 struct log_sink {
-    enum log_sink_kind kind;
+    enum readlog_output output;
     const char *socket_path;
     int64_t from_s, until_s; /* only events logged in [from_s, until_s) */
     int64_t patience_ms;     /* how long to wait for a collector; -1: until the program is to end */
@@ -35,12 +30,12 @@ struct log_sink {
     uint64_t log_number; /* of the last one told */
     struct strbuf bytes, numbered;
     struct log_memo *memo;     /* of what was encoded lately: many sessions are equal */
-    struct log_counts *counts; /* LOG_SINK_SUMMARY */
+    struct log_counts *counts; /* READLOG_TO_SUMMARY */
 };
 
 /* ST_NOMEM.  socket_path is borrowed. */
-MUST_CHECK enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const char *socket_path,
-                                     struct err *err);
+MUST_CHECK enum status log_sink_open(struct log_sink *sink, enum readlog_output output,
+                                     const char *socket_path, struct err *err);
 void log_sink_close(struct log_sink *sink);
 
 /*
