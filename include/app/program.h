@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "model/config.h"
@@ -60,6 +61,9 @@ int program_refuse_option(const char *name, char *const *argv);
 
 /* Take -c or -o; false if it is neither, or one -o too many. */
 bool program_take_option(struct program *program, int option, const char *argument);
+
+/* "YYYY-MM-DD", "today" or "yesterday", for --day.  ST_SYNTAX */
+MUST_CHECK enum status program_parse_day(const char *text, int32_t *utc_day_out, struct err *err);
 
 /* Load the settings.  Without -c, a missing default file is no error unless an identity is needed. */
 MUST_CHECK enum status program_load_config(struct program *program, bool needs_identity, struct err *err);

@@ -9,8 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/terminal.h"
+#include "model/utc_day.h"
 
 static const int EXIT_CODES[] = {
     [ST_OK] = 0,
@@ -65,6 +67,19 @@ bool program_take_option(struct program *program, int option, const char *argume
         return false;
     program->overrides[program->override_count++] = argument;
     return true;
+}
+
+enum status program_parse_day(const char *text, int32_t *utc_day_out, struct err *err)
+{
+    int32_t today = utc_day_of(clock_utc_s());
+
+    if (strcmp(text, "today") == 0)
+        *utc_day_out = today;
+    else if (strcmp(text, "yesterday") == 0)
+        *utc_day_out = today > 0 ? today - 1 : 0;
+    else if (!utc_day_parse(text, utc_day_out))
+        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
+    return ST_OK;
 }
 
 /* Without -c a missing default file is no error unless an identity is needed. */

@@ -4,7 +4,6 @@
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,18 +11,13 @@
 #include <unistd.h>
 
 #include "app/postconf.h"
-#include "base/cursor.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
 
-#define SOCKET_NAME      "run/tlsrpt/tlsrpt.sock"
-#define VERSION(a, b, c) ((uint64_t)(a)*1000000 + (uint64_t)(b)*1000 + (uint64_t)(c))
-#define PART_MAX         999
-
 struct postfix_facts {
     char version[64];
-    uint64_t number; /* VERSION(); 0: not understood */
+    uint64_t number; /* POSTFIX_VERSION(); 0: not understood */
     char enable[64]; /* "": this Postfix does not know the setting */
     char socket_name[PATH_MAX / 4];
     char skip_reused[64];
@@ -50,21 +44,6 @@ static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(ROWS); i++)
         status = postconf_get(ROWS[i].name, ROWS[i].value, ROWS[i].size, err);
     return status;
-}
-
-/* "3.10.13", "3.11-20250101": what is absent is 0. */
-static uint64_t parse_version(const char *text)
-{
-    struct cursor cursor;
-    uint64_t major, minor, patch = 0;
-
-    cursor_init(&cursor, text, strlen(text));
-    major = cursor_take_number(&cursor, PART_MAX);
-    cursor_expect(&cursor, ".");
-    minor = cursor_take_number(&cursor, PART_MAX);
-    if (cursor_skip_word(&cursor, "."))
-        patch = cursor_take_number(&cursor, PART_MAX);
-    return cursor.is_failed ? 0 : VERSION(major, minor, patch);
 }
 
 /* ---- the way over its log ---- */
@@ -158,17 +137,17 @@ static bool check_version(struct checkup *checkup, const struct postfix_facts *p
 {
     static const char UPGRADE[] = "upgrade Postfix to 3.10.6, 3.11.0 or newer";
 
-    if (postfix->number < VERSION(3, 10, 0) || *postfix->enable == '\0') {
+    if (postfix->number < POSTFIX_VERSION(3, 10, 0) || *postfix->enable == '\0') {
         check_log_reader(checkup, postfix,
-                         postfix->number < VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
-                                                             : "was built without libtlsrpt");
+                         postfix->number < POSTFIX_VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
+                                                                     : "was built without libtlsrpt");
         return false;
     }
-    if (postfix->number < VERSION(3, 10, 4))
+    if (postfix->number < POSTFIX_VERSION(3, 10, 4))
         checkup_say(checkup, VERDICT_FAIL, "postfix", UPGRADE,
                     "version %s reports about the delivery of reports, which makes reports for ever",
                     postfix->version);
-    else if (postfix->number < VERSION(3, 10, 6))
+    else if (postfix->number < POSTFIX_VERSION(3, 10, 6))
         checkup_say(checkup, VERDICT_WARN, "postfix", UPGRADE,
                     "version %s leaves out facts that 3.10.6 reports", postfix->version);
     else
@@ -248,7 +227,7 @@ static void check_main_cf(struct checkup *checkup, const struct postfix_facts *p
                     "smtp_tlsrpt_enable = %s: it reports nothing", postfix->enable);
     if (*postfix->socket_name == '\0')
         checkup_say(checkup, VERDICT_FAIL, "postfix",
-                    "run postconf -e 'smtp_tlsrpt_socket_name = " SOCKET_NAME "' && postfix reload",
+                    "run postconf -e 'smtp_tlsrpt_socket_name = " POSTFIX_SOCKET_NAME "' && postfix reload",
                     "smtp_tlsrpt_socket_name is empty: it knows no socket to report to");
     else
         check_reporting_socket(checkup, postfix);
@@ -275,7 +254,7 @@ void check_postfix(struct checkup *checkup)
                     err.text);
         return;
     }
-    postfix.number = parse_version(postfix.version);
+    postfix.number = postfix_version_parse(postfix.version);
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
 }

@@ -96,18 +96,11 @@ static enum status load(struct arena *arena, const char *text, size_t len, json_
     return status == ST_OK ? ST_OK : json_failure(status, &error, err);
 }
 
-static struct span span_of(const json_t *value)
-{
-    if (!json_is_string(value))
-        return (struct span){.at = "", .len = 0};
-    return (struct span){.at = json_string_value(value), .len = json_string_length(value)};
-}
-
 /* The cleaned text under key; NULL if it is missing, not a string, or nothing usable is in it (R32). */
 static const char *get_text(struct datagram_decoder *decoder, const json_t *object, const char *key,
                             clean_fn *clean)
 {
-    struct span text = span_of(json_object_get(object, key));
+    struct span text = json_text_span(json_object_get(object, key));
     const char *cleaned = NULL;
 
     if (text.len > 0 && clean(text, decoder->arena, &cleaned) == ST_NOMEM)
@@ -132,7 +125,7 @@ static struct text_list get_list(struct datagram_decoder *decoder, const json_t 
     }
     for (size_t i = 0; i < count; i++) {
         enum status status =
-            clean(span_of(json_array_get(array, i)), decoder->arena, &list.items[list.count]);
+            clean(json_text_span(json_array_get(array, i)), decoder->arena, &list.items[list.count]);
 
         if (status == ST_OK)
             list.count++;
@@ -276,7 +269,7 @@ static enum status decode_policies(struct datagram_decoder *decoder, const json_
 
 static enum status check_version(const json_t *version, struct err *err)
 {
-    struct span text = span_of(version);
+    struct span text = json_text_span(version);
 
     if (version == NULL || span_is(text, "1") ||
         (json_is_integer(version) && json_integer_value(version) == 1))
@@ -287,7 +280,7 @@ static enum status check_version(const json_t *version, struct err *err)
 static enum status decode_domain(const json_t *value, struct arena *arena, struct session_result *result,
                                  struct err *err)
 {
-    struct span text = span_of(value);
+    struct span text = json_text_span(value);
     struct err reason;
     enum status status;
 
@@ -301,7 +294,7 @@ static enum status decode_domain(const json_t *value, struct arena *arena, struc
 
 static void decode_day(const json_t *value, struct session_result *result)
 {
-    struct span text = span_of(value);
+    struct span text = json_text_span(value);
 
     result->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &result->utc_day);
 }
@@ -309,7 +302,7 @@ static void decode_day(const json_t *value, struct session_result *result)
 /* A log reader's name and its number of the outcome; both or none. */
 static void decode_log_number(const json_t *id, const json_t *number, struct session_result *result)
 {
-    struct span text = span_of(id);
+    struct span text = json_text_span(id);
     struct cursor cursor;
     struct span digits;
 

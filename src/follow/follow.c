@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fnv1a.h"
 
 #define OVER_AFTER_MS                                                                                        \
     500 /* a rotated file is over when its successor has bytes and it did not grow for so long */
@@ -58,18 +59,9 @@ struct follow {
 
 /* ---- marks ---- */
 
-static uint64_t hash_bytes(const char *bytes, size_t len)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static bool same_head(const struct file_mark *mark, const char *head, size_t head_len)
 {
-    return mark->head_len <= head_len && hash_bytes(head, mark->head_len) == mark->head_hash;
+    return mark->head_len <= head_len && fnv1a(FNV1A_START, head, mark->head_len) == mark->head_hash;
 }
 
 static bool same_inode(const struct file_mark *mark, const struct stat *stat)
@@ -102,7 +94,7 @@ static void set_mark(struct file_mark *mark, const struct stat *stat, const char
 {
     *mark = (struct file_mark){.device = (uint64_t)stat->st_dev,
                                .inode = (uint64_t)stat->st_ino,
-                               .head_hash = hash_bytes(head, head_len),
+                               .head_hash = fnv1a(FNV1A_START, head, head_len),
                                .head_len = (uint32_t)head_len,
                                .is_known = 1};
 }
@@ -245,7 +237,8 @@ static void add_signature(struct follow *follow, const char *path, void *context
 
     (void)follow;
     if (lstat(path, &stat) == 0)
-        *signature += (hash_bytes(path, strlen(path)) ^ (uint64_t)stat.st_ino) * UINT64_C(0x9e3779b97f4a7c15);
+        *signature +=
+            (fnv1a(FNV1A_START, path, strlen(path)) ^ (uint64_t)stat.st_ino) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* Which file has which name; it changes while a rotator is at work. */

@@ -21,6 +21,7 @@
 #include "model/config.h"
 #include "model/delivery_result.h"
 #include "model/domain.h"
+#include "model/utc_day.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 
@@ -129,6 +130,12 @@ const char *status_facts_copy(struct status_facts *facts, const char *text);
 
 /* The row of a day, made if it is new; NULL if it is older than everything that fits. */
 struct status_day *status_facts_day(struct status_facts *facts, int32_t utc_day);
+
+/* "2026-03-14 12:00:00", or "never" for 0. */
+const char *status_format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE]);
+
+/* "label       text", wrapped. */
+void status_print_line(const struct terminal *terminal, const char *label, const char *text, FILE *out);
 
 MUST_CHECK enum status status_print_table(const struct status_facts *facts, const struct terminal *terminal,
                                           FILE *out, struct err *err);

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "app/table.h"
-#include "model/utc_day.h"
 #include "status_facts.h"
 
 #define LABEL_COLUMNS 12
@@ -25,16 +24,23 @@ static void print_label(const struct status_screen *screen, const char *label)
                   terminal_end(screen->terminal, STYLE_BOLD));
 }
 
-/* "label       text", wrapped. */
 static void print_line(const struct status_screen *screen, const char *label, const char *text)
 {
     print_label(screen, label);
     table_print_wrapped(screen->terminal, LABEL_COLUMNS, LABEL_COLUMNS, text, screen->out);
 }
 
-/* "2026-03-14 12:00:00" */
-static const char *format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE])
+void status_print_line(const struct terminal *terminal, const char *label, const char *text, FILE *out)
 {
+    const struct status_screen screen = {.terminal = terminal, .out = out};
+
+    print_line(&screen, label, text);
+}
+
+const char *status_format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE])
+{
+    if (utc_s <= 0)
+        return "never";
     utc_stamp_format(utc_s, text_out);
     text_out[10] = ' ';
     text_out[19] = '\0';
@@ -57,11 +63,12 @@ static void print_collector(const struct status_screen *screen)
     char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE], text[200] = "";
 
     if (facts->collector.liveness == COLLECTOR_UP && facts->collector.started_s > 0)
-        (void)snprintf(text, sizeof text, "since %s UTC (%s)", format_time(facts->collector.started_s, stamp),
+        (void)snprintf(text, sizeof text, "since %s UTC (%s)",
+                       status_format_time(facts->collector.started_s, stamp),
                        table_duration(facts->now_s - facts->collector.started_s, age));
     if (facts->collector.liveness == COLLECTOR_SILENT || facts->collector.liveness == COLLECTOR_STUCK)
         (void)snprintf(text, sizeof text, "it has counted through %s UTC (%s ago)",
-                       format_time(facts->collector.alive_s, stamp),
+                       status_format_time(facts->collector.alive_s, stamp),
                        table_duration(facts->now_s - facts->collector.alive_s, age));
     print_label(screen, "collector");
     table_print_text(screen->terminal, STYLES[facts->collector.liveness], WORDS[facts->collector.liveness],
@@ -279,13 +286,13 @@ static void print_due(const struct status_screen *screen)
         return;
     (void)snprintf(text, sizeof text, "%s to %s, %s %s UTC", facts->oldest_due_domain, facts->oldest_due_host,
                    facts->oldest_due_s <= facts->now_s ? "since" : "from",
-                   format_time(facts->oldest_due_s, stamp));
+                   status_format_time(facts->oldest_due_s, stamp));
     print_line(screen, "oldest due", text);
     if (facts->overdue > 0)
         (void)snprintf(text, sizeof text, "with the next run of tlsrpt-gen: %s are due now",
                        table_number(facts->overdue, age));
     else
-        (void)snprintf(text, sizeof text, "%s UTC, in %s", format_time(facts->next_attempt_s, stamp),
+        (void)snprintf(text, sizeof text, "%s UTC, in %s", status_format_time(facts->next_attempt_s, stamp),
                        table_duration(facts->next_attempt_s - facts->now_s, age));
     print_line(screen, "next try", text);
 }
@@ -305,9 +312,9 @@ static void print_errors(const struct status_screen *screen)
 
         (void)fputs("  ", screen->out);
         table_print_text(screen->terminal, is_open ? STYLE_WARN : STYLE_BAD, error->host, screen->out);
-        (void)snprintf(text, sizeof text, " %s, %s%s", format_time(error->at_s, at),
+        (void)snprintf(text, sizeof text, " %s, %s%s", status_format_time(error->at_s, at),
                        is_open ? "next try " : delivery_state_name(error->state),
-                       is_open ? format_time(error->next_at_s, next) : "");
+                       is_open ? status_format_time(error->next_at_s, next) : "");
         (void)fputc(' ', screen->out);
         table_print_wrapped(screen->terminal, terminal_width(error->host) + 3, 4, text, screen->out);
         (void)snprintf(text, sizeof text, "report for %s: %s", error->domain, error->text);
@@ -328,7 +335,7 @@ static void print_suppressed(const struct status_screen *screen)
         char until[UTC_STAMP_TEXT_SIZE], text[1200];
 
         (void)snprintf(text, sizeof text, "%s until %s: %s", facts->suppressed[i].address,
-                       format_time(facts->suppressed[i].until_s, until), facts->suppressed[i].reason);
+                       status_format_time(facts->suppressed[i].until_s, until), facts->suppressed[i].reason);
         (void)fputs("  ", screen->out);
         table_print_wrapped(screen->terminal, 2, 4, text, screen->out);
     }

@@ -9,7 +9,6 @@
 
 #include "app/log_events.h"
 #include "app/program.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "check/check.h"
 #include "generate/push.h"
@@ -19,7 +18,6 @@
 #include "inspect/status.h"
 #include "inspect/unsuppress.h"
 #include "model/domain.h"
-#include "model/utc_day.h"
 #include "setup/setup.h"
 
 typedef int subcommand_fn(const struct config *config, int argc, char **argv);
@@ -113,20 +111,6 @@ static void print_help(void)
     config_help(stdout);
 }
 
-static enum status parse_day(const char *text, struct dry_run_options *options, struct err *err)
-{
-    int32_t today = utc_day_of(clock_utc_s());
-
-    options->days = DRY_RUN_ONE_DAY;
-    if (strcmp(text, "today") == 0)
-        options->utc_day = today;
-    else if (strcmp(text, "yesterday") == 0)
-        options->utc_day = today > 0 ? today - 1 : 0;
-    else if (!utc_day_parse(text, &options->utc_day))
-        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
-    return ST_OK;
-}
-
 static enum status parse_format(const char *text, struct dry_run_options *options, struct err *err)
 {
     static const char *const NAMES[] = {
@@ -174,8 +158,10 @@ static enum status take_option(struct main_arguments *arguments, int option, str
             *(bool *)((char *)arguments + FLAGS[i].offset) = true;
             return ST_OK;
         }
-    if (option == OPTION_DAY)
-        return parse_day(optarg, &arguments->dry_run, err);
+    if (option == OPTION_DAY) {
+        arguments->dry_run.days = DRY_RUN_ONE_DAY;
+        return program_parse_day(optarg, &arguments->dry_run.utc_day, err);
+    }
     if (option == OPTION_FORMAT)
         return parse_format(optarg, &arguments->dry_run, err);
     if (option == OPTION_DOMAIN)

@@ -25,6 +25,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv1a.h"
 #include "mtalog/slots.h"
 #include "postfix_grammar.h"
 #include "reader.h"
@@ -197,13 +198,11 @@ static void sweep(struct postfix *postfix, int64_t utc_s)
 
 /* ---- hosts that write TLSRPT lines ---- */
 
-/* FNV-1a: it must be the same in the next process; the names are our own hosts'. */
+/* It must be the same in the next process; the names are those of our own hosts. */
 static uint64_t host_hash(struct span host)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = fnv1a(FNV1A_START, host.at, host.len);
 
-    for (size_t i = 0; i < host.len; i++)
-        hash = (hash ^ (unsigned char)host.at[i]) * UINT64_C(0x100000001b3);
     return hash != 0 ? hash : 1;
 }
 

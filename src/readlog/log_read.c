@@ -11,6 +11,7 @@
 #include "app/log_events.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/fnv1a.h"
 #include "datagram/ndjson_line.h"
 #include "follow/follow.h"
 
@@ -424,10 +425,8 @@ static enum status make_absolute(const char *path, char absolute[PATH_MAX], stru
 static enum status make_checkpoint_path(const char *absolute, const char *state_dir, const char *mta,
                                         char path_out[PATH_MAX], struct err *err)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
+    uint64_t hash = fnv1a(FNV1A_START, absolute, strlen(absolute));
 
-    for (const char *at = absolute; *at != '\0'; at++)
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
     if ((size_t)snprintf(path_out, PATH_MAX, "%s/log-%s-%016llx.place", state_dir, mta,
                          (unsigned long long)hash) >= PATH_MAX)
         return err_set(err, ST_CONFIG, "state_dir is too long");
