@@ -4,7 +4,7 @@
  * by its details, then end.  Memory does not grow with the number of policies or details.
  *
  * In: canonical policies and details (model/policy.h).  Out: the one line of ASCII JSON of RFC 8460 section 4
- * in the key order of rfc8460.md part I, without blanks and without a final newline.  The result is valid
+ * in the key order of rfc8460.md B.2, without blanks and without a final newline.  The result is valid
  * whatever the texts hold and whatever the order of the calls' contents; it is reproducible if the caller
  * keeps the order of model/report_source.h.
  * Limits: texts longer than policy.h allows are cut, items beyond POLICY_LINES_MAX left out.

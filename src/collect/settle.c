@@ -37,7 +37,7 @@ static enum status is_closed(struct counter *counter, int32_t utc_day, bool *is_
     return status;
 }
 
-/* The day an outcome counts for: a log reader's word, never in the future (G.1). */
+/* The day an outcome counts for: a log reader's word, never in the future (rfc8460.md E.1). */
 static int32_t day_of(const struct session_result *result, int32_t arrival_day)
 {
     return result->has_utc_day && result->utc_day < arrival_day ? result->utc_day : arrival_day;

@@ -502,7 +502,7 @@ static enum status walk_store(struct session_store *store, struct err *err)
     enum status status = session_store_each_day(store, see_day, NULL, err);
 
     if (status == ST_OK)
-        status = session_store_each_domain(store, DAY, see_domain, NULL, err);
+        status = session_store_each_domain(store, DAY, "", 100, see_domain, NULL, err);
     if (status == ST_OK)
         status = session_store_read_domain(store, DAY, "north.example", &visitor, err);
     if (status == ST_OK)

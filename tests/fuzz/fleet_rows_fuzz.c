@@ -296,7 +296,7 @@ static enum status ask_days(struct world *world, struct err *err)
     if (status == ST_OK)
         status = session_store_each_day(world->store, see_day, NULL, err);
     if (status == ST_OK)
-        status = session_store_each_domain(world->store, DAY, see_domain, NULL, err);
+        status = session_store_each_domain(world->store, DAY, "", 100, see_domain, NULL, err);
     return status == ST_OK ? session_store_each_record(world->store, DAY, DOMAINS[0], see_record, NULL, err)
                            : status;
 }
