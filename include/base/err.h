@@ -4,8 +4,8 @@
  *
  * A function that can fail in more than one way returns enum status and takes a struct err * last.  On
  * failure its outputs are untouched and err holds the code, errno (0 if none) and one line of text that
- * says what, where and, if known, how to mend it.  Nothing is allocated on the way out.  err may be NULL
- * for callers that do not want the words.
+ * says what, where and, if known, how to fix it.  Nothing is allocated on the way out.  err may be NULL
+ * for callers that do not want the text.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H

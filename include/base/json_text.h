@@ -16,7 +16,7 @@
 #include "base/cursor.h"
 #include "base/err.h"
 
-/* For what an MTA writes: a name that stands twice is an error, a NUL in a string is not. */
+/* For what an MTA writes: a name that appears twice is an error, a NUL in a string is not. */
 #define JSON_TEXT_OURS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
 /* A tree takes at most so many bytes for each byte of its text; 77 were seen ("[{},{},..."). */

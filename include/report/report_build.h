@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_build.h - one domain's day, told by a source, becomes one JSON report of a bounded size.
+ * report_build.h - one domain's day, replayed by a source, becomes one JSON report of a bounded size.
  *
  * In:  a source that replays policies and details in canonical order, as often as asked.
  * Out: JSON into a sink (report_writer.h) and the numbers about it.

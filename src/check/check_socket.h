@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_socket.h - is somebody listening on a socket?
+ * check_socket.h - does a process listen on a socket?
  */
 #ifndef CHECK_CHECK_SOCKET_H
 #define CHECK_CHECK_SOCKET_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status_facts.h - everything that `status` can tell, gathered once; three printers show it.
+ * status_facts.h - everything that `status` shows, gathered once for its three printers.
  *
  * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
  * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users.
@@ -115,7 +115,11 @@ struct status_facts {
     size_t day_count;
 };
 
-/* ST_NOT_FOUND  neither store is there;  else as the stores' functions.  Free with status_facts_done. */
+/*
+ * Free with status_facts_done, also after a failure.
+ * ST_NOT_FOUND  neither store is there
+ * or a status of the stores
+ */
 MUST_CHECK enum status status_facts_gather(const struct config *config, struct status_facts *facts,
                                            struct err *err);
 void status_facts_done(struct status_facts *facts);

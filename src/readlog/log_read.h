@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log_read.h - the three ways in which tlsrpt-gen-log reads: files, standard input, and a log that is
- * followed.
+ * log_read.h - the three inputs of tlsrpt-gen-log: files, standard input, and a log that is followed.
  */
 #ifndef READLOG_LOG_READ_H
 #define READLOG_LOG_READ_H
@@ -12,16 +11,16 @@
 #include "log_sink.h"
 #include "mtalog/mtalog.h"
 
-/* What reads lines and tells events; mtalog for an MTA's log, or one decoded line at a time. */
+/* Reads lines and emits session results; with mtalog for an MTA's log, else one JSON object a line. */
 struct log_reader {
     struct log_sink *sink;
     struct mtalog *mtalog; /* NULL: lines of JSON */
     struct arena arena;    /* for those */
     uint64_t lines, malformed;
-    uint64_t emitted_before;       /* events of the line in hand that an earlier life told */
-    bool is_replaying;             /* tell nothing */
-    struct err err;                /* why telling failed */
-    struct log_follower *follower; /* learns of each event that was told; NULL: nobody does */
+    uint64_t emitted_before;       /* results of the current line that an earlier process emitted */
+    bool is_replaying;             /* emit nothing */
+    struct err err;                /* why emitting failed */
+    struct log_follower *follower; /* saves its checkpoint after each result; NULL: no log is followed */
 };
 
 /* mtalog_result_fn; context: struct log_reader. */
@@ -30,7 +29,7 @@ enum status log_reader_emit(void *context, const struct session_result *result, 
 /* name "-": standard input.  Ends at the end of the file, or when the program is to end. */
 MUST_CHECK enum status log_read_file(struct log_reader *reader, const char *name, struct err *err);
 
-/* Nothing more will come: tell what is certain. */
+/* No more lines will come: emit what is certain. */
 MUST_CHECK enum status log_read_end(struct log_reader *reader, struct err *err);
 
 /*

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log_sink.h - where tlsrpt-gen-log's events go: to the collector's socket, to standard output, or into a
- * count.
+ * log_sink.h - where tlsrpt-gen-log's session results go: to the collector's socket, to standard output, or into
+ * a summary.
  */
 #ifndef READLOG_LOG_SINK_H
 #define READLOG_LOG_SINK_H
@@ -21,15 +21,15 @@ struct log_counts;
 struct log_sink {
     enum readlog_output output;
     const char *socket_path;
-    int64_t from_s, until_s; /* only events logged in [from_s, until_s) */
-    int64_t patience_ms;     /* how long to wait for a collector; -1: until the program is to end */
+    int64_t from_s, until_s; /* only results logged in [from_s, until_s) */
+    int64_t patience_ms;     /* how long to wait for a collector; -1: until the program is stopped */
     int fd;
-    bool is_waiting; /* the collector is away, and it was said */
+    bool is_waiting; /* the collector is away, and that was logged */
     uint64_t emitted;
-    uint64_t log_id;     /* 0: outcomes are not numbered; else each is told with this and the next number */
-    uint64_t log_number; /* of the last one told */
+    uint64_t log_id;     /* sent with each result, and its number; 0: results are not numbered */
+    uint64_t log_number; /* of the last one sent */
     struct strbuf bytes, numbered;
-    struct log_memo *memo;     /* of what was encoded lately: many sessions are equal */
+    struct log_memo *memo;     /* recently encoded results: many sessions are equal */
     struct log_counts *counts; /* READLOG_TO_SUMMARY */
 };
 
@@ -39,17 +39,18 @@ MUST_CHECK enum status log_sink_open(struct log_sink *sink, enum readlog_output 
 void log_sink_close(struct log_sink *sink);
 
 /*
- * Tell one event.
- * ST_TEMPORARY  no collector took it within patience_ms, or the program is to end
- * ST_IO (standard output), ST_NOMEM
+ * Emit one session result.
+ * ST_TEMPORARY  no collector took it within patience_ms, or the program is stopped
+ * ST_IO         standard output
+ * ST_NOMEM
  */
 MUST_CHECK enum status log_sink_emit(struct log_sink *sink, const struct session_result *result,
                                      int64_t utc_s, struct err *err);
 
-/* What was counted, as a table. */
+/* Print the summary as a table. */
 void log_sink_print_summary(const struct log_sink *sink, FILE *out);
 
-/* Set by the signal handler: the program is to end. */
+/* Set by the signal handler: stop as soon as possible. */
 extern volatile int log_sink_is_stopping;
 
 #endif
