@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The mark in the store says through which second everything is counted, a note says when the collector
+ * started, and the lock file says whether it runs.  From the three follows whether it is up, stuck or gone.
+ */
 #include "app/collector_state.h"
 
 #include <limits.h>

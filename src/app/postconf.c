@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * postconf(1) is started without a shell, its answer is read from a pipe, and its exit code decides.
+ */
 #include "app/postconf.h"
 
 #include <errno.h>

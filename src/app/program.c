@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Options, settings, exit codes, and the change from root to the owner of state_dir: the same in each program.
+ */
 #include "app/program.h"
 
 #include <errno.h>
@@ -35,7 +38,7 @@ int program_exit_code(enum status status)
     return (size_t)status < ARRAY_COUNT(EXIT_CODES) ? EXIT_CODES[status] : EXIT_BUG;
 }
 
-/* What a file or a stranger wrote may stand in the text; it must not reach the terminal as it is. */
+/* The text may hold outside bytes; they must not reach the terminal as they are. */
 int program_fail(const struct program *program, const struct err *err)
 {
     struct terminal terminal;

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * 1. Physical lines become logical ones: a line that begins with a blank continues the one before.
+ * 2. A logical line is split at its first "=", and its name is looked up in the table.
+ * 3. The value is parsed by the row's kind and stored at the row's offset in the caller's struct; where it came
+ *    from is kept for messages and --show-config.
+ */
 #include "base/options.h"
 
 #include <string.h>
@@ -135,7 +141,7 @@ static enum status parse_choice(const struct option_row *option, const char *val
                    words);
 }
 
-/* Nothing, where something stands by default, is no value. */
+/* An empty value for a setting whose default is not empty. */
 static bool is_missing(const struct option_row *option, const char *value)
 {
     return option->kind == OPTION_TEXT && *value == '\0' && *option->default_value != '\0';

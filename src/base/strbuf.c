@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The memory doubles when it is full.  The first failure sticks, so that callers check once, at the end.
+ */
 #include "base/strbuf.h"
 
 #include <stdarg.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Folders, files and sockets on this host. */
+/*
+ * Folders, files and sockets on this host, and the stores behind them: owners, modes, free space, the kind of
+ * file system, listeners, the collector's state.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -335,7 +338,7 @@ static void check_socket(struct checkup *checkup, const char *path, int type)
     check_mode(checkup, path);
 }
 
-/* How many datagrams the kernel holds for us; 0 if it cannot be told. */
+/* How many datagrams the kernel queues for us; 0: unknown. */
 static long queue_length(void)
 {
     struct strbuf text;
@@ -410,7 +413,7 @@ void check_collector(struct checkup *checkup)
     session_store_close(&sessions);
 }
 
-/* reports.db, or what the fleet's database has in its place: says nothing if it can be read. */
+/* reports.db, or the fleet's ledger in its place: prints nothing if it can be read. */
 void check_ledger(struct checkup *checkup)
 {
     struct ledger_counts counts;

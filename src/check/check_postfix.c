@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Postfix on this host, as postconf(1) tells it. */
+/*
+ * Postfix's version decides: from 3.10 on it can report by itself, and its main.cf and its socket are checked;
+ * an older one must have its log followed, which the lock files of tlsrpt-gen-log show.
+ */
 #include <dirent.h>
 #include <grp.h>
 #include <limits.h>
@@ -55,7 +58,7 @@ enum log_reader_state {
     LOG_READER_FOUND, /* somebody does */
 };
 
-/* The log that is followed stands in the lock file. */
+/* The lock file names the log that is followed. */
 static enum log_reader_state judge_lock(const char *path, char log_out[PATH_MAX])
 {
     struct strbuf text;
@@ -94,7 +97,7 @@ static enum log_reader_state find_log_reader(const char *state_dir, char log_out
     return found;
 }
 
-/* A Postfix that cannot report tells most of it in its log. */
+/* A Postfix that cannot report logs most of it. */
 static void check_log_reader(struct checkup *checkup, const struct postfix_facts *postfix, const char *why)
 {
     bool has_systemd = check_has_systemd();

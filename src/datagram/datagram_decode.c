@@ -16,7 +16,7 @@
 #include "model/domain.h"
 #include "model/utc_day.h"
 
-/* One event in the making.  Out of memory sticks, so that it is asked for once, at the end. */
+/* A failed allocation sticks, so that it is checked once, at the end. */
 struct datagram_decoder {
     struct arena *arena;
     bool is_out_of_memory;
@@ -83,7 +83,7 @@ static enum status json_failure(enum status status, const json_error_t *error, s
     return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
 }
 
-/* Jansson's tree dies with the event, in its arena. */
+/* Jansson's tree lives in the result's arena and dies with it. */
 static enum status load(struct arena *arena, const char *text, size_t len, json_t **root_out,
                         bool *is_repaired_out, struct err *err)
 {
@@ -198,7 +198,7 @@ static void decode_details(struct datagram_decoder *decoder, const json_t *array
             decode_detail(decoder, json_array_get(array, i), &out->details[out->detail_count++]);
 }
 
-/* "f" is 0 or 1; where it is missing or no number, the details tell. */
+/* "f" is 0 or 1; if it is missing or no number, the details decide. */
 static bool has_failed(const json_t *flag, size_t detail_count)
 {
     if (json_is_number(flag))
@@ -265,7 +265,7 @@ static enum status decode_policies(struct datagram_decoder *decoder, const json_
     return ST_OK;
 }
 
-/* ---- 3. the event ---- */
+/* ---- 3. the session result ---- */
 
 static enum status check_version(const json_t *version, struct err *err)
 {
@@ -299,7 +299,7 @@ static void decode_day(const json_t *value, struct session_result *result)
     result->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &result->utc_day);
 }
 
-/* A log reader's name and its number of the outcome; both or none. */
+/* A log reader's id and its number of the result; both or none. */
 static void decode_log_number(const json_t *id, const json_t *number, struct session_result *result)
 {
     struct span text = json_text_span(id);

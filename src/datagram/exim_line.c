@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The line's JSON tree lives in an arena of its own and dies with the call; only canonical texts are copied into
+ * the caller's.  A failure's reason comes from Exim's name of a DANE failure first, then from its words.
+ */
 #include "datagram/exim_line.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One object is read as one policy with its details, or "policies" as several; then the domains fill in for each
+ * other.  Words with a fixed list (result-type, policy-type) must be valid; other bad fields are left out.
+ */
 #include "datagram/ndjson_line.h"
 
 #include <string.h>
@@ -128,7 +132,7 @@ static enum status decode_detail(struct ndjson_decoder *decoder, const json_t *o
     return status;
 }
 
-/* "failure-details", or the one failure that stands in the object itself. */
+/* "failure-details", or the one failure in the object itself. */
 static enum status decode_details(struct ndjson_decoder *decoder, const json_t *object,
                                   struct result_policy *out)
 {
@@ -195,10 +199,9 @@ static enum status decode_policies(struct ndjson_decoder *decoder, const json_t 
     return status;
 }
 
-/* ---- the event ---- */
+/* ---- the session result ---- */
 
-/* The domain that asked for reports, and each policy's: each stands for the other where one is missing (R31).
- */
+/* The domain that asked for reports, and each policy's: a missing one is copied from the other (R31). */
 static enum status settle_domains(struct ndjson_decoder *decoder, const json_t *root,
                                   struct session_result *result)
 {

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The file holds two records, each with a sequence number and a checksum.  A save overwrites the older one; a
+ * reader takes the newer one that is whole.  So a kill in the middle of a save costs that save only.
+ */
 #include "follow/checkpoint.h"
 
 #include <errno.h>

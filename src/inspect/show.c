@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A file's bytes are unwrapped step by step: a mail gives its attachment, gzip its content, and what is left must
+ * be the report's JSON.  A name without a file is a domain: then the ledger's newest report goes the same way.
+ */
 #include "inspect/show.h"
 
 #include <errno.h>

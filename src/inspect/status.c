@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts are gathered once and printed by one of three printers.  With --output the text is built in memory
+ * and replaces the file as a whole, so that a reader never sees half of it.
+ */
 #include "inspect/status.h"
 
 #include <errno.h>

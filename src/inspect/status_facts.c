@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-
+/*
+ * This host's session store gives the collector's state; the days come from it or from the fleet's database, and
+ * deliveries from the ledger.  Lists are bounded: the newest days, the latest errors.
+ */
 #include "status_facts.h"
 
 #include <string.h>
@@ -107,8 +110,7 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
 
 /* ---- deliveries ---- */
 
-/* The slot for an error of this host: its own, a free one, or that of the oldest; NULL if this one is older.
- */
+/* The slot for a host's error: its own, a free one, or that of the oldest error; NULL if this one is older. */
 static struct status_error *find_slot(struct status_facts *facts, const char *host, int64_t at_s)
 {
     struct status_error *oldest = &facts->errors[0];
@@ -224,7 +226,7 @@ static enum status gather_ledger(struct gathering *gathering, struct err *err)
 
 /* ---- both stores ---- */
 
-/* A fleet that cannot be reached, or does not let us in, is told, and the rest shown. */
+/* If the fleet cannot be reached or refuses us, that is shown, and so is everything else. */
 static enum status open_fleet(struct gathering *gathering, struct err *err)
 {
     struct status_facts *facts = gathering->facts;

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The fleet's part of status: its hosts, the days that were closed without one of them, and sessions that came
+ * after their report was built.
+ */
 #include <stdio.h>
 
 #include "app/table.h"
 #include "status_facts.h"
 
-#define SHOWN_DAYS 14        /* of which missed hosts and late sessions are told */
+#define SHOWN_DAYS 14        /* of which missed hosts and late sessions are shown */
 #define STALE_S    (10 * 60) /* a host should push every minute */
 
 static enum status take_host(void *context, const struct fleet_instance *instance, struct err *err)

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts as one JSON object, member by member in a fixed order.
+ */
 #include "app/json_out.h"
 #include "model/utc_day.h"
 #include "status_facts.h"

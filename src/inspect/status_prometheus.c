@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The text format of Prometheus, for node_exporter's textfile collector.  No label holds anything from
- * outside. */
+/*
+ * The text format of Prometheus, for node_exporter's textfile collector.  No label holds outside text.
+ */
 #include <inttypes.h>
 
 #include "model/utc_day.h"

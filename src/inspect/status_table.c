@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts for a person, from top to bottom: collector, counters, warnings, days, deliveries, errors.
+ */
 #include <string.h>
 
 #include "app/table.h"

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Every value is checked against the grammar of its place first; then headers, text part and report part are
+ * appended one after the other.  The boundary is a function of the Message-ID, so a retry gives the same bytes.
+ */
 #include "mail/compose.h"
 
 #include <inttypes.h>

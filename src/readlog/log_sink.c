@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A result becomes a datagram; a memo of encoded results, keyed by their content, saves most of that work.  If the
+ * collector is away, sending is retried until the sink's patience ends.  A summary counts in a bounded table.
+ */
 #include "log_sink.h"
 
 #include <errno.h>
@@ -25,7 +29,7 @@
 
 volatile int log_sink_is_stopping;
 
-/* ---- encoding, with a memory for equal events ---- */
+/* ---- encoding, with a memo of equal results ---- */
 
 struct memo_slot {
     size_t key_len, len;
@@ -52,8 +56,7 @@ static bool add_to_key(char key[MEMO_KEY], size_t *len, const char *text)
     return true;
 }
 
-/* All that is in an event of one policy without strings and with at most one detail; 0 if the event is
- * another. */
+/* All of a result that has one policy without strings and at most one detail; 0 if it has more. */
 static size_t memo_key(const struct session_result *result, char key[MEMO_KEY])
 {
     static const struct failure_detail NOTHING;
@@ -193,8 +196,8 @@ static enum status send_datagram(struct log_sink *sink, const char *bytes, size_
 }
 
 /*
- * An outcome that may be told again after a kill -9 carries a number, by which the collector knows it.  The
- * keys go before the closing brace, so that what is remembered of equal events needs not be encoded again.
+ * A result that may be sent again after a kill -9 has a number, by which the collector recognises it.  Its keys go
+ * before the closing brace, so that the memo's encoding of equal results can be used.
  */
 static enum status send_numbered(struct log_sink *sink, const char *bytes, size_t len, struct err *err)
 {

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One function for each rule about a value.  A fault becomes a finding with the RFC's section and the value's path.
+ */
 #include "report_rules.h"
 
 #include <ctype.h>

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * 1. Ask postconf for the version and for three settings; a Postfix that cannot report gets advice instead.
+ * 2. Compare them, and the drop-in of the collector's socket unit, with what is needed.
+ * 3. Show the difference; with --apply, make it.
+ */
 #include "setup/setup.h"
 
 #include <getopt.h>
