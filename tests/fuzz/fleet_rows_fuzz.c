@@ -8,7 +8,6 @@
  */
 #include <stdint.h>
 
-#include "base/clock.h"
 #include "base/cursor.h"
 #include "fake_pg.h"
 #include "fleet/fleet.h"
@@ -435,7 +434,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err err = {0};
     enum status status;
 
-    clock_set_fixed((int64_t)NOW_S * 1000000000);
     is_opening = true;
     cursor_init(&answers, size > 0 ? (const char *)data + 1 : "", size > 0 ? size - 1 : 0);
     status = fleet_open(&settings, &world.fleet, &err);

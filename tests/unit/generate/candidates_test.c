@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../names.h"
 #include "generate/candidates.h"
 #include "model/utc_day.h"
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../names.h"
 #include "base/strbuf.h"
 #include "store/session_store.h"
 
