@@ -100,7 +100,7 @@ static void push(struct generator_run *run)
 {
     struct err err;
 
-    if (push_now(run->generator.config, run->generator.fleet, run->generator.owner, &err) == ST_OK)
+    if (push_now(run->generator.config, run->generator.fleet, &err) == ST_OK)
         return;
     LOG_FACT(EV_PUSH_FAILED, log_text("reason", err.text));
     keep_first(run, err.code, &err);
@@ -109,19 +109,18 @@ static void push(struct generator_run *run)
 /* Until other generators hold all the rest, or the time is up: then the next run goes on. */
 static void work_in_shares(struct generator_run *run)
 {
-    struct generator *generator = &run->generator;
-    const int64_t stop_at_ms = clock_monotonic_ms() + generator->config->run_limit_s * 1000;
+    struct fleet *fleet = run->generator.fleet;
+    const int64_t stop_at_ms = clock_monotonic_ms() + run->generator.config->run_limit_s * 1000;
     struct err err;
     enum status status;
+    int buckets;
 
-    if (*generator->owner == '\0')
+    if (*fleet->owner == '\0')
         return; /* the push failed before it knew who we are */
-    fleet_begin_run(generator->fleet);
-    while ((status = fleet_take_share(generator->fleet, generator->owner, &err)) == ST_OK) {
-        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", fleet_share_size(generator->fleet)),
-                 log_text("generator", generator->owner));
+    while ((status = fleet_take_share(fleet, !run->has_worked, &buckets, &err)) == ST_OK) {
+        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", buckets), log_text("generator", fleet->owner));
         work(run);
-        fleet_release_share(generator->fleet);
+        fleet_release_share(fleet);
         if (clock_monotonic_ms() >= stop_at_ms)
             return;
     }
@@ -142,7 +141,7 @@ static enum status forget_old_days(struct generator *generator, struct err *err)
     int64_t forgotten;
 
     if (generator->sessions != NULL && oldest > 0)
-        status = session_store_delete_before(generator->sessions, oldest, err);
+        status = session_reader_delete_before(generator->sessions, oldest, err);
     if (status == ST_OK && oldest > LEDGER_KEEP_DAYS)
         status = ledger_delete_before(generator->ledger, oldest - LEDGER_KEEP_DAYS, generator->now_s,
                                       &forgotten, err);
