@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/strbuf.h"
 
@@ -18,5 +19,14 @@ size_t utf8_repair(const char *text, size_t len, struct strbuf *out);
 
 /* Length of the valid sequence that begins at text[0] (1..4), or 0 if there is none in len bytes. */
 size_t utf8_sequence_len(const char *text, size_t len);
+
+/* The code point of a valid sequence of len bytes (1..4). */
+uint32_t utf8_code_point(const char *text, size_t len);
+
+/* C0, DEL and C1 (Unicode category Cc). */
+bool utf8_is_control(uint32_t code);
+
+/* U+FDD0..U+FDEF and the last two code points of each plane: I-JSON forbids them (RFC 7493 section 2.1). */
+bool utf8_is_noncharacter(uint32_t code);
 
 #endif

@@ -109,22 +109,11 @@ const char *terminal_end(const struct terminal *terminal, enum terminal_style st
 
 /* ---- text ---- */
 
-/* The character whose valid sequence of len bytes (1..4) begins at text. */
-static uint32_t decode(const char *text, size_t len)
-{
-    static const uint8_t FIRST_BITS[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    uint32_t code = (uint8_t)text[0] & FIRST_BITS[len];
-
-    for (size_t i = 1; i < len; i++)
-        code = code << 6 | ((uint8_t)text[i] & 0x3FU);
-    return code;
-}
-
 void terminal_clean(const struct terminal *terminal, const char *text, size_t len, struct strbuf *out)
 {
     for (size_t at = 0; at < len;) {
         size_t step = utf8_sequence_len(text + at, len - at);
-        uint32_t code = step > 0 ? decode(text + at, step) : 0;
+        uint32_t code = step > 0 ? utf8_code_point(text + at, step) : 0;
 
         if (step == 0 && terminal->is_utf8)
             strbuf_add_text(out, "\xEF\xBF\xBD");
@@ -152,7 +141,7 @@ static size_t walk(const char *text, size_t columns, size_t *columns_out)
 
     while (at < len) {
         size_t step = utf8_sequence_len(text + at, len - at);
-        size_t width = step > 0 ? columns_of(decode(text + at, step)) : 1;
+        size_t width = step > 0 ? columns_of(utf8_code_point(text + at, step)) : 1;
 
         if (used + width > columns)
             break;

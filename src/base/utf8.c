@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/utf8.h"
 
-#include <stdint.h>
-
 /* Second byte's range by first byte (RFC 3629 section 4); all later bytes are 80..BF. */
 static const struct {
     uint8_t first_low, first_high, second_low, second_high, len;
@@ -68,4 +66,24 @@ size_t utf8_repair(const char *text, size_t len, struct strbuf *out)
         at += step;
     }
     return repaired;
+}
+
+uint32_t utf8_code_point(const char *text, size_t len)
+{
+    static const uint8_t FIRST_BITS[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t code = (uint8_t)text[0] & FIRST_BITS[len];
+
+    for (size_t i = 1; i < len; i++)
+        code = code << 6 | ((uint8_t)text[i] & 0x3FU);
+    return code;
+}
+
+bool utf8_is_control(uint32_t code)
+{
+    return code < 0x20 || (code >= 0x7F && code < 0xA0);
+}
+
+bool utf8_is_noncharacter(uint32_t code)
+{
+    return (code & 0xFFFE) == 0xFFFE || (code >= 0xFDD0 && code <= 0xFDEF);
 }

@@ -111,6 +111,8 @@ static void print_help(void)
     config_help(stdout);
 }
 
+/* ---- options ---- */
+
 static enum status parse_format(const char *text, struct dry_run_options *options, struct err *err)
 {
     static const char *const NAMES[] = {
@@ -174,6 +176,61 @@ static int usage_error(const struct err *err)
     (void)fprintf(stderr, "tlsrpt-gen: %s\n", err->text);
     return EXIT_USAGE;
 }
+
+/* Options that have no effect here are refused, so that none is ignored in silence: first, in front of a command. */
+static enum status check_command(const struct main_arguments *arguments, const char *command, struct err *err)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(FLAGS); i++)
+        if (FLAGS[i].name != NULL && *(const bool *)((const char *)arguments + FLAGS[i].offset))
+            return err_set(err, ST_SYNTAX, "%s does not go with a command; leave out %s or \"%.40s\"",
+                           FLAGS[i].name, FLAGS[i].name, command);
+    if (arguments->has_dry_run_option)
+        return err_set(err, ST_SYNTAX,
+                       "--day, --domain, --format and -v stand behind the command, if it has them; see "
+                       "tlsrpt-gen --help");
+    return ST_OK;
+}
+
+/* And without a command, those that exclude each other. */
+static enum status check_job(const struct main_arguments *arguments, struct err *err)
+{
+    const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
+
+    if (arguments->has_dry_run_option && !arguments->is_dry_run)
+        return err_set(err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
+    if (arguments->is_dry_run && arguments->is_show_config)
+        return err_set(err, ST_SYNTAX, "--dry-run does not go with --show-config; leave out one of them");
+    if ((arguments->is_dry_run || arguments->is_show_config) &&
+        (arguments->run.is_flush || arguments->run.is_linger))
+        return err_set(err, ST_SYNTAX, "%s does not go with %s, which sends nothing; leave out one of them",
+                       arguments->run.is_flush ? "--flush" : "--linger", shown);
+    return ST_OK;
+}
+
+/* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
+static int take_options(struct main_arguments *arguments, int argc, char **argv)
+{
+    struct err err;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "+nv" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
+        if (option == 'h') {
+            print_help();
+            return 0;
+        }
+        if (option == 'V') {
+            program_print_version(&arguments->program);
+            return 0;
+        }
+        if (take_option(arguments, option, &err) != ST_OK)
+            return usage_error(&err);
+    }
+    if ((optind < argc ? check_command(arguments, argv[optind], &err) : check_job(arguments, &err)) != ST_OK)
+        return usage_error(&err);
+    return -1;
+}
+
+/* ---- jobs ---- */
 
 static int run_subcommand(struct main_arguments *arguments, int argc, char **argv)
 {
@@ -239,61 +296,6 @@ static int run_main_job(struct main_arguments *arguments)
         code = run_as_owner(arguments);
     config_done(&program->config);
     return code;
-}
-
-/* ---- options that make no sense together are refused, so that none is ignored in silence ---- */
-
-/* Options of the main job in front of a command. */
-static enum status check_command(const struct main_arguments *arguments, const char *command, struct err *err)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(FLAGS); i++)
-        if (FLAGS[i].name != NULL && *(const bool *)((const char *)arguments + FLAGS[i].offset))
-            return err_set(err, ST_SYNTAX, "%s does not go with a command; leave out %s or \"%.40s\"",
-                           FLAGS[i].name, FLAGS[i].name, command);
-    if (arguments->has_dry_run_option)
-        return err_set(err, ST_SYNTAX,
-                       "--day, --domain, --format and -v stand behind the command, if it has them; see "
-                       "tlsrpt-gen --help");
-    return ST_OK;
-}
-
-/* Options of the main job that exclude each other. */
-static enum status check_job(const struct main_arguments *arguments, struct err *err)
-{
-    const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
-
-    if (arguments->has_dry_run_option && !arguments->is_dry_run)
-        return err_set(err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
-    if (arguments->is_dry_run && arguments->is_show_config)
-        return err_set(err, ST_SYNTAX, "--dry-run does not go with --show-config; leave out one of them");
-    if ((arguments->is_dry_run || arguments->is_show_config) &&
-        (arguments->run.is_flush || arguments->run.is_linger))
-        return err_set(err, ST_SYNTAX, "%s does not go with %s, which sends nothing; leave out one of them",
-                       arguments->run.is_flush ? "--flush" : "--linger", shown);
-    return ST_OK;
-}
-
-/* Take the options of the command line up to the first other word; -1 to go on, else the exit code. */
-static int take_options(struct main_arguments *arguments, int argc, char **argv)
-{
-    struct err err;
-    int option;
-
-    while ((option = getopt_long(argc, argv, "+nv" PROGRAM_SHORT_OPTIONS, LONG_OPTIONS, NULL)) != -1) {
-        if (option == 'h') {
-            print_help();
-            return 0;
-        }
-        if (option == 'V') {
-            program_print_version(&arguments->program);
-            return 0;
-        }
-        if (take_option(arguments, option, &err) != ST_OK)
-            return usage_error(&err);
-    }
-    if ((optind < argc ? check_command(arguments, argv[optind], &err) : check_job(arguments, &err)) != ST_OK)
-        return usage_error(&err);
-    return -1;
 }
 
 int main(int argc, char **argv)

@@ -24,36 +24,16 @@ enum control_rule {
     CONTROL_COLLAPSE, /* one blank for each run of blanks and controls, none at either end */
 };
 
-/* C0, DEL and C1 (RFC 20, Unicode category Cc). */
-static bool is_control(const char *at, size_t step)
-{
-    unsigned char first = (unsigned char)at[0];
-
-    if (step == 1)
-        return first < 0x20 || first == 0x7F;
-    return step == 2 && first == 0xC2 && (unsigned char)at[1] < 0xA0;
-}
-
-/* U+FDD0..U+FDEF and the last two code points of each plane: I-JSON forbids them (RFC 7493 section 2.1). */
-static bool is_noncharacter(const char *at, size_t step)
-{
-    const unsigned char *byte = (const unsigned char *)at;
-
-    if (step == 3 && byte[0] == 0xEF && byte[1] == 0xB7)
-        return byte[2] >= 0x90 && byte[2] <= 0xAF;
-    if (step == 3)
-        return byte[0] == 0xEF && byte[1] == 0xBF && byte[2] >= 0xBE;
-    return step == 4 && (byte[1] & 0x0F) == 0x0F && byte[2] == 0xBF && byte[3] >= 0xBE;
-}
-
-/* What stands in the clean text for the character at[0..step); its length goes to *len_out. */
+/* The clean text of the character at[0..step); its length goes to *len_out. */
 static const char *clean_character(const char *at, size_t step, enum control_rule rule, size_t *len_out)
 {
-    if (step == 0 || is_noncharacter(at, step)) {
+    uint32_t code = step > 0 ? utf8_code_point(at, step) : 0;
+
+    if (step == 0 || utf8_is_noncharacter(code)) {
         *len_out = sizeof REPLACEMENT - 1;
         return REPLACEMENT;
     }
-    if (is_control(at, step)) {
+    if (utf8_is_control(code)) {
         *len_out = rule == CONTROL_DROP ? 0 : 1;
         return " ";
     }

@@ -14,21 +14,10 @@
 #define LEVELS_MAX 256 /* objects and arrays inside one another */
 
 /* Bytes that must or should be escaped: C0, DEL, and what a terminal may obey (C1, bidirectional). */
-static bool wants_escape(const char *text, size_t len, unsigned *code_out)
+static bool wants_escape(uint32_t code)
 {
-    const unsigned char *bytes = (const unsigned char *)text;
-
-    if (len == 1)
-        *code_out = bytes[0];
-    else if (len == 2)
-        *code_out = (bytes[0] & 0x1FU) << 6 | (bytes[1] & 0x3FU);
-    else if (len == 3)
-        *code_out = (bytes[0] & 0x0FU) << 12 | (bytes[1] & 0x3FU) << 6 | (bytes[2] & 0x3FU);
-    else
-        return false;
-    return *code_out < 0x20 || (*code_out >= 0x7F && *code_out <= 0x9F) ||
-           (*code_out >= 0x200B && *code_out <= 0x200F) || (*code_out >= 0x2028 && *code_out <= 0x202E) ||
-           (*code_out >= 0x2060 && *code_out <= 0x206F) || *code_out == 0xFEFF;
+    return utf8_is_control(code) || (code >= 0x200B && code <= 0x200F) ||
+           (code >= 0x2028 && code <= 0x202E) || (code >= 0x2060 && code <= 0x206F) || code == 0xFEFF;
 }
 
 static void add_text(struct strbuf *out, const char *text, size_t len)
@@ -39,14 +28,15 @@ static void add_text(struct strbuf *out, const char *text, size_t len)
     for (size_t at = 0; at < len;) {
         size_t step = utf8_sequence_len(text + at, len - at);
         const char *found = text[at] != '\0' ? strchr(SHORT, text[at]) : NULL;
-        unsigned code;
+        uint32_t code;
 
         if (step == 0)
             step = 1; /* cannot be: the tree holds UTF-8 only */
+        code = utf8_code_point(text + at, step);
         if (found != NULL)
             strbuf_addf(out, "\\%c", LETTERS[found - SHORT]);
-        else if (wants_escape(text + at, step, &code))
-            strbuf_addf(out, "\\u%04x", code);
+        else if (wants_escape(code))
+            strbuf_addf(out, "\\u%04x", (unsigned)code);
         else
             strbuf_add(out, text + at, step);
         at += step;
