@@ -170,6 +170,7 @@ static enum status serve(struct collector *collector, const sigset_t *signals, s
     struct watch watch = {.watchdog_ms = service_watchdog_ms(),
                           .last_dropped_ms = -DROPPED_EVERY_MS,
                           .logged_dropped = ring_dropped(collector->ring)};
+    size_t waiting_bytes = ring_used_bytes(collector->ring); /* before the counting thread takes them */
     pthread_t receiving, counting;
     enum status status = start_threads(collector, &receiving, &counting, err);
 
@@ -181,7 +182,7 @@ static enum status serve(struct collector *collector, const sigset_t *signals, s
     LOG_FACT(EV_COLLECTOR_STARTED, log_text("version", TLSRPT_GEN_VERSION),
              log_number("sockets", (int64_t)collector->listener_count),
              log_text("state_dir", collector->config->state_dir),
-             log_number("waiting_bytes", (int64_t)ring_used_bytes(collector->ring)));
+             log_number("waiting_bytes", (int64_t)waiting_bytes));
     watch_until_stopped(collector, &watch, signals);
     service_notify("STOPPING=1");
     stop_receiving(collector);
