@@ -36,7 +36,7 @@ LIBPQ = $(if $(filter yes,$(WITH_PGSQL)),libpq)
 LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2 $(LIBPQ)
 LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2
 LIBS_tlsrpt-gen-smtp    = libesmtp-1.0 openssl
-LIBS_tlsrpt-gen-log     = jansson libidn2 zlib
+LIBS_tlsrpt-gen-log     = jansson libidn2 zlib libcares
 LIBS_test               = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka $(LIBPQ)
 
 # Debian packages: to build, and to test besides.

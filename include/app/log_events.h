@@ -50,6 +50,7 @@
     X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \
     X(LOG_FOLLOWED,        "log_followed",        INFO,    "path") \
     X(LOG_ABSENT,          "log_absent",          WARNING, "path reason mend") \
+    X(DANE_NOT_VALIDATED,  "dane_not_validated",  WARNING, "hint") \
     X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
     X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
     X(CHECKPOINT_LOST,          "place_lost",          WARNING, "path") \

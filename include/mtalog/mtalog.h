@@ -9,8 +9,9 @@
  * MTALOG_LINE_MAX is counted and left alone.  Memory is fixed at birth.
  *
  * What it counts: sessions, not recipients or messages.  Where the log does not tell an outcome, or not whose
- * it is, there is no event.  A policy is tlsa where the MTA says that it was DANE, sts where a policy plug-in
- * (postfix-tlspol) said so in the same log, else no-policy-found.
+ * it is, there is no event.  A policy is tlsa where the MTA says that it was DANE, or where it demanded TLS and DNS
+ * says that DANE applies (dane_of); sts where a policy plug-in (postfix-tlspol) said so in the same log, or an MX host
+ * did not match the policy; else no-policy-found.
  *
  * Not in: the TLSRPT record, policy texts, the EHLO answer; logs do not have them.
  */
@@ -43,6 +44,19 @@ struct mtalog_relay {
     const char *domain;
 };
 
+/* Does DANE apply to sessions with an MX host?  DNS tells, if it can. */
+enum mtalog_dane {
+    MTALOG_DANE_UNKNOWN,
+    MTALOG_DANE_YES,
+    MTALOG_DANE_NO,
+};
+
+/*
+ * is_needed false: a session with this host began, and its answer will be needed soon.  Must return in bounded time;
+ * mx is as the log writes it.
+ */
+typedef enum mtalog_dane mtalog_dane_fn(void *context, struct span mx, bool is_needed);
+
 /*
  * event and what it points to live until the callback returns; utc_s: when it was logged.  Anything but ST_OK
  * ends the current mtalog_feed or mtalog_flush with that status.
@@ -61,6 +75,10 @@ struct mtalog_settings {
     size_t ignored_sender_count;
     uint32_t open_max; /* a power of two, how many processes or messages may have something open; 0: the MAX
                           above */
+    bool
+        only_mx_mismatch; /* Postfix: nothing but MX hosts outside an MTA-STS policy, which send no datagram */
+    mtalog_dane_fn *dane_of; /* NULL: nobody can tell */
+    void *dane_context;
     mtalog_result_fn *on_result;
     void *context;
 };

@@ -10,9 +10,6 @@
 #include "model/domain.h"
 #include "model/tls_reason.h"
 
-/* RFC 8460 has no result type for an MX host that the policy's patterns do not allow. */
-#define MX_MISMATCH "mtasts-policy-mx-mismatch"
-
 /* One policy and its one detail, together in the arena. */
 struct exim_policy {
     struct result_policy policy;
@@ -161,7 +158,7 @@ static struct tls_reason reason_of_certificate(const json_t *root, int64_t now_s
 static bool find_failure(const json_t *root, const struct exim_line *line, int64_t now_s,
                          struct tls_reason *reason_out)
 {
-    static const struct span MISMATCH = {MX_MISMATCH, sizeof MX_MISMATCH - 1};
+    static const struct span MISMATCH = {TLS_REASON_MX_MISMATCH, sizeof TLS_REASON_MX_MISMATCH - 1};
     bool is_dane = span_is(span_of(root, "dane"), "yes") || span_of(root, "danefail").len > 0;
     bool is_sts = line->sts.mode != EXIM_STS_NONE && !is_dane;
 

@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "datagram/ndjson_line.h"
 #include "model/utc_day.h"
+#include "readlog/dane_lookup.h"
 #include "readlog/log_read.h"
 
 #define RELAYS_MAX  64
@@ -28,6 +29,7 @@ enum input {
     INPUT_NONE,
     INPUT_EXIM,
     INPUT_POSTFIX,
+    INPUT_POSTFIX_STS, /* only the warning about MX hosts outside an MTA-STS policy */
     INPUT_JSON,
 };
 
@@ -87,7 +89,9 @@ static void print_help(void)
         "\n"
         "Tell the collector what an MTA's log says about its TLS sessions.\n"
         "\n"
-        "      --mta MTA           exim, postfix or ndjson (one JSON object per line)\n"
+        "      --mta MTA           exim, postfix, postfix-sts (only MX hosts that an MTA-STS policy refuses: "
+        "beside\n"
+        "                          a Postfix that reports by itself) or ndjson (one JSON object per line)\n"
         "      --follow FILE       go on where the last run ended, through rotation; do not end\n"
         "      --once              with --follow: end at the log's present end\n"
         "      --socket PATH       the collector's socket (default: the first of the setting socket)\n"
@@ -111,8 +115,11 @@ struct word {
     int value;
 };
 
-static const struct word INPUTS[] = {
-    {"exim", INPUT_EXIM}, {"postfix", INPUT_POSTFIX}, {"ndjson", INPUT_JSON}, {NULL, 0}};
+static const struct word INPUTS[] = {{"exim", INPUT_EXIM},
+                                     {"postfix", INPUT_POSTFIX},
+                                     {"postfix-sts", INPUT_POSTFIX_STS},
+                                     {"ndjson", INPUT_JSON},
+                                     {NULL, 0}};
 
 static const struct word POLICIES[] = {
     {"dane", POLICY_TLSA}, {"sts", POLICY_STS}, {"unknown", POLICY_NO_POLICY_FOUND}, {NULL, 0}};
@@ -223,7 +230,7 @@ static bool take_option(struct log_arguments *arguments, int option, char *value
 static const char *check_arguments(const struct log_arguments *arguments)
 {
     if (arguments->input == INPUT_NONE)
-        return "--mta is missing: exim, postfix or ndjson";
+        return "--mta is missing: exim, postfix, postfix-sts or ndjson";
     if (arguments->follow != NULL && arguments->file_count > 0)
         return "--follow takes one file, and there may be no other";
     if (arguments->follow == NULL && arguments->file_count == 0)
@@ -287,8 +294,11 @@ static void catch_signals(void)
 static enum status make_checkpoint_path(const struct log_arguments *arguments, char path[PATH_MAX],
                                         struct err *err)
 {
-    static const char *const NAMES[] = {
-        [INPUT_NONE] = "", [INPUT_EXIM] = "exim", [INPUT_POSTFIX] = "postfix", [INPUT_JSON] = "ndjson"};
+    static const char *const NAMES[] = {[INPUT_NONE] = "",
+                                        [INPUT_EXIM] = "exim",
+                                        [INPUT_POSTFIX] = "postfix",
+                                        [INPUT_POSTFIX_STS] = "postfix-sts",
+                                        [INPUT_JSON] = "ndjson"};
     const char *state_dir = arguments->program.config.state_dir;
     const char *follow = arguments->follow;
     char folder[PATH_MAX] = "";
@@ -308,7 +318,21 @@ static enum status make_checkpoint_path(const struct log_arguments *arguments, c
     return file_make_folders(state_dir, 0750, err);
 }
 
-static enum status open_reader(struct log_arguments *arguments, struct log_reader *reader, struct err *err)
+/* What a log leaves open, DNS tells: whether a host that TLS was demanded of has TLSA records. */
+static enum status open_dane_lookup(const struct log_arguments *arguments, struct dane_lookup **lookup_out,
+                                    struct err *err)
+{
+    bool is_pipe = arguments->file_count > 0 && strcmp(arguments->files[0], "-") == 0;
+    bool is_live = is_pipe || (arguments->follow != NULL && !arguments->is_once);
+
+    if (arguments->input != INPUT_EXIM && arguments->input != INPUT_POSTFIX)
+        return ST_OK;
+    return dane_lookup_open(&arguments->program.config.resolver,
+                            is_live ? DANE_LOOKUP_PIPE_MS : DANE_LOOKUP_FILE_MS, lookup_out, err);
+}
+
+static enum status open_reader(struct log_arguments *arguments, struct log_reader *reader,
+                               struct dane_lookup *lookup, struct err *err)
 {
     const struct mtalog_settings settings = {
         .mta = arguments->input == INPUT_EXIM ? MTALOG_EXIM : MTALOG_POSTFIX,
@@ -317,6 +341,9 @@ static enum status open_reader(struct log_arguments *arguments, struct log_reade
         .relay_count = arguments->relay_count,
         .ignored_senders = arguments->senders,
         .ignored_sender_count = arguments->sender_count,
+        .only_mx_mismatch = arguments->input == INPUT_POSTFIX_STS,
+        .dane_of = lookup != NULL ? dane_lookup_of : NULL,
+        .dane_context = lookup,
         .on_result = log_reader_emit,
         .context = reader,
     };
@@ -358,6 +385,7 @@ static void log_counts(const struct log_reader *reader)
 static enum status run(struct log_arguments *arguments, struct err *err)
 {
     struct log_reader reader = {.mtalog = NULL};
+    struct dane_lookup *lookup = NULL;
     struct log_sink sink;
     enum status status;
 
@@ -368,7 +396,9 @@ static enum status run(struct log_arguments *arguments, struct err *err)
     sink.patience_ms = arguments->follow != NULL && !arguments->is_once ? -1 : PATIENCE_MS;
     reader.sink = &sink;
     if (status == ST_OK)
-        status = open_reader(arguments, &reader, err);
+        status = open_dane_lookup(arguments, &lookup, err);
+    if (status == ST_OK)
+        status = open_reader(arguments, &reader, lookup, err);
     if (status == ST_OK)
         status = read_all(arguments, &reader, err);
     if (fflush(stdout) != 0 && status == ST_OK)
@@ -377,6 +407,7 @@ static enum status run(struct log_arguments *arguments, struct err *err)
         log_sink_print_summary(&sink, stdout);
     log_counts(&reader);
     mtalog_free(&reader.mtalog);
+    dane_lookup_close(&lookup);
     arena_done(&reader.arena);
     log_sink_close(&sink);
     return status;

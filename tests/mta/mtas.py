@@ -61,18 +61,12 @@ HOOKED_EXIM = LIVE_EXIM | {
     "sts-plain.test": sts("sts-plain.test", starttls_not_supported=1),
     "sts-dane.test": tlsa("sts-dane.test", certificate_not_trusted=1),
 }
-LOGGED_EXIM = LIVE_EXIM | {  # GnuTLS's words do not tell expired from untrusted; required TLS is not said to be DANE's
+LOGGED_EXIM = LIVE_EXIM | {  # GnuTLS's words do not tell expired from untrusted
     "valid.test": none("valid.test", 7),  # and those whose events nobody took
     "expired.test": none("expired.test", validation_failure=1),
     "selfsigned.test": none("selfsigned.test", validation_failure=1),
-    "dane-nostarttls.test": none("dane-nostarttls.test", starttls_not_supported=1),
 }
-LOGGED_POSTFIX = LIVE_EXIM | {  # Verified, or a failed handshake: DANE and other required TLS look alike
-    "valid.test": none("valid.test", 2),
-    "dane-ok.test": none("dane-ok.test", 1),
-    "dane-nostarttls.test": none("dane-nostarttls.test", starttls_not_supported=1),
-    "dane-broken.test": none("dane-broken.test", validation_failure=1),
-}
+LOGGED_POSTFIX = LIVE_EXIM | {"valid.test": none("valid.test", 2)}  # a TLSA lookup tells DANE from other required TLS
 SENT_POSTFIX = LIVE_EXIM | {
     "valid.test": none("valid.test", 2),
     "selfsigned.test": none("selfsigned.test", validation_failure=1),  # with its reason: self-signed_certificate

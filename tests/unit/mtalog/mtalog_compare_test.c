@@ -54,15 +54,19 @@ static const struct {
     bool is_events;
     enum mtalog_mta mta;
     unsigned situations;
+    bool has_dns; /* a validating resolver answers from tlsa.tsv; the rows are those of FOLDER+dns */
 } SOURCES[] = {
-    {&MTA, "exim-4.96", ".events", true, MTALOG_EXIM, 77},
-    {&MTA, "exim-4.96", ".log", false, MTALOG_EXIM, 77},
-    {&MTA, "postfix-3.7", ".log", false, MTALOG_POSTFIX, 77},
-    {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77},
-    {&STS, "ex496-sts", ".events", true, MTALOG_EXIM, 35},
-    {&STS, "ex498-sts", ".events", true, MTALOG_EXIM, 35},
-    {&STS, "hook-4.96", ".events", true, MTALOG_EXIM, 35},
-    {&STS, "hook-4.98", ".events", true, MTALOG_EXIM, 35},
+    {&MTA, "exim-4.96", ".events", true, MTALOG_EXIM, 77, false},
+    {&MTA, "exim-4.96", ".log", false, MTALOG_EXIM, 77, false},
+    {&MTA, "postfix-3.7", ".log", false, MTALOG_POSTFIX, 77, false},
+    {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77, false},
+    {&MTA, "exim-4.96", ".log", false, MTALOG_EXIM, 77, true},
+    {&MTA, "postfix-3.7", ".log", false, MTALOG_POSTFIX, 77, true},
+    {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77, true},
+    {&STS, "ex496-sts", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "ex498-sts", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "hook-4.96", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "hook-4.98", ".events", true, MTALOG_EXIM, 35, false},
 };
 
 /* Outcomes of one scenario: text of each, and how often. */
@@ -177,10 +181,26 @@ static void read_events(char *at, int64_t now_s, struct results *results)
     arena_done(&arena);
 }
 
-static void read_log(char *at, enum mtalog_mta mta, int64_t now_s, struct results *results)
+static struct strbuf tlsa_hosts;
+
+/* Is the host a line of tlsa.tsv? */
+static enum mtalog_dane dane_of(void *context, struct span mx, bool is_needed)
 {
-    struct mtalog_settings settings = {
-        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_result = add_result, .context = results};
+    char line[512];
+
+    (void)context;
+    (void)is_needed;
+    (void)snprintf(line, sizeof line, "\n%.*s\n", (int)mx.len, mx.at);
+    return strstr(tlsa_hosts.data, line) != NULL ? MTALOG_DANE_YES : MTALOG_DANE_NO;
+}
+
+static void read_log(char *at, bool has_dns, enum mtalog_mta mta, int64_t now_s, struct results *results)
+{
+    struct mtalog_settings settings = {.mta = mta,
+                                       .mandatory_tls = POLICY_NO_POLICY_FOUND,
+                                       .dane_of = has_dns ? dane_of : NULL,
+                                       .on_result = add_result,
+                                       .context = results};
     const char *begin = at;
     struct mtalog *log;
     struct err err;
@@ -209,7 +229,8 @@ static void read_recording(size_t source, const char *scenario, struct results *
     if (bytes.len > 0 && SOURCES[source].is_events)
         read_events(bytes.data, SOURCES[source].set->now_s, results);
     else if (bytes.len > 0)
-        read_log(bytes.data, SOURCES[source].mta, SOURCES[source].set->now_s, results);
+        read_log(bytes.data, SOURCES[source].has_dns, SOURCES[source].mta, SOURCES[source].set->now_s,
+                 results);
     strbuf_done(&bytes);
 }
 
@@ -317,7 +338,8 @@ static void check_scenario(size_t source, const char *scenario)
     join(&got, false, compared, sizeof compared);
     join(&wanted, false, expected, sizeof expected);
     is_equal = strcmp(compared, expected) == 0;
-    (void)snprintf(file, sizeof file, "%s/%s%s", SOURCES[source].folder, scenario, SOURCES[source].suffix);
+    (void)snprintf(file, sizeof file, "%s%s/%s%s", SOURCES[source].folder,
+                   SOURCES[source].has_dns ? "+dns" : "", scenario, SOURCES[source].suffix);
     if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") != NULL) {
         printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "?", result, is_equal ? "" : expected);
         return;
@@ -386,6 +408,7 @@ int main(void)
     struct CMUnitTest tests[ARRAY_COUNT(SOURCES) + 1];
     int failed;
 
+    read_whole(DATA "mta/tlsa.tsv", &tlsa_hosts);
     for (size_t i = 0; i < ARRAY_COUNT(SOURCES); i++)
         tests[i] = (struct CMUnitTest){
             .name = SOURCES[i].folder, .test_func = test_source, .initial_state = (void *)(uintptr_t)i};
@@ -395,6 +418,7 @@ int main(void)
         read_table(&STS, &table_bytes[1]);
     }
     failed = cmocka_run_group_tests(tests, NULL, NULL);
+    strbuf_done(&tlsa_hosts);
     strbuf_done(&table_bytes[0]);
     strbuf_done(&table_bytes[1]);
     return failed;
