@@ -50,7 +50,8 @@ struct counter {
     int64_t backoff_ms; /* 0: the last batch was stored */
     int64_t said_ms;
     uint64_t retries;
-    bool has_poison; /* a datagram that the store cannot take and that is not the store's fault */
+    bool is_newer_noted; /* that datagrams of a newer format come was logged */
+    bool has_poison;     /* a datagram that the store cannot take and that is not the store's fault */
     struct hash poison;
 
     int64_t last_commit_ms;

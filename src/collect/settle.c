@@ -136,6 +136,16 @@ static enum status settle_numbered(struct counter *counter, struct aggregate_ent
     return status;
 }
 
+/* Once: a newer libtlsrpt, or another producer, may say more than we read. */
+static void note_version(struct counter *counter, unsigned version)
+{
+    if (counter->is_newer_noted)
+        return;
+    counter->is_newer_noted = true;
+    LOG_FACT(EV_DATAGRAM_NEWER, log_number("version", version),
+             log_text("hint", "upgrade tlsrpt-gen; what it understands is counted"));
+}
+
 static void bump_nothing(struct counter *counter, const struct aggregate_entry *entry)
 {
     session_store_bump(counter->collect->store, COUNTER_NO_RESULT, entry->count);
@@ -164,6 +174,8 @@ static enum status settle_decoded(struct counter *counter, struct decode_job *jo
         settle_malformed(counter, entry, &job->record, job->reason);
         return ST_OK;
     }
+    if (job->result.newer_version != 0)
+        note_version(counter, job->result.newer_version);
     if (*sending_mta_ip != '\0')
         session_result_set_sending_mta_ip(&job->result, sending_mta_ip); /* R73 */
     if (job->result.log_id != 0)
