@@ -430,6 +430,44 @@ def postconf_is_broken(world):
     (world.postfix / "broken").write_text("")
 
 
+TLSPOL, RESOLVER = "socketmap:inet:127.0.0.1:8642", "socketmap:inet:127.0.0.1:8461"
+
+
+@scenario("warn", "mta-sts", f"{TLSPOL}:QUERY passes policies without TLSRPT attributes")
+def a_plugin_without_attributes(world):
+    world.set_postfix(smtp_tls_policy_maps=f"texthash:/etc/postfix/policy:down, {TLSPOL}:hangs, {TLSPOL}:QUERY",
+                      smtp_tls_security_level="dane")
+
+
+def take_them_away(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:postfix")
+
+
+@scenario("FAIL", "mta-sts", f"{RESOLVER}:rpt passes TLSRPT attributes, which need Postfix 3.10", take_them_away)
+def a_plugin_with_attributes_for_an_old_postfix(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", mail_version="3.7.11", smtp_tlsrpt_enable="",
+                      smtp_tls_security_level="may")
+
+
+def use_tlspol(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{TLSPOL}:QUERYwithTLSRPT")
+
+
+@scenario("warn", "mta-sts", f"{RESOLVER}:rpt wins over DANE", use_tlspol)
+def a_plugin_that_hides_dane(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", smtp_tls_security_level="dane")
+
+
+def give_postmap_back(world):
+    world.make_programs()
+
+
+@scenario("warn", "mta-sts", "Postfix's policy tables cannot be asked", give_postmap_back)
+def no_postmap(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{TLSPOL}:QUERYwithTLSRPT")
+    (world.bin / "postmap").unlink()
+
+
 # ---- DNS ---------------------------------------------------------------------------------------------------
 
 def a_resolver_that_answers(world):

@@ -97,7 +97,7 @@ def calls(text, name):
 
 def findings_in_the_code():
     """(topic, format) of all that check can complain of."""
-    for path in sorted((ROOT / "src" / "cmd").glob("check*.c")):
+    for path in sorted((ROOT / "src" / "check").glob("check*.c")):
         for arguments in calls(path.read_text(), "checkup_say"):
             if arguments[1] != "VERDICT_OK":
                 yield json.loads(arguments[2]), arguments[4].strip('"')

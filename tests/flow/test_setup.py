@@ -48,6 +48,15 @@ class FakePostfix:
         return [line for line in (self.directory / "calls").read_text().splitlines() if line.startswith("-e")]
 
 
+    def add_policy_table(self, name, answer):
+        """A policy plug-in, and a postmap that asks it."""
+        with open(self.main_cf, "a", encoding="ascii") as main_cf:
+            main_cf.write(f"smtp_tls_policy_maps = {name}\nsmtp_tls_security_level = dane\n")
+        postmap = self.directory / "postmap"
+        postmap.write_text(f"#!/bin/sh\n[ \"$1 $3\" = '-q {name}' ] && echo '{answer}'\n")
+        postmap.chmod(0o755)
+
+
 @pytest.fixture
 def fake_postfix(tmp_path, programs):
     return lambda version, **keywords: FakePostfix(tmp_path, programs, version, **keywords)
@@ -146,3 +155,29 @@ def test_setup_exim_names_its_socket_and_takes_no_words(run_generator):
     assert done.returncode in (0, 66)  # 66: it was not installed on this machine, so there is no fragment to show
     assert done.returncode == 0 or "No such file" in done.stderr
     assert run_generator("setup-exim", "--apply").returncode == 64
+
+
+SECURE = "secure match=mx.gmail.com servername=hostname"
+TLSPOL, RESOLVER = "socketmap:inet:127.0.0.1:8642", "socketmap:inet:127.0.0.1:8461"
+
+
+@pytest.mark.parametrize(("version", "table", "answer", "wanted", "unwanted"), [
+    ("3.10.13", f"{TLSPOL}:QUERY", SECURE, [f"fix: run postconf -e 'smtp_tls_policy_maps = {TLSPOL}:QUERYwithTLSRPT'",
+                                            "tlsrpt-gen-log@postfix-sts.service"], ["wins over DANE"]),
+    ("3.10.13", f"{RESOLVER}:postfix", SECURE, ["tlsrpt: true", "wins over DANE"], ["QUERYwithTLSRPT"]),
+    ("3.10.13", f"{TLSPOL}:QUERYwithTLSRPT", f"{SECURE} policy_type=sts", ["with TLSRPT attributes", "postfix-sts.service"],
+     ["fix:", "wins over DANE"]),
+    ("3.10.13", "texthash:/etc/postfix/policy", "may", [], ["Policy table", "postfix-sts"]),
+    ("3.7.11", f"{TLSPOL}:QUERYwithTLSRPT", f"{SECURE} policy_type=sts", ["is deferred", f"{TLSPOL}:QUERY'"],
+     ["postfix-sts"]),
+    ("3.7.11", f"{TLSPOL}:QUERY", SECURE, [], ["Policy table", "postfix-sts"]),
+])
+def test_policy_plugins_are_judged(fake_postfix, version, table, answer, wanted, unwanted):  # noqa: PLR0913, PLR0917
+    postfix = fake_postfix(version, knows_tlsrpt=version.startswith("3.10"))
+    postfix.add_policy_table(table, answer)
+    done = postfix.run()
+    for words in wanted:
+        assert words in done.stdout
+    for words in unwanted:
+        assert words not in done.stdout
+    assert postfix.writes() == []
