@@ -91,6 +91,14 @@ enum status postconf_set(const char *name, const char *value, struct err *err)
     return postconf(argv, false, nothing, sizeof(nothing), err);
 }
 
+enum status postconf_edit(const char *option, const char *argument, struct err *err)
+{
+    const char *const argv[] = {"postconf", option, argument, NULL};
+    char nothing[16];
+
+    return postconf(argv, false, nothing, sizeof(nothing), err);
+}
+
 /* Is there something to read, or the end, before the time is over? */
 static bool wait_readable(int fd, int64_t deadline_ms)
 {

@@ -32,6 +32,8 @@ struct postfix_facts {
     char mail_owner[64];
     char policy_maps[1024];
     char security_level[64];
+    char sender_maps[1024]; /* sender_dependent_default_transport_maps */
+    char relayhost[256];
 };
 
 static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
@@ -49,6 +51,8 @@ static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
         {"mail_owner", postfix->mail_owner, sizeof postfix->mail_owner},
         {"smtp_tls_policy_maps", postfix->policy_maps, sizeof postfix->policy_maps},
         {"smtp_tls_security_level", postfix->security_level, sizeof postfix->security_level},
+        {"sender_dependent_default_transport_maps", postfix->sender_maps, sizeof postfix->sender_maps},
+        {"relayhost", postfix->relayhost, sizeof postfix->relayhost},
     };
     enum status status = ST_OK;
 
@@ -306,6 +310,21 @@ static void check_policy_maps(struct checkup *checkup, const struct postfix_fact
                     "Postfix's policy tables cannot be asked: %s", err.text);
 }
 
+/* Postfix before 3.10 ignores TLS-Required: No: reports about broken domains need a transport without TLS policy. */
+static void check_report_transport(struct checkup *checkup, const struct postfix_facts *postfix)
+{
+    const struct config *config = checkup->config;
+    bool has_policy = strstr(postfix->security_level, "dane") != NULL || *postfix->policy_maps != '\0';
+
+    if (postfix->number == 0 || postfix->number >= VERSION(3, 10, 0) || !has_policy ||
+        config->smtp_mode == CONFIG_SMTP_DIRECT || *postfix->relayhost != '\0' ||
+        *config->envelope_from == '\0' || strstr(postfix->sender_maps, config->envelope_from) != NULL)
+        return;
+    checkup_say(checkup, VERDICT_WARN, "postfix", "run tlsrpt-gen setup-postfix --apply",
+                "version %s ignores TLS-Required: No: reports about domains with broken TLS are held back",
+                postfix->version);
+}
+
 void check_postfix(struct checkup *checkup)
 {
     struct postfix_facts postfix = {0};
@@ -326,4 +345,5 @@ void check_postfix(struct checkup *checkup)
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
     check_policy_maps(checkup, &postfix);
+    check_report_transport(checkup, &postfix);
 }

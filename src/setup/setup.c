@@ -16,6 +16,7 @@
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
+#include "report_transport.h"
 
 #define DROP_IN_MAX   8192         /* bytes of a drop-in */
 #define FRAGMENT_MAX  (256 * 1024) /* bytes of the Exim fragment */
@@ -363,8 +364,12 @@ int cmd_setup_postfix(const struct config *config, int argc, char **argv)
     if (status != ST_OK)
         return fail(&err);
     if (!can_report(&postfix)) {
-        show_policy_maps(config, postfix.major > 3 || postfix.minor >= 10);
-        return refuse(&postfix);
+        bool knows_attributes = postfix.major > 3 || postfix.minor >= 10;
+
+        show_policy_maps(config, knows_attributes);
+        if (!knows_attributes)
+            status = report_transport_set_up(config, arguments.is_apply, &err);
+        return status == ST_OK ? refuse(&postfix) : fail(&err);
     }
     status = setup_postfix(&postfix, &arguments, &err);
     if (status != ST_OK)

@@ -458,6 +458,16 @@ def a_plugin_that_hides_dane(world):
     world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", smtp_tls_security_level="dane")
 
 
+def give_reports_a_transport(world):
+    sender = "tlsrpt-team@reports.seaport.example"
+    world.set_postfix(sender_dependent_default_transport_maps=f"inline:{{ {{ {sender} = tlsrpt-smtp: }} }}")
+
+
+@scenario("warn", "postfix", "version 3.7.11 ignores TLS-Required: No", give_reports_a_transport)
+def an_old_postfix_with_dane(world):
+    world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="", smtp_tls_security_level="dane")
+
+
 def give_postmap_back(world):
     world.make_programs()
 

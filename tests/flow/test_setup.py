@@ -181,3 +181,49 @@ def test_policy_plugins_are_judged(fake_postfix, version, table, answer, wanted,
     for words in unwanted:
         assert words not in done.stdout
     assert postfix.writes() == []
+
+
+REPORT_TRANSPORT = ["-M tlsrpt-smtp/unix=tlsrpt-smtp unix - - y - - smtp", "-P tlsrpt-smtp/unix/syslog_name=postfix/tlsrpt",
+                    "-P tlsrpt-smtp/unix/smtp_tls_security_level=may", "-P tlsrpt-smtp/unix/smtp_tls_policy_maps="]
+
+
+def run_with(postfix, tmp_path, envelope_from, *arguments):
+    config = tmp_path / "tlsrpt-gen.conf"
+    config.write_text("organization_name = Lab\ncontact_info = people@lab.test\n"
+                      + (f"envelope_from = {envelope_from}\n" if envelope_from else ""))
+    environment = dict(os.environ, PATH=f"{postfix.directory}:/usr/bin:/bin")
+    return subprocess.run([postfix.programs.generate, "-c", config, "setup-postfix", *arguments], env=environment,
+                          capture_output=True, text=True, timeout=20, check=False)
+
+
+def edits(postfix):
+    return [line for line in (postfix.directory / "calls").read_text().splitlines() if line[:2] in ("-M", "-P", "-e")]
+
+
+def test_an_old_postfix_gets_a_transport_for_reports(fake_postfix, tmp_path):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    postconf = postfix.directory / "postconf"
+    postconf.write_text(postconf.read_text().replace("*) exit 1", "-M | -P) ;;\n*) exit 1"))
+    shown = run_with(postfix, tmp_path, "tlsrpt@lab.test")
+    assert "postconf -e 'sender_dependent_default_transport_maps = inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }'" in shown.stdout
+    assert edits(postfix) == []
+    done = run_with(postfix, tmp_path, "tlsrpt@lab.test", "--apply")
+    assert edits(postfix) == [*REPORT_TRANSPORT, "-e sender_dependent_default_transport_maps = "
+                              "inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }"], done.stderr
+    assert done.returncode == 69  # this Postfix cannot report by itself
+
+
+def test_an_address_that_people_use_is_not_sent_without_tls_policy(fake_postfix, tmp_path):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    done = run_with(postfix, tmp_path, None, "--apply")
+    assert "an address that nothing else sends from" in done.stdout
+    assert edits(postfix) == []
+
+
+@pytest.mark.parametrize("line", ["relayhost = [mx.lab.test]", "sender_dependent_default_transport_maps = "
+                                  "inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }"])
+def test_with_a_relayhost_or_the_transport_nothing_is_missing(fake_postfix, tmp_path, line):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    with open(postfix.main_cf, "a", encoding="ascii") as main_cf:
+        main_cf.write(line + "\n")
+    assert "TLS-Required" not in run_with(postfix, tmp_path, "tlsrpt@lab.test").stdout

@@ -236,6 +236,7 @@ class Exim(Mta):
         (self.root / "etc/exim4/exim4.conf").write_text(text)
         self.fill_policy_store()
         (self.root / self.SOCKET).parent.mkdir(parents=True, exist_ok=True)
+        self.inside("sh", "-c", "install -d -o Debian-exim -g adm /var/log/exim4; rm -f /var/log/exim4/*")
 
     def fill_policy_store(self):
         import sqlite3
@@ -436,10 +437,15 @@ smtp_tlsrpt_skip_reused_handshakes = no
                      totals(live) == totals(logged), (totals(live), totals(logged)))
 
 
+class PostfixNewest(Postfix310):
+    """Whatever sid has: the first to show a change of Postfix's or libtlsrpt's."""
+    VERSION = "3."
+
+
 def site_rows(site):
     import sqlite3
     with contextlib.closing(sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True)) as store:
         return store.execute("SELECT success, failure FROM tally").fetchall()
 
 
-MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest, "postfix-3.7": Postfix, "postfix-3.10": Postfix310}
+MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest, "postfix-3.7": Postfix, "postfix-3.10": Postfix310, "postfix-sid": PostfixNewest}
