@@ -26,12 +26,11 @@
 #define STATUS_DAYS_MAX   100
 #define STATUS_ERRORS_MAX 10
 #define STATUS_LIST_MAX   100
-#define STATUS_FRESH_S    25 /* an idle collector moves its mark every 20 seconds */
-#define STATUS_SILENT_S   90 /* a busy one may take longer */
+#define STATUS_SILENT_S   90 /* an idle collector moves its mark every 20 seconds, a busy one may take longer */
 
 enum collector_state {
     COLLECTOR_NEVER,  /* it has not run here */
-    COLLECTOR_UP,     /* its mark is fresh */
+    COLLECTOR_UP,     /* it holds its lock, and its mark is fresh */
     COLLECTOR_STUCK,  /* it holds its lock, but its mark is old: it hangs, or cannot write its store */
     COLLECTOR_SILENT, /* it is not there */
 };

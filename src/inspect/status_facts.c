@@ -129,10 +129,10 @@ static void judge_collector(const struct config *config, struct status_facts *fa
     age_s = facts->now_s - facts->alive_s;
     if (facts->alive_s == 0)
         facts->collector = is_locked ? COLLECTOR_UP : COLLECTOR_NEVER;
-    else if (age_s <= STATUS_FRESH_S || (is_locked && age_s <= STATUS_SILENT_S))
-        facts->collector = COLLECTOR_UP;
+    else if (!is_locked)
+        facts->collector = COLLECTOR_SILENT; /* however fresh its mark: it has just ended */
     else
-        facts->collector = is_locked ? COLLECTOR_STUCK : COLLECTOR_SILENT;
+        facts->collector = age_s <= STATUS_SILENT_S ? COLLECTOR_UP : COLLECTOR_STUCK;
 }
 
 static void read_ring_level(const struct config *config, struct status_facts *facts)
