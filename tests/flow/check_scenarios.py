@@ -286,7 +286,13 @@ def a_short_queue(world):
     QLEN.write_text("10")
 
 
-@scenario("FAIL", "collector", "it listens on none of its sockets")
+@scenario("FAIL", "collector", "it listens on none of its sockets", lambda world: world.restore())
+def a_collector_whose_sockets_were_removed(world):
+    for path in (world.site.socket, world.queue_socket):
+        path.unlink(missing_ok=True)
+
+
+@scenario("FAIL", "collector", "it has counted nothing for")
 def a_collector_that_was_just_killed(world):
     world.site.stop_collector(signal.SIGKILL)
 

@@ -47,7 +47,6 @@ class FakePostfix:
     def writes(self):
         return [line for line in (self.directory / "calls").read_text().splitlines() if line.startswith("-e")]
 
-
     def add_policy_table(self, name, answer):
         """A policy plug-in, and a postmap that asks it."""
         with open(self.main_cf, "a", encoding="ascii") as main_cf:

@@ -448,4 +448,5 @@ def site_rows(site):
         return store.execute("SELECT success, failure FROM tally").fetchall()
 
 
-MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest, "postfix-3.7": Postfix, "postfix-3.10": Postfix310, "postfix-sid": PostfixNewest}
+MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest,
+        "postfix-3.7": Postfix, "postfix-3.10": Postfix310, "postfix-sid": PostfixNewest}
