@@ -28,7 +28,7 @@ MUST_CHECK enum status file_read_fd(int fd, const char *name, struct strbuf *out
 /*
  * Write bytes to a temporary file beside path, flush it to the disk and rename it over path, so that a
  * reader or a crash sees the old file or the new one.
- * ST_IO   errno is kept; path is as it was
+ * ST_IO     errno is kept; path is as it was
  * ST_RANGE  path is too long
  */
 MUST_CHECK enum status file_replace(const char *path, const void *bytes, size_t len, mode_t mode,
@@ -48,8 +48,8 @@ MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct e
 MUST_CHECK enum status file_lock(const char *path, int *fd_out, struct err *err);
 
 /*
- * Does some process hold path's lock?  Asks the kernel's list, so that nobody who wants the lock is
- * disturbed; false also if that cannot be told (another process namespace, no /proc).
+ * Does some process hold path's lock?  Reads the kernel's list of locks, so that no process that wants the lock
+ * is disturbed; false also if the list does not say (another process namespace, no /proc).
  */
 bool file_lock_is_held(const char *path);
 

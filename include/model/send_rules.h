@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * send_rules.h - which policy domains the operator wants reports for.
- * Source: operators.md: only failures, or none for one domain; allow and deny lists; a least number of
- * sessions.
+ * Source: none in RFC 8460; the settings only, never, send, send_except and min_sessions of tlsrpt-gen.conf(5).
  */
 #ifndef MODEL_SEND_RULES_H
 #define MODEL_SEND_RULES_H

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * postconf(1) is started without a shell, its answer is read from a pipe, and its exit code decides.
+ */
 #include "app/postconf.h"
 
 #include <errno.h>
@@ -6,15 +9,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
+
+#define VERSION_PART_MAX 999
 
 static int spawn_tool(const char *const argv[], int out_fd, bool is_quiet, pid_t *pid_out)
 {
@@ -147,4 +152,18 @@ enum status postmap_query(const char *table, const char *key, int timeout_ms, ch
     while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
     }
     return is_answered ? ST_OK : err_set(err, ST_TEMPORARY, "%s: no answer in %d ms", table, timeout_ms);
+}
+
+uint64_t postfix_version_parse(const char *text)
+{
+    uint64_t major, minor, patch = 0;
+    struct cursor cursor;
+
+    cursor_init(&cursor, text, strlen(text));
+    major = cursor_take_number(&cursor, VERSION_PART_MAX);
+    cursor_expect(&cursor, ".");
+    minor = cursor_take_number(&cursor, VERSION_PART_MAX);
+    if (cursor_skip_word(&cursor, "."))
+        patch = cursor_take_number(&cursor, VERSION_PART_MAX);
+    return cursor.is_failed ? 0 : POSTFIX_VERSION(major, minor, patch);
 }

@@ -11,8 +11,6 @@
 /* Longest shift that is believed, in seconds: about 300 years. */
 #define MAX_SHIFT_S 10000000000LL
 
-static int64_t fixed_utc_ns = -1;
-
 static int64_t shift_s(void)
 {
     const char *path = getenv("TLSRPT_GEN_CLOCK");
@@ -39,8 +37,6 @@ int64_t clock_utc_ns(void)
 {
     struct timespec now;
 
-    if (fixed_utc_ns >= 0)
-        return fixed_utc_ns;
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return ((int64_t)now.tv_sec + shift_s()) * NS_PER_S + now.tv_nsec;
 }
@@ -68,9 +64,4 @@ void clock_sleep_us(int64_t us)
 void clock_sleep_ms(int64_t ms)
 {
     clock_sleep_us(1000 * ms);
-}
-
-void clock_set_fixed(int64_t utc_ns)
-{
-    fixed_utc_ns = utc_ns;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Postfix on this host, as postconf(1) tells it. */
+/*
+ * Postfix's version decides: from 3.10 on it can report by itself, and its main.cf and its socket are checked;
+ * an older one must have its log followed, which the lock files of tlsrpt-gen-log show.
+ */
 #include <dirent.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -13,18 +15,13 @@
 
 #include "app/policy_maps.h"
 #include "app/postconf.h"
-#include "base/cursor.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
 
-#define SOCKET_NAME      "run/tlsrpt/tlsrpt.sock"
-#define VERSION(a, b, c) ((uint64_t)(a)*1000000 + (uint64_t)(b)*1000 + (uint64_t)(c))
-#define PART_MAX         999
-
 struct postfix_facts {
     char version[64];
-    uint64_t number; /* VERSION(); 0: not understood */
+    uint64_t number; /* POSTFIX_VERSION(); 0: not understood */
     char enable[64]; /* "": this Postfix does not know the setting */
     char socket_name[PATH_MAX / 4];
     char skip_reused[64];
@@ -61,21 +58,6 @@ static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
     return status;
 }
 
-/* "3.10.13", "3.11-20250101": what is absent is 0. */
-static uint64_t parse_version(const char *text)
-{
-    struct cursor cursor;
-    uint64_t major, minor, patch = 0;
-
-    cursor_init(&cursor, text, strlen(text));
-    major = cursor_take_number(&cursor, PART_MAX);
-    cursor_expect(&cursor, ".");
-    minor = cursor_take_number(&cursor, PART_MAX);
-    if (cursor_skip_word(&cursor, "."))
-        patch = cursor_take_number(&cursor, PART_MAX);
-    return cursor.is_failed ? 0 : VERSION(major, minor, patch);
-}
-
 /* ---- the way over its log ---- */
 
 enum log_reader_state {
@@ -85,7 +67,7 @@ enum log_reader_state {
     LOG_READER_FOUND, /* somebody does */
 };
 
-/* The log that is followed stands in the lock file. */
+/* The lock file names the log that is followed. */
 static enum log_reader_state judge_lock(const char *path, char log_out[PATH_MAX])
 {
     struct strbuf text;
@@ -124,7 +106,7 @@ static enum log_reader_state find_log_reader(const char *state_dir, char log_out
     return found;
 }
 
-/* A Postfix that cannot report tells most of it in its log. */
+/* A Postfix that cannot report logs most of it. */
 static void check_log_reader(struct checkup *checkup, const struct postfix_facts *postfix, const char *why)
 {
     bool has_systemd = check_has_systemd();
@@ -167,17 +149,17 @@ static bool check_version(struct checkup *checkup, const struct postfix_facts *p
 {
     static const char UPGRADE[] = "upgrade Postfix to 3.10.6, 3.11.0 or newer";
 
-    if (postfix->number < VERSION(3, 10, 0) || *postfix->enable == '\0') {
+    if (postfix->number < POSTFIX_VERSION(3, 10, 0) || *postfix->enable == '\0') {
         check_log_reader(checkup, postfix,
-                         postfix->number < VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
-                                                             : "was built without libtlsrpt");
+                         postfix->number < POSTFIX_VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
+                                                                     : "was built without libtlsrpt");
         return false;
     }
-    if (postfix->number < VERSION(3, 10, 4))
+    if (postfix->number < POSTFIX_VERSION(3, 10, 4))
         checkup_say(checkup, VERDICT_FAIL, "postfix", UPGRADE,
                     "version %s reports about the delivery of reports, which makes reports for ever",
                     postfix->version);
-    else if (postfix->number < VERSION(3, 10, 6))
+    else if (postfix->number < POSTFIX_VERSION(3, 10, 6))
         checkup_say(checkup, VERDICT_WARN, "postfix", UPGRADE,
                     "version %s leaves out facts that 3.10.6 reports", postfix->version);
     else
@@ -257,7 +239,7 @@ static void check_main_cf(struct checkup *checkup, const struct postfix_facts *p
                     "smtp_tlsrpt_enable = %s: it reports nothing", postfix->enable);
     if (*postfix->socket_name == '\0')
         checkup_say(checkup, VERDICT_FAIL, "postfix",
-                    "run postconf -e 'smtp_tlsrpt_socket_name = " SOCKET_NAME "' && postfix reload",
+                    "run postconf -e 'smtp_tlsrpt_socket_name = " POSTFIX_SOCKET_NAME "' && postfix reload",
                     "smtp_tlsrpt_socket_name is empty: it knows no socket to report to");
     else
         check_reporting_socket(checkup, postfix);
@@ -301,7 +283,8 @@ static void check_policy_maps(struct checkup *checkup, const struct postfix_fact
     const struct policy_maps_question question = {.maps = postfix->policy_maps,
                                                   .security_level = postfix->security_level,
                                                   .domain = checkup->config->mta_sts_domain,
-                                                  .knows_attributes = postfix->number >= VERSION(3, 10, 0)};
+                                                  .knows_attributes =
+                                                      postfix->number >= POSTFIX_VERSION(3, 10, 0)};
     struct err err;
 
     if (policy_maps_look(&question, say_policy_map, checkup, &err) != ST_OK)
@@ -316,7 +299,7 @@ static void check_report_transport(struct checkup *checkup, const struct postfix
     const struct config *config = checkup->config;
     bool has_policy = strstr(postfix->security_level, "dane") != NULL || *postfix->policy_maps != '\0';
 
-    if (postfix->number == 0 || postfix->number >= VERSION(3, 10, 0) || !has_policy ||
+    if (postfix->number == 0 || postfix->number >= POSTFIX_VERSION(3, 10, 0) || !has_policy ||
         config->smtp_mode == CONFIG_SMTP_DIRECT || *postfix->relayhost != '\0' ||
         *config->envelope_from == '\0' || strstr(postfix->sender_maps, config->envelope_from) != NULL)
         return;
@@ -341,7 +324,7 @@ void check_postfix(struct checkup *checkup)
                     err.text);
         return;
     }
-    postfix.number = parse_version(postfix.version);
+    postfix.number = postfix_version_parse(postfix.version);
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
     check_policy_maps(checkup, &postfix);

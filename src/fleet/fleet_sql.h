@@ -4,13 +4,15 @@
  *
  * Kept to what PostgreSQL 15, CockroachDB, YugabyteDB and Citus all document: no advisory locks, LISTEN,
  * SERIAL, SKIP LOCKED, locking clauses, triggers, functions of our own or collations; every statement may be
- * run under SERIALIZABLE, and is tried again when it fails for that.  The domain is first in the key of every
- * table that has one, so that such engines can spread them by it.  What is changed twice is as if it were
- * changed once.
+ * run under SERIALIZABLE, and is retried when it fails for that.  The domain is first in the key of every
+ * table that has one, so that such engines can spread them by it.  A change that is done twice has the effect
+ * of one.
  *
- * utc_day: days since 1970-01-01.  *_s: seconds since then.  Lists of texts: a newline between.  An unknown
- * text is
- * ''.  bucket: fleet_bucket of the domain.  State numbers are those of enum delivery_state.
+ * utc_day        days since 1970-01-01
+ * *_s            seconds since then
+ * lists of texts a newline between; an unknown text is ''
+ * bucket         fleet_bucket of the domain
+ * state          numbers of enum delivery_state
  */
 #ifndef FLEET_FLEET_SQL_H
 #define FLEET_FLEET_SQL_H
@@ -97,7 +99,8 @@
                         " (SELECT domain, utc_day, sum(success) AS success, sum(failure) AS failure" \
                         "  FROM tlsrpt_gen.tally GROUP BY domain, utc_day) AS t GROUP BY utc_day ORDER BY utc_day") \
     X(LIST_DOMAINS,     "SELECT domain, sum(success), sum(failure) FROM tlsrpt_gen.tally" \
-                        " WHERE utc_day = $1 AND bucket = ANY($2::integer[]) GROUP BY domain ORDER BY domain") \
+                        " WHERE utc_day = $1 AND bucket = ANY($2::integer[]) AND domain > $3" \
+                        " GROUP BY domain ORDER BY domain LIMIT $4") \
     X(READ_POLICIES,    "SELECT t.domain, p.policy_id, p.type, p.policy_domain, p.strings, p.mx_hosts, t.success, t.failure" \
                         " FROM (SELECT domain, policy_id, sum(success) AS success, sum(failure) AS failure" \
                         "  FROM tlsrpt_gen.tally WHERE domain = ANY($1::text[]) AND utc_day = $2 GROUP BY domain, policy_id) AS t" \

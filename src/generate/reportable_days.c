@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "build_reports.h"
+#include "reportable_days.h"
 
 #include "model/utc_day.h"
 
-/* How long past a day's end a collector that is down or slow is waited for. */
+/* How long a collector that is down or slow holds a day open after its end. */
 #define COLLECTOR_WAIT_S (24 * 3600)
 
 struct day_search {
@@ -57,9 +57,9 @@ enum status reportable_days_find(struct generator *generator, struct reportable_
         *days_out = search.days;
         return ST_OK;
     }
-    status = session_store_get_mark(generator->sessions, &search.mark, err);
+    status = session_reader_get_mark(generator->sessions, &search.mark, err);
     if (status == ST_OK)
-        status = session_store_each_day(generator->sessions, take_day, &search, err);
+        status = session_reader_each_day(generator->sessions, take_day, &search, err);
     if (status == ST_OK)
         *days_out = search.days;
     return status;

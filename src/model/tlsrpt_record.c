@@ -296,7 +296,7 @@ static void read_record(struct record_reading *reading, struct span text)
 
 /* ---- choosing ---- */
 
-/* The 11 bytes of RFC 8460 section 3, or the same with blanks before the ';' (rfc8460.md A.1 rule 4). */
+/* The 11 bytes of RFC 8460 section 3, or the same with blanks before the ';' (rfc8460.md A.1.4). */
 static bool is_candidate(struct span rr, bool with_blanks)
 {
     struct cursor cursor;

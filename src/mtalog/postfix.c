@@ -3,31 +3,32 @@
  * Postfix's part of mail.log.  PREFIX is "STAMP HOST INSTANCE/smtp[PID]: " (also tlsproxy and qmgr); what
  * matters is
  *
- *   CLASS " TLS connection established to " PEER ": " ..            a session that stands
+ *   CLASS " TLS connection established to " PEER ": " ..            a session with TLS
  *   [ "server " | "CA " ] "certificate verification failed for " PEER ": " REASON
- *   "SSL_connect error to " PEER ": " TEXT                          a session that broke
- *   "warning: TLS library problem: error:" ..                       OpenSSL's words for it
- *   QUEUEID ": " TEXT                                               it is given up for another MX
+ *   "SSL_connect error to " PEER ": " TEXT                          a handshake that failed
+ *   "warning: TLS library problem: error:" ..                       OpenSSL's text for it
+ *   QUEUEID ": " TEXT                                               Postfix gives up this MX and tries another
  *   QUEUEID ": to=<" ADDRESS ">" *( ", " NAME "=" VALUE ) ", status=" WORD " (" TEXT ")"
  *   "warning: TLS policy lookup for " DOMAIN "/" HOST ": TLSA lookup error for " ..
  *   "TLSRPT: status=" WORD ", domain=" DOMAIN ", receiving_mx=" HOST "[" IP "]" ..       Postfix >= 3.10
  *   "warning: MX name '" HOST "' does not match STS MX pattern for '" DOMAIN "'"         Postfix >= 3.10
  *   PEER = HOST "[" IP "]:" PORT
  *
- * One smtp process handles one delivery at a time, so its process id ties the lines.  Sessions without a
- * recipient wait in their process's slot; the next "to=" of that process closes them all: their domain is its
- * domain, and for the host it names, its TEXT decides whether the session failed after all.  A TEXT about TLS
- * without any waiting session is a session of its own (no STARTTLS leaves no other line), once for each
+ * One smtp process handles one delivery at a time, so its process id connects the lines.  Sessions without a
+ * recipient wait in their process's slot; the next "to=" of that process closes them all: its domain is theirs,
+ * and for the host that it names, its TEXT decides whether the session failed after all.  A TEXT about TLS
+ * without a waiting session is a session of its own (without STARTTLS there is no other line), once for each
  * attempt.
  *
- * "TLSRPT:" lines know better: from a host that writes them nothing else is reported.  They wait for the "to=" line
- * too, because Postfix >= 3.11 writes the security level there.
+ * "TLSRPT:" lines are exact: of a host that writes them nothing else is reported.  Their results wait for the "to="
+ * line too, because Postfix >= 3.11 writes the security level there.
  *
  * An MX host that does not match an MTA-STS policy is skipped; it is a failure if no other host is left (relay=none).
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv1a.h"
 #include "mtalog/slots.h"
 #include "postfix_grammar.h"
 #include "reader.h"
@@ -64,7 +65,7 @@ struct process {
     struct session_slot slot;
     uint64_t begin_offset;
     int64_t last_s;
-    uint64_t attempt; /* of the last "to=" line, if its TEXT would tell the session again; 0: it would not */
+    uint64_t attempt; /* of the last "to=" line, if its TEXT would emit the session again; 0: it would not */
     uint8_t count;
     bool has_note;
     bool has_mismatch; /* an MX host was skipped because of an MTA-STS policy: mismatch */
@@ -80,7 +81,7 @@ struct plugin_word {
     enum policy_type policy;
 };
 
-/* What tlsproxy said about a certificate; the session is told by smtp. */
+/* What tlsproxy logged about a certificate; smtp logs the session. */
 struct proxied {
     struct session_slot slot;
     uint64_t begin_offset;
@@ -105,7 +106,7 @@ struct postfix {
     uint64_t hint_offset, last_hint_offset;
 };
 
-/* One line in hand. */
+/* The current line. */
 struct line {
     struct syslog_line syslog;
     struct span stamp;
@@ -127,8 +128,8 @@ static bool read_time(struct postfix *postfix, struct line *line)
 }
 
 /*
- * A session is told in the light of what stood before its first line; so reading again begins at these lines,
- * if there were any in this minute or the one before.
+ * Lines before a session's first one may change its result; so a replay starts at these lines, if there were any
+ * in this minute or the one before.
  */
 static uint64_t hinted_offset(const struct postfix *postfix, int64_t utc_s, uint64_t offset)
 {
@@ -174,13 +175,11 @@ static struct process *get_process(struct postfix *postfix, const struct line *l
 
 /* ---- hosts that write TLSRPT lines ---- */
 
-/* FNV-1a: it must be the same in the next process; the names are our own hosts'. */
+/* It must be the same in the next process; the names are those of our own hosts. */
 static uint64_t host_hash(struct span host)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = fnv1a(FNV1A_START, host.at, host.len);
 
-    for (size_t i = 0; i < host.len; i++)
-        hash = (hash ^ (unsigned char)host.at[i]) * UINT64_C(0x100000001b3);
     return hash != 0 ? hash : 1;
 }
 
@@ -206,7 +205,7 @@ static void remember_tlsrpt(struct postfix *postfix, struct span host)
     postfix->tlsrpt_hosts[0] = host_hash(host);
 }
 
-/* ---- telling ---- */
+/* ---- emitting ---- */
 
 static enum policy_type plugin_says(const struct postfix *postfix, struct span domain, int64_t utc_s)
 {
@@ -350,8 +349,7 @@ static void settle_evicted(void *context, struct session_slot *slot)
         postfix->evict_status = status;
 }
 
-/* A session left open for so long will not get a recipient: its process ended, or mail was lost from the log.
- */
+/* A session that is open for so long gets no recipient: its process ended, or lines are missing in the log. */
 static enum status sweep(struct postfix *postfix, int64_t utc_s)
 {
     struct session_slot *slot;
@@ -499,7 +497,7 @@ static void on_handshake_error(struct postfix *postfix, struct line *line, struc
     keep_handshake_reason(&waiting->verdict.reason, waiting->awaits_words ? NOTHING : rest_of(&cursor));
 }
 
-/* "warning: TLS library problem: error:.." right behind "SSL_connect error to .. -1" */
+/* "warning: TLS library problem: error:.." right after "SSL_connect error to .. -1" */
 static void on_library_words(struct postfix *postfix, const struct line *line, struct span rest)
 {
     struct waiting_session *waiting = last_waiting(find_process(postfix, line));
@@ -512,7 +510,7 @@ static void on_library_words(struct postfix *postfix, const struct line *line, s
 
 /* ---- the end of an attempt ---- */
 
-/* The certificate's fault, as smtp or tlsproxy told it before; NULL if neither did. */
+/* The certificate's fault, as smtp or tlsproxy logged it before; NULL if neither did. */
 static const struct certificate_note *find_note(const struct postfix *postfix, const struct line *line,
                                                 const struct process *process, struct span host,
                                                 struct span ip)
@@ -538,8 +536,7 @@ static void use_note(struct postfix *postfix, const struct line *line, const str
         waiting->verdict = note->verdict;
 }
 
-/* TEXT says that TLS failed: so did the last session with that host; without one, it is a session of its own.
- */
+/* TEXT says that TLS failed: so did the last session with that host; else it is a session of its own. */
 static void apply_failure(struct postfix *postfix, const struct line *line, struct process *process,
                           struct span host, struct span ip, const struct tls_reason *reason,
                           bool needs_certificate)
@@ -557,7 +554,7 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
 
 /*
  * Recipients of one attempt have the first three of delays=a/b/c/d in common (d is measured for each).  True
- * if this process told this attempt already.
+ * if this process emitted this attempt already.
  */
 static bool was_emitted(const struct postfix *postfix, struct process *process,
                         const struct postfix_recipient *recipient)
@@ -691,7 +688,7 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
     return status;
 }
 
-/* "QUEUEID: TEXT": the session in hand failed, another MX follows. */
+/* "QUEUEID: TEXT": the current session failed, another MX follows. */
 static void on_give_up(struct postfix *postfix, struct line *line, struct span text)
 {
     struct process *process = find_process(postfix, line);
@@ -879,7 +876,7 @@ static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
     return ST_OK;
 }
 
-/* The program's name behind the last '/': "postfix/smtp", "postfix-out/relay/smtp". */
+/* The program's name after the last '/': "postfix/smtp", "postfix-out/relay/smtp". */
 static struct span program_of(struct span tag)
 {
     size_t at = tag.len;

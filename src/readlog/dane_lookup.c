@@ -4,16 +4,16 @@
  * ended.  Where it is not, reading waits, out of a budget that fills up with a tenth of the time: hosts whose name
  * servers never answer use it up, and then every host that is not known yet is "unknown", but nothing waits.
  */
-#include "readlog/dane_lookup.h"
+#include "dane_lookup.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/log_events.h"
 #include "base/clock.h"
+#include "log_sink.h"
 #include "model/domain.h"
 #include "mtalog/slots.h"
-#include "readlog/log_sink.h"
 #include "resolve/resolve.h"
 
 #define FAILED_MS   600000

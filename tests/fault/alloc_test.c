@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/names.h"
 #include "base/file.h"
 #include "compress/gzip.h"
 #include "datagram/datagram.h"
@@ -33,7 +34,7 @@
 #include "report/report_read.h"
 #include "resolve/dns_reply.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define DAY        20526 /* 2026-03-14 */
 #define NOW_S      1795290000
@@ -54,8 +55,7 @@ struct world {
     char folder[64], sessions[96], ledger[96], config[96], key[96];
     char digest[DIGEST_MAX];
     size_t digest_len;
-    char *text; /* a file of test data */
-    size_t text_len;
+    struct strbuf text;   /* a file of test data */
     struct arena reading; /* filled before memory runs out */
     struct session_result result;
 };
@@ -195,7 +195,7 @@ static enum status read_log(enum mtalog_mta mta, struct err *err)
     if (status != ST_OK)
         return status;
     mtalog_set_now(log, NOW_S);
-    cursor_init(&cursor, world.text, world.text_len);
+    cursor_init(&cursor, world.text.data, world.text.len);
     while (status == ST_OK && !cursor_at_end(&cursor)) {
         size_t offset = cursor_offset(&cursor);
 
@@ -266,7 +266,7 @@ static enum status read_dns_reply(struct err *err)
     enum status status;
 
     arena_init(&arena, 1 << 20);
-    status = dns_reply_txt((const unsigned char *)world.text, world.text_len, &arena, &rrs, &count);
+    status = dns_reply_txt((const unsigned char *)world.text.data, world.text.len, &arena, &rrs, &count);
     for (size_t i = 0; status == ST_OK && i < count; i++)
         note("%.*s;", (int)rrs[i].len, rrs[i].at);
     arena_done(&arena);
@@ -384,9 +384,9 @@ static enum status read_report(struct err *err)
     arena_init(&arena, 16 << 20);
     strbuf_init(&pretty, 1 << 20);
     finding_list_init(&findings, &arena);
-    status = report_read(world.text, world.text_len, &arena, &findings, &document, err);
+    status = report_read(world.text.data, world.text.len, &arena, &findings, &document, err);
     if (status == ST_OK)
-        status = report_format_pretty(world.text, world.text_len, &pretty, err);
+        status = report_format_pretty(world.text.data, world.text.len, &pretty, err);
     if (status == ST_OK)
         note("%s %s %" PRIu64 " %" PRIu64 " findings %zu %zu, %" PRIu32, document.organization_name,
              document.report_id, document.success, document.failure, findings.totals[0], findings.totals[1],
@@ -406,7 +406,7 @@ static enum status read_mail(struct err *err)
     arena_init(&arena, 16 << 20);
     strbuf_init(&packed, 1 << 20);
     strbuf_init(&report, 1 << 20);
-    status = mail_read_report(world.text, world.text_len, &arena, &packed, &envelope, err);
+    status = mail_read_report(world.text.data, world.text.len, &arena, &packed, &envelope, err);
     if (status == ST_OK)
         status = gzip_inflate(packed.data, packed.len, &report, err);
     if (status == ST_OK)
@@ -419,31 +419,38 @@ static enum status read_mail(struct err *err)
 
 /* ---- jobs: the session store ---- */
 
-static enum status count_into(struct session_store *store, struct err *err)
+static enum status count_into(struct session_writer *writer, struct err *err)
 {
     const struct session_mark mark = {.counted_through_s = NOW_S, .ring_sequence = 7};
-    bool is_late;
-    enum status status = session_store_begin(store, err);
+    struct tally_plan plan;
+    enum status status = session_writer_begin(writer, err);
 
     for (int i = 0; status == ST_OK && i < 3; i++)
-        status = session_store_add(store, &world.result, DAY, 1, NOW_S, &is_late, err);
-    session_store_bump(store, COUNTER_STORED, 3);
+        status = session_writer_add(writer, &world.result, DAY, 1, NOW_S, &plan, err);
+    session_writer_bump(writer, COUNTER_STORED, 3);
     if (status == ST_OK)
-        status = session_store_set_mark(store, &mark, err);
+        status = session_writer_set_mark(writer, &mark, err);
     if (status == ST_OK)
-        return session_store_commit(store, err);
-    session_store_rollback(store);
+        return session_writer_commit(writer, err);
+    session_writer_rollback(writer);
     return status;
+}
+
+static enum status open_writer(struct session_writer **writer_out, struct err *err)
+{
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+
+    return session_writer_open(world.sessions, &limits, writer_out, err);
 }
 
 static enum status count_results(struct err *err)
 {
-    struct session_store *store = NULL;
-    enum status status = session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, err);
+    struct session_writer *writer = NULL;
+    enum status status = open_writer(&writer, err);
 
     if (status == ST_OK)
-        status = count_into(store, err);
-    session_store_close(&store);
+        status = count_into(writer, err);
+    session_writer_close(&writer);
     if (status == ST_OK)
         note("committed");
     return status;
@@ -494,23 +501,23 @@ static enum status see_day(void *context, const struct session_day *day, struct 
     return ST_OK;
 }
 
-static enum status walk_store(struct session_store *store, struct err *err)
+static enum status walk_store(struct session_reader *reader, struct err *err)
 {
     const struct report_visitor visitor = {see_policy, see_detail, NULL};
     uint64_t counters[COUNTER_COUNT];
     struct session_mark mark;
-    enum status status = session_store_each_day(store, see_day, NULL, err);
+    enum status status = session_reader_each_day(reader, see_day, NULL, err);
 
     if (status == ST_OK)
-        status = session_store_each_domain(store, DAY, see_domain, NULL, err);
+        status = session_reader_each_domain(reader, DAY, "", 100, see_domain, NULL, err);
     if (status == ST_OK)
-        status = session_store_read_domain(store, DAY, "north.example", &visitor, err);
+        status = session_reader_read_domain(reader, DAY, "north.example", &visitor, err);
     if (status == ST_OK)
-        status = session_store_each_record(store, DAY, "north.example", see_record, NULL, err);
+        status = session_reader_each_record(reader, DAY, "north.example", see_record, NULL, err);
     if (status == ST_OK)
-        status = session_store_get_mark(store, &mark, err);
+        status = session_reader_get_mark(reader, &mark, err);
     if (status == ST_OK)
-        status = session_store_counters(store, counters, err);
+        status = session_reader_counters(reader, counters, err);
     if (status == ST_OK)
         note(" mark %" PRIu64 " stored %" PRIu64, mark.ring_sequence, counters[COUNTER_STORED]);
     return status;
@@ -518,12 +525,12 @@ static enum status walk_store(struct session_store *store, struct err *err)
 
 static enum status read_store(struct err *err)
 {
-    struct session_store *store = NULL;
-    enum status status = session_store_open(world.sessions, SESSION_STORE_READ, NULL, &store, err);
+    struct session_reader *reader = NULL;
+    enum status status = session_reader_open(world.sessions, SESSION_READ, &reader, err);
 
     if (status == ST_OK)
-        status = walk_store(store, err);
-    session_store_close(&store);
+        status = walk_store(reader, err);
+    session_reader_close(&reader);
     return status;
 }
 
@@ -555,20 +562,22 @@ static void one_store(void)
  * gives. */
 static void check_store(enum status status)
 {
-    struct session_store *store = NULL;
+    struct session_writer *writer = NULL;
+    struct session_reader *reader;
     struct session_mark mark;
     struct err err;
 
-    assert_int_equal(session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
-    assert_int_equal(session_store_get_mark(store, &mark, &err), ST_OK);
+    assert_int_equal(open_writer(&writer, &err), ST_OK);
+    reader = session_writer_reader(writer);
+    assert_int_equal(session_reader_get_mark(reader, &mark, &err), ST_OK);
     assert_int_equal(mark.ring_sequence, status == ST_OK ? 7 : 0);
     if (status != ST_OK)
-        assert_int_equal(count_into(store, &err), ST_OK);
+        assert_int_equal(count_into(writer, &err), ST_OK);
     world.digest_len = 0;
-    assert_int_equal(walk_store(store, &err), ST_OK);
+    assert_int_equal(walk_store(reader, &err), ST_OK);
     assert_non_null(strstr(world.digest, "north.example 0/3;"));
     assert_non_null(strstr(world.digest, "stored 3"));
-    session_store_close(&store);
+    session_writer_close(&writer);
 }
 
 /* ---- jobs: the ledger ---- */
@@ -720,18 +729,14 @@ static const struct job JOBS[] = {
 
 static void prepare(const struct job *job)
 {
-    struct strbuf text;
     struct err err;
 
     if (job->prepare != NULL)
         job->prepare();
     if (job->file != NULL) {
-        strbuf_init(&text, TEXT_MAX);
-        if (file_read(job->file, &text, &err) != ST_OK)
+        strbuf_done(&world.text);
+        if (file_read(job->file, &world.text, &err) != ST_OK)
             fail_msg("%s", err.text);
-        free(world.text);
-        world.text = strbuf_take(&text, &world.text_len);
-        assert_non_null(world.text);
     }
     world.digest_len = 0;
     world.digest[0] = '\0';
@@ -804,6 +809,7 @@ static int make_world(void **state)
     (void)snprintf(world.ledger, sizeof world.ledger, "%s/reports.db", world.folder);
     (void)snprintf(world.config, sizeof world.config, "%s/conf", world.folder);
     (void)snprintf(world.key, sizeof world.key, "%s/key.pem", world.folder);
+    strbuf_init(&world.text, TEXT_MAX);
     arena_init(&world.reading, DATAGRAM_ARENA_BYTES);
     if (datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &world.reading, &world.result, &err) != ST_OK)
         return -1;
@@ -820,7 +826,7 @@ static int end_world(void **state)
     no_ledger();
     (void)unlink(world.config);
     (void)unlink(world.key);
-    free(world.text);
+    strbuf_done(&world.text);
     arena_done(&world.reading);
     return rmdir(world.folder);
 }
