@@ -36,7 +36,7 @@ LIBPQ = $(if $(filter yes,$(WITH_PGSQL)),libpq)
 LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2 $(LIBPQ)
 LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2
 LIBS_tlsrpt-gen-smtp    = libesmtp-1.0 openssl
-LIBS_tlsrpt-gen-log     = jansson libidn2 zlib
+LIBS_tlsrpt-gen-log     = jansson libidn2 zlib libcares
 
 # Debian packages; those that only tests need are in tests/targets.mk.
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \

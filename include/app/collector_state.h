@@ -16,13 +16,16 @@
 #include "model/config.h"
 #include "store/session_reader.h"
 
+/* The note with the collector's PID namespace: only a process in it is sure to see the collector's lock. */
+#define COLLECTOR_PID_NAMESPACE_NOTE "pid_namespace"
+
 #define COLLECTOR_NOTES_MAX 100
 #define COLLECTOR_FRESH_S   25 /* an idle collector moves its mark every 20 seconds */
 #define COLLECTOR_SILENT_S  90 /* a busy one may take longer */
 
 enum collector_liveness {
-    COLLECTOR_NEVER,  /* it has not run here */
-    COLLECTOR_UP,     /* its mark is fresh */
+    COLLECTOR_NEVER, /* it has not run here */
+    COLLECTOR_UP, /* it holds its lock and its mark is not old; if the lock cannot be seen: its mark is fresh */
     COLLECTOR_STUCK,  /* it holds its lock, but its mark is old: it hangs, or cannot write its store */
     COLLECTOR_SILENT, /* it does not run */
 };

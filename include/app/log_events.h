@@ -15,6 +15,7 @@
     X(COLLECTOR_COUNTERS,  "collector_counters",  INFO,    "received stored repaired late malformed refused no_outcome repeated dropped corrupt unknown_policies folded_policies folded_details store_retries ring_high_water waiting_bytes") \
     X(COLLECTOR_RELOADED,  "collector_reloaded",  INFO,    "note") \
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
+    X(DATAGRAM_NEWER,      "datagram_newer",      WARNING, "version hint") \
     X(DATAGRAM_REFUSED,    "datagram_refused",    WARNING, "uid count mend") \
     X(RECEIVE_FAILED,      "receive_failed",      ERROR,   "reason") \
     X(RECEIVER_PRIORITY,   "receiver_priority",   INFO,    "class note") \
@@ -50,6 +51,7 @@
     X(LINE_MALFORMED,      "line_malformed",      WARNING, "reason begin") \
     X(LOG_FOLLOWED,        "log_followed",        INFO,    "path") \
     X(LOG_ABSENT,          "log_absent",          WARNING, "path reason mend") \
+    X(DANE_NOT_VALIDATED,  "dane_not_validated",  WARNING, "hint") \
     X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
     X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
     X(CHECKPOINT_LOST,          "place_lost",          WARNING, "path") \

@@ -37,4 +37,14 @@ MUST_CHECK enum status postconf_get(const char *name, char *value_out, size_t si
 /* Set it in main.cf.  What postconf complains about goes to stderr.  Statuses as postconf_get. */
 MUST_CHECK enum status postconf_set(const char *name, const char *value, struct err *err);
 
+/* postconf OPTION ARGUMENT, for example "-M" or "-P".  Statuses as postconf_get. */
+MUST_CHECK enum status postconf_edit(const char *option, const char *argument, struct err *err);
+
+/*
+ * What a lookup table answers for a key, as postmap -q says it; "" if it has no such key.  A table that does not answer
+ * within timeout_ms is given up.  Statuses as postconf_get, ST_TEMPORARY for no answer.
+ */
+MUST_CHECK enum status postmap_query(const char *table, const char *key, int timeout_ms, char *value_out,
+                                     size_t size, struct err *err);
+
 #endif

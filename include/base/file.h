@@ -49,8 +49,16 @@ MUST_CHECK enum status file_lock(const char *path, int *fd_out, struct err *err)
 
 /*
  * Does some process hold path's lock?  Reads the kernel's list of locks, so that no process that wants the lock
- * is disturbed; false also if the list does not say (another process namespace, no /proc).
+ * is disturbed; false also if the list does not show the process (file_lock_list_shows).
  */
 bool file_lock_is_held(const char *path);
+
+#define FILE_PID_NAMESPACE_SIZE 40
+
+/* The name of this process's PID namespace, "pid:[4026531836]"; "" without /proc. */
+void file_pid_namespace(char name_out[FILE_PID_NAMESPACE_SIZE]);
+
+/* Does the kernel's list of locks certainly show this process the locks of that PID namespace? */
+bool file_lock_list_shows(const char *pid_namespace);
 
 #endif

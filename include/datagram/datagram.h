@@ -29,7 +29,7 @@
 /*
  * Decode one datagram.  Borrows bytes for the call; all that *result_out points to lives in arena.
  * ST_SYNTAX       not a JSON object, no valid "d", "policies" not an array, or no usable policy in it
- * ST_UNSUPPORTED  "dpv" is neither absent nor 1
+ * ST_UNSUPPORTED  "dpv" is no version number; a higher one than 1 is read, and told in newer_version
  * ST_RANGE        larger, deeper or more crowded than the limits
  * ST_NOMEM
  */
@@ -38,7 +38,7 @@ MUST_CHECK enum status datagram_decode(const void *bytes, size_t len, struct are
 
 /*
  * Append the datagram of a canonical result to out, as libtlsrpt 0.5.1 would send it.  Decoding it gives the
- * same result again, without is_repaired and dropped_policies.
+ * same result again, without is_repaired, newer_version and dropped_policies.
  * ST_RANGE  out's limit
  * ST_NOMEM
  */

@@ -8,9 +8,12 @@
  * Source: Exim's specification, chapter "Events"; model/tls_reason.h for the words.
  * Limits: EXIM_LINE_BYTES_MAX.
  *
- * Keys: "v" is "exim1"; "what" is success, failure or clear; "domain", "mx", "ip", "src"; "dane" (yes:
- * verified by DANE), "danefail" (Exim's name of a DANE failure), "notafter" (the certificate's last second),
- * "reason".
+ * Keys: "v" is "exim1"; "what" is success, failure, refused (STARTTLS was offered, but not accepted) or clear
+ * (not offered, and perhaps not required); "domain", "mx", "ip", "src"; "dane" (yes:
+ * verified by DANE), "danefail" (Exim's name of a DANE failure), "verified" (1: the certificate is good for the
+ * host), "notafter" (the certificate's last second), "named" (yes: the certificate names the host), "errno",
+ * "reason", "sts" (the lines of the MTA-STS policy that the transport applied, joined by '|'; empty: none).
+ * A policy in enforce or testing mode makes an sts result, unless DANE applied.
  */
 #ifndef DATAGRAM_EXIM_LINE_H
 #define DATAGRAM_EXIM_LINE_H
@@ -24,7 +27,7 @@
 #include "model/session_result.h"
 
 #define EXIM_LINE_BYTES_MAX   65536
-#define EXIM_LINE_ARENA_BYTES 65536
+#define EXIM_LINE_ARENA_BYTES 524288
 
 /* Does it look like one, and not like libtlsrpt's datagram? */
 bool exim_line_is_one(const void *bytes, size_t len);
@@ -32,8 +35,9 @@ bool exim_line_is_one(const void *bytes, size_t len);
 /*
  * Decode one line, with or without its newline.  now_s: when it came, to see whether the certificate had
  * expired.  All that *result_out points to lives in arena.
- * ST_NOT_FOUND    nothing to count: a session without TLS that no policy asked for ("clear")
- * ST_SYNTAX       not a JSON object, "what" is none of the three, or no usable domain
+ * ST_NOT_FOUND    nothing to count: a session without TLS that no policy asked for ("clear"), or mail to an
+ *                 address literal
+ * ST_SYNTAX       not a JSON object, "what" is none of the four, or no usable domain
  * ST_UNSUPPORTED  "v" is not "exim1"
  * ST_RANGE        longer than EXIM_LINE_BYTES_MAX
  * ST_NOMEM

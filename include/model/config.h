@@ -36,6 +36,7 @@ struct config {
     const char *instance;        /* "": one host reports; see report_meta.h */
     const char *submitter;       /* derived: contact_info's domain, canonical */
     const char *from;            /* default: contact_info */
+    const char *mta_sts_domain;  /* one that enforces MTA-STS */
     const char *envelope_from;   /* default: from */
     const char *dkim_domain;     /* d= of our signatures; default: submitter; aligned with it and with from */
     struct option_list dkim_key; /* dkim_key_parse takes each; empty: the relay must sign */

@@ -36,6 +36,7 @@ struct session_result {
     struct result_policy *policies;
     size_t policy_count;     /* at least 1 */
     bool is_repaired;        /* invalid UTF-8 was replaced by U+FFFD */
+    unsigned newer_version;  /* of the datagram's format; 0: one that we know */
     size_t dropped_policies; /* policies of an unknown type that were left out */
 };
 

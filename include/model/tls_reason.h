@@ -20,6 +20,9 @@
 #include "base/cursor.h"
 #include "model/result_type.h"
 
+/* RFC 8460 has no result type for an MX host that the policy's patterns do not allow: validation-failure with this. */
+#define TLS_REASON_MX_MISMATCH "mtasts-policy-mx-mismatch"
+
 struct tls_reason {
     enum result_type result_type;
     bool is_dane;        /* only DANE speaks like this */

@@ -9,8 +9,9 @@
  * Limits: MTALOG_*_MAX; a line longer than MTALOG_LINE_MAX is counted and skipped.  Memory is allocated once.
  *
  * It counts sessions, not recipients or messages.  Sessions whose result or policy domain the log does not show
- * are not reported.  A policy is tlsa if the MTA says that it was DANE, sts if a policy plug-in (postfix-tlspol)
- * said so in the same log, else no-policy-found.
+ * are not reported.  A policy is tlsa if the MTA says that it was DANE, or if it required TLS and DNS says that
+ * DANE applies (dane_of); sts if a policy plug-in (postfix-tlspol) said so in the same log, or an MX host did not
+ * match the policy; else no-policy-found.
  *
  * Results have no TLSRPT record, policy text or EHLO answer: logs do not have them.
  */
@@ -43,6 +44,19 @@ struct mtalog_relay {
     const char *domain;
 };
 
+/* Does DANE apply to sessions with an MX host?  DNS tells, if it can. */
+enum mtalog_dane {
+    MTALOG_DANE_UNKNOWN,
+    MTALOG_DANE_YES,
+    MTALOG_DANE_NO,
+};
+
+/*
+ * is_needed false: a session with this host began, and its answer will be needed soon.  Must return in bounded time;
+ * mx is as the log writes it.
+ */
+typedef enum mtalog_dane mtalog_dane_fn(void *context, struct span mx, bool is_needed);
+
 /*
  * result and what it points to live until the callback returns; utc_s: when it was logged.  Anything but ST_OK
  * ends the current mtalog_feed or mtalog_flush with that status.
@@ -59,7 +73,10 @@ struct mtalog_settings {
     size_t relay_count;
     const char *const *ignored_senders; /* mail from these is not counted (our own reports) */
     size_t ignored_sender_count;
-    uint32_t open_max; /* a power of two: processes or messages with something open; 0: the MAX above */
+    uint32_t open_max;       /* a power of two: processes or messages with something open; 0: the MAX above */
+    bool only_mx_mismatch;   /* Postfix: only MX hosts outside an MTA-STS policy, which send no datagram */
+    mtalog_dane_fn *dane_of; /* NULL: unknown for every host */
+    void *dane_context;
     mtalog_result_fn *on_result;
     void *context;
 };

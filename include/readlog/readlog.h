@@ -24,7 +24,8 @@ enum readlog_input {
     READLOG_NONE,
     READLOG_EXIM,
     READLOG_POSTFIX,
-    READLOG_NDJSON, /* one JSON object a line */
+    READLOG_POSTFIX_STS, /* only the warning about MX hosts outside an MTA-STS policy */
+    READLOG_NDJSON,      /* one JSON object a line */
 };
 
 enum readlog_output {

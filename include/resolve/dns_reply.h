@@ -3,7 +3,7 @@
  * dns_reply.h - the records inside a DNS reply, as plain values.
  *
  * In:      the bytes of one reply message (hostile: its content is chosen by whoever owns the name).
- * Out:     the TXT RRs, addresses or MX hosts of its answer section, CNAMEs followed.
+ * Out:     the TXT RRs, addresses, MX hosts or TLSA records of its answer section, CNAMEs followed.
  * Source:  RFC 1035; RFC 8460 section 3 (R2: strings of one RR joined, RRs kept apart); RFC 5321 section 5.1.
  * Limits:  a message has at most 65535 bytes, and so have its TXT RRs together; RRs beyond
  *          DNS_REPLY_ADDRESSES_MAX and DNS_REPLY_MX_MAX are left out.
@@ -50,5 +50,15 @@ MUST_CHECK enum status dns_reply_addresses(const unsigned char *reply, size_t le
  */
 MUST_CHECK enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed,
                                     struct arena *arena, struct mx_host **hosts_out, size_t *count_out);
+
+/* What a reply says about DNSSEC: whether the resolver found it authentic (AD), and how many TLSA records of its
+ * answer SMTP can use (RFC 7672 section 3.1: usage 2 or 3, a known selector and matching type). */
+struct tlsa_reply {
+    bool is_authentic;
+    size_t usable_count;
+};
+
+/* ST_SYNTAX also for a reply code other than NOERROR and NXDOMAIN. */
+MUST_CHECK enum status dns_reply_tlsa(const unsigned char *reply, size_t len, struct tlsa_reply *out);
 
 #endif

@@ -44,6 +44,8 @@ enum resolve_kind {
     RESOLVE_TXT,       /* TXT RRs of the name itself */
     RESOLVE_ADDRESSES, /* A and AAAA of the name */
     RESOLVE_MX,        /* mail hosts of the name, in the order to try them */
+    RESOLVE_TLSA,      /* TLSA RRs of _25._tcp.<name> that SMTP can use; is_authentic */
+    RESOLVE_ROOT,      /* the root's SOA; its is_authentic says whether the resolver validates (name: any) */
 };
 
 enum resolve_result {
@@ -63,6 +65,8 @@ struct resolve_answer {
     size_t address_count;
     struct mx_host *mx_hosts;
     size_t mx_count;
+    size_t tlsa_count;
+    bool is_authentic;   /* RESOLVE_TLSA, _ROOT: the resolver validated the answer, also that there is none */
     bool is_implicit_mx; /* RESOLVE_FOUND: there is no MX, so mx_hosts is the name itself */
     bool is_null_mx;     /* RESOLVE_NONE: the domain says that it takes no mail (RFC 7505) */
 };
@@ -96,6 +100,12 @@ MUST_CHECK enum status resolve_add(struct resolver *resolver, enum resolve_kind 
  * answered RESOLVE_TEMPORARY at once.
  */
 void resolve_run(struct resolver *resolver, const volatile sig_atomic_t *stop);
+
+/* True while a question is owed its callback. */
+bool resolve_is_busy(const struct resolver *resolver);
+
+/* Send what is queued and wait once, at most max_wait_ms, for the network; callbacks as in resolve_run. */
+void resolve_step(struct resolver *resolver, int max_wait_ms);
 
 /*
  * One question, answered on return; nothing else may be queued.  *answer_out lives as long as arena.

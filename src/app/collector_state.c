@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The mark in the store says through which second everything is counted, a note says when the collector
- * started, and the lock file says whether it runs.  From the three follows whether it is up, stuck or gone.
+ * started, and the lock file says whether it runs.  From the three follows whether it is up, stuck or gone.  From
+ * another PID namespace (a container) the lock may be invisible; then a fresh mark is the sign that it runs.
  */
 #include "app/collector_state.h"
 
@@ -42,12 +43,23 @@ static enum status take_note(void *context, const char *name, const char *text, 
     return ST_OK;
 }
 
-static int64_t number_note(const struct collector_state *state, const char *name)
+/* "" if there is none. */
+static const char *find_note(const struct collector_state *state, const char *name)
 {
     for (size_t i = 0; i < state->note_count; i++)
         if (strcmp(state->notes[i].name, name) == 0)
-            return strtoll(state->notes[i].text, NULL, 10);
-    return 0;
+            return state->notes[i].text;
+    return "";
+}
+
+static int64_t number_note(const struct collector_state *state, const char *name)
+{
+    return strtoll(find_note(state, name), NULL, 10);
+}
+
+static bool is_lock_visible(const struct collector_state *state)
+{
+    return file_lock_list_shows(find_note(state, COLLECTOR_PID_NAMESPACE_NOTE));
 }
 
 /* A collector that has just started has no mark yet, or an old one, but its note says when it started. */
@@ -62,10 +74,12 @@ static void judge(struct collector_state *state, bool is_locked, int64_t now_s)
     age_s = now_s - state->alive_s;
     if (state->alive_s == 0)
         state->liveness = is_locked ? COLLECTOR_UP : COLLECTOR_NEVER;
-    else if (age_s <= COLLECTOR_FRESH_S || (is_locked && age_s <= COLLECTOR_SILENT_S))
+    else if (is_locked)
+        state->liveness = age_s <= COLLECTOR_SILENT_S ? COLLECTOR_UP : COLLECTOR_STUCK;
+    else if (age_s <= COLLECTOR_FRESH_S && !is_lock_visible(state))
         state->liveness = COLLECTOR_UP;
-    else
-        state->liveness = is_locked ? COLLECTOR_STUCK : COLLECTOR_SILENT;
+    else /* however fresh its mark: it has just ended */
+        state->liveness = COLLECTOR_SILENT;
 }
 
 static void read_ring_level(const char *path, struct collector_state *state)

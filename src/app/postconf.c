@@ -6,23 +6,27 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
 
 #define VERSION_PART_MAX 999
 
-static int spawn_postconf(const char *const argv[], int out_fd, bool is_quiet, pid_t *pid_out)
+static int spawn_tool(const char *const argv[], int out_fd, bool is_quiet, pid_t *pid_out)
 {
     posix_spawn_file_actions_t actions;
     char **arguments = (char **)(uintptr_t)argv; /* posix_spawn does not write to them */
     int error = posix_spawn_file_actions_init(&actions);
+    char path[64];
 
     if (error != 0)
         return error;
@@ -31,8 +35,10 @@ static int spawn_postconf(const char *const argv[], int out_fd, bool is_quiet, p
         error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
     if (error == 0)
         error = posix_spawnp(pid_out, argv[0], &actions, NULL, arguments, environ);
-    if (error == ENOENT) /* sbin is often missing from PATH */
-        error = posix_spawn(pid_out, "/usr/sbin/postconf", &actions, NULL, arguments, environ);
+    if (error == ENOENT) { /* sbin is often missing from PATH */
+        (void)snprintf(path, sizeof(path), "/usr/sbin/%s", argv[0]);
+        error = posix_spawn(pid_out, path, &actions, NULL, arguments, environ);
+    }
     (void)posix_spawn_file_actions_destroy(&actions);
     return error;
 }
@@ -50,7 +56,7 @@ static enum status postconf(const char *const argv[], bool is_quiet, char *answe
     if (pipe2(pipe_fd, O_CLOEXEC) != 0)
         return err_set_errno(err, ST_IO, errno, "pipe");
     strbuf_init(&output, POSTCONF_VALUE_MAX);
-    error = spawn_postconf(argv, pipe_fd[1], is_quiet, &pid);
+    error = spawn_tool(argv, pipe_fd[1], is_quiet, &pid);
     (void)close(pipe_fd[1]);
     if (error != 0) {
         status = err_set_errno(err, error == ENOENT ? ST_NOT_FOUND : ST_IO, error, "postconf");
@@ -88,6 +94,64 @@ enum status postconf_set(const char *name, const char *value, struct err *err)
     if (len < 0 || (size_t)len >= sizeof(assignment))
         return err_set(err, ST_RANGE, "postconf -e %s: the value is too long", name);
     return postconf(argv, false, nothing, sizeof(nothing), err);
+}
+
+enum status postconf_edit(const char *option, const char *argument, struct err *err)
+{
+    const char *const argv[] = {"postconf", option, argument, NULL};
+    char nothing[16];
+
+    return postconf(argv, false, nothing, sizeof(nothing), err);
+}
+
+/* Is there something to read, or the end, before the time is over? */
+static bool wait_readable(int fd, int64_t deadline_ms)
+{
+    int64_t left_ms = deadline_ms - clock_monotonic_ms();
+    struct pollfd one = {.fd = fd, .events = POLLIN};
+
+    return left_ms > 0 && poll(&one, 1, (int)left_ms) == 1;
+}
+
+/* Its whole answer, one line; false: it took too long. */
+static bool read_answer(int fd, int timeout_ms, char *value_out, size_t size)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
+    size_t len = 0;
+    ssize_t got = 1;
+
+    while (got > 0 && len < size - 1) {
+        if (!wait_readable(fd, deadline_ms))
+            return false;
+        got = read(fd, value_out + len, size - 1 - len);
+        len += got > 0 ? (size_t)got : 0;
+    }
+    value_out[len] = '\0';
+    value_out[strcspn(value_out, "\n")] = '\0';
+    return true;
+}
+
+enum status postmap_query(const char *table, const char *key, int timeout_ms, char *value_out, size_t size,
+                          struct err *err)
+{
+    const char *const argv[] = {"postmap", "-q", key, table, NULL};
+    bool is_answered;
+    pid_t pid;
+    int pipe_fd[2], error, how;
+
+    if (pipe2(pipe_fd, O_CLOEXEC) != 0)
+        return err_set_errno(err, ST_IO, errno, "pipe");
+    error = spawn_tool(argv, pipe_fd[1], true, &pid);
+    (void)close(pipe_fd[1]);
+    is_answered = error == 0 && read_answer(pipe_fd[0], timeout_ms, value_out, size);
+    (void)close(pipe_fd[0]);
+    if (error != 0)
+        return err_set_errno(err, error == ENOENT ? ST_NOT_FOUND : ST_IO, error, "postmap");
+    if (!is_answered)
+        (void)kill(pid, SIGKILL);
+    while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
+    }
+    return is_answered ? ST_OK : err_set(err, ST_TEMPORARY, "%s: no answer in %d ms", table, timeout_ms);
 }
 
 uint64_t postfix_version_parse(const char *text)

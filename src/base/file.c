@@ -17,6 +17,7 @@
 
 #include "base/strbuf.h"
 
+#define LOCK_LIST  "/proc/locks"
 #define LOCK_LOOKS 5
 
 enum status file_read_fd(int fd, const char *name, struct strbuf *out, struct err *err)
@@ -134,7 +135,7 @@ enum status file_lock(const char *path, int *fd_out, struct err *err)
  */
 static bool is_in_lock_list(unsigned long long inode)
 {
-    FILE *list = fopen("/proc/locks", "re");
+    FILE *list = fopen(LOCK_LIST, "re");
     char line[256];
     bool is_found = false;
 
@@ -160,4 +161,20 @@ bool file_lock_is_held(const char *path)
     for (int look = 0; look < LOCK_LOOKS && !is_held; look++)
         is_held = is_in_lock_list((unsigned long long)found.st_ino);
     return is_held;
+}
+
+void file_pid_namespace(char name_out[FILE_PID_NAMESPACE_SIZE])
+{
+    ssize_t len = readlink("/proc/self/ns/pid", name_out, FILE_PID_NAMESPACE_SIZE - 1);
+
+    name_out[len > 0 ? len : 0] = '\0';
+}
+
+/* A namespace shows its descendants too, but only its own name can be compared. */
+bool file_lock_list_shows(const char *pid_namespace)
+{
+    char own[FILE_PID_NAMESPACE_SIZE];
+
+    file_pid_namespace(own);
+    return own[0] != '\0' && strcmp(own, pid_namespace) == 0 && access(LOCK_LIST, R_OK) == 0;
 }

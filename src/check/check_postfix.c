@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/policy_maps.h"
 #include "app/postconf.h"
 #include "base/file.h"
 #include "check_socket.h"
@@ -26,6 +27,10 @@ struct postfix_facts {
     char skip_reused[64];
     char queue_directory[PATH_MAX / 4];
     char mail_owner[64];
+    char policy_maps[1024];
+    char security_level[64];
+    char sender_maps[1024]; /* sender_dependent_default_transport_maps */
+    char relayhost[256];
 };
 
 static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
@@ -41,6 +46,10 @@ static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
         {"smtp_tlsrpt_skip_reused_handshakes", postfix->skip_reused, sizeof postfix->skip_reused},
         {"queue_directory", postfix->queue_directory, sizeof postfix->queue_directory},
         {"mail_owner", postfix->mail_owner, sizeof postfix->mail_owner},
+        {"smtp_tls_policy_maps", postfix->policy_maps, sizeof postfix->policy_maps},
+        {"smtp_tls_security_level", postfix->security_level, sizeof postfix->security_level},
+        {"sender_dependent_default_transport_maps", postfix->sender_maps, sizeof postfix->sender_maps},
+        {"relayhost", postfix->relayhost, sizeof postfix->relayhost},
     };
     enum status status = ST_OK;
 
@@ -241,6 +250,64 @@ static void check_main_cf(struct checkup *checkup, const struct postfix_facts *p
                     "are too few");
 }
 
+static void say_policy_map(void *context, const struct policy_map_finding *finding)
+{
+    struct checkup *checkup = context;
+    const char *fix = checkup_format(checkup, "%s", finding->fix);
+
+    switch (finding->state) {
+    case POLICY_MAP_REPORTED:
+        checkup_say(checkup, VERDICT_OK, "mta-sts", NULL, "%s passes policies with TLSRPT attributes",
+                    finding->table);
+        break;
+    case POLICY_MAP_NOT_REPORTED:
+        checkup_say(checkup, VERDICT_WARN, "mta-sts", fix,
+                    "%s passes policies without TLSRPT attributes: MTA-STS is reported as no-policy-found",
+                    finding->table);
+        break;
+    case POLICY_MAP_DEFERS:
+        checkup_say(
+            checkup, VERDICT_FAIL, "mta-sts", fix,
+            "%s passes TLSRPT attributes, which need Postfix 3.10: mail to domains with MTA-STS is deferred",
+            finding->table);
+        break;
+    case POLICY_MAP_HIDES_DANE:
+        checkup_say(checkup, VERDICT_WARN, "mta-sts", fix,
+                    "%s wins over DANE: broken DANE is reported as success under MTA-STS", finding->table);
+        break;
+    }
+}
+
+static void check_policy_maps(struct checkup *checkup, const struct postfix_facts *postfix)
+{
+    const struct policy_maps_question question = {.maps = postfix->policy_maps,
+                                                  .security_level = postfix->security_level,
+                                                  .domain = checkup->config->mta_sts_domain,
+                                                  .knows_attributes =
+                                                      postfix->number >= POSTFIX_VERSION(3, 10, 0)};
+    struct err err;
+
+    if (policy_maps_look(&question, say_policy_map, checkup, &err) != ST_OK)
+        checkup_say(checkup, VERDICT_WARN, "mta-sts",
+                    "let postmap, which is part of Postfix, be found in PATH",
+                    "Postfix's policy tables cannot be asked: %s", err.text);
+}
+
+/* Postfix before 3.10 ignores TLS-Required: No: reports about broken domains need a transport without TLS policy. */
+static void check_report_transport(struct checkup *checkup, const struct postfix_facts *postfix)
+{
+    const struct config *config = checkup->config;
+    bool has_policy = strstr(postfix->security_level, "dane") != NULL || *postfix->policy_maps != '\0';
+
+    if (postfix->number == 0 || postfix->number >= POSTFIX_VERSION(3, 10, 0) || !has_policy ||
+        config->smtp_mode == CONFIG_SMTP_DIRECT || *postfix->relayhost != '\0' ||
+        *config->envelope_from == '\0' || strstr(postfix->sender_maps, config->envelope_from) != NULL)
+        return;
+    checkup_say(checkup, VERDICT_WARN, "postfix", "run tlsrpt-gen setup-postfix --apply",
+                "version %s ignores TLS-Required: No: reports about domains with broken TLS are held back",
+                postfix->version);
+}
+
 void check_postfix(struct checkup *checkup)
 {
     struct postfix_facts postfix = {0};
@@ -260,4 +327,6 @@ void check_postfix(struct checkup *checkup)
     postfix.number = postfix_version_parse(postfix.version);
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
+    check_policy_maps(checkup, &postfix);
+    check_report_transport(checkup, &postfix);
 }

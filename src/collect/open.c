@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "app/collector_state.h"
 #include "app/host_settings.h"
 #include "app/log_events.h"
 #include "base/clock.h"
@@ -239,11 +240,12 @@ static int64_t read_queue_length(const struct collector *collector)
 static enum status write_notes(struct collector *collector, struct err *err)
 {
     const struct hash_key random = hash_key_new();
-    char length[24] = "", started[24], instance[40];
+    char length[24] = "", started[24], instance[40], pid_namespace[FILE_PID_NAMESPACE_SIZE];
     const struct {
         const char *name, *text;
     } notes[] = {
         {"max_dgram_qlen", length},
+        {COLLECTOR_PID_NAMESPACE_NOTE, pid_namespace},
         {"started_s", started},
         {SESSION_INSTANCE_NOTE, instance}, /* in a fleet: whose counts these are from now on */
     };
@@ -254,6 +256,7 @@ static enum status write_notes(struct collector *collector, struct err *err)
     (void)snprintf(started, sizeof started, "%lld", (long long)clock_utc_s());
     (void)snprintf(instance, sizeof instance, "%016llx%016llx", (unsigned long long)random.words[0],
                    (unsigned long long)random.words[1]);
+    file_pid_namespace(pid_namespace);
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(notes); i++)
         status = session_writer_set_note(collector->store, notes[i].name, notes[i].text, err);
     if (status == ST_OK)

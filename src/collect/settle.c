@@ -202,6 +202,16 @@ static enum status settle_numbered(struct counter *counter, struct aggregate_ent
     return status;
 }
 
+/* Once: a newer libtlsrpt, or another producer, may say more than we read. */
+static void note_version(struct counter *counter, unsigned version)
+{
+    if (counter->is_newer_logged)
+        return;
+    counter->is_newer_logged = true;
+    LOG_FACT(EV_DATAGRAM_NEWER, log_number("version", version),
+             log_text("hint", "upgrade tlsrpt-gen; what it understands is counted"));
+}
+
 static enum status settle_item(struct counter *counter, struct decoded *item, struct err *err)
 {
     const char *sending_mta_ip = counter->collector->config->sending_mta_ip;
@@ -217,6 +227,8 @@ static enum status settle_item(struct counter *counter, struct decoded *item, st
         settle_malformed(counter, item->entry, &item->record, item->reason);
         return ST_OK;
     }
+    if (item->result.newer_version != 0)
+        note_version(counter, item->result.newer_version);
     if (*sending_mta_ip != '\0')
         session_result_set_sending_mta_ip(&item->result, sending_mta_ip); /* R73 */
     if (item->result.log_id != 0)

@@ -53,7 +53,8 @@ struct counter {
     int64_t backoff_ms; /* 0: the last batch was stored */
     int64_t logged_ms;
     uint64_t retries;
-    bool has_poison; /* a datagram that the store refuses although the store works */
+    bool is_newer_logged; /* that a datagram of a newer format came was logged */
+    bool has_poison;      /* a datagram that the store refuses although the store works */
     struct hash poison;
 };
 

@@ -7,6 +7,7 @@
  */
 #include "datagram/datagram.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +16,8 @@
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/utc_day.h"
+
+#define KNOWN_VERSION 1 /* "dpv" */
 
 /* A failed allocation sticks, so that it is checked once, at the end. */
 struct datagram_decoder {
@@ -267,14 +270,29 @@ static enum status decode_policies(struct datagram_decoder *decoder, const json_
 
 /* ---- 3. the session result ---- */
 
-static enum status check_version(const json_t *version, struct err *err)
+/* A number, or one in a string; -1 if it is neither. */
+static long long version_number(const json_t *version)
 {
     struct span text = json_text_span(version);
+    struct cursor cursor;
+    long long number;
 
-    if (version == NULL || span_is(text, "1") ||
-        (json_is_integer(version) && json_integer_value(version) == 1))
-        return ST_OK;
-    return err_set(err, ST_UNSUPPORTED, "\"dpv\" is not 1");
+    if (json_is_integer(version))
+        return (long long)json_integer_value(version);
+    cursor_init(&cursor, text.at, text.len);
+    number = (long long)cursor_take_number(&cursor, INT_MAX);
+    return !cursor.is_failed && cursor_at_end(&cursor) ? number : -1;
+}
+
+/* A newer format is read as far as it is understood: unknown keys are skipped, and so are unknown policies. */
+static enum status check_version(const json_t *version, struct session_result *result, struct err *err)
+{
+    long long number = version != NULL ? version_number(version) : KNOWN_VERSION;
+
+    if (number < 1 || number > INT_MAX)
+        return err_set(err, ST_UNSUPPORTED, "\"dpv\" is not a version of the format");
+    result->newer_version = number > KNOWN_VERSION ? (unsigned)number : 0;
+    return ST_OK;
 }
 
 static enum status decode_domain(const json_t *value, struct arena *arena, struct session_result *result,
@@ -328,7 +346,7 @@ static enum status decode_result(const json_t *root, struct arena *arena, struct
 
     if (!json_is_object(root))
         return err_set(err, ST_SYNTAX, "not a JSON object");
-    status = check_version(json_object_get(root, "dpv"), err);
+    status = check_version(json_object_get(root, "dpv"), result, err);
     if (status == ST_OK)
         status = decode_domain(json_object_get(root, "d"), arena, result, err);
     if (status != ST_OK)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/json_text.h"
+#include "exim_sts.h"
 #include "model/detail_text.h"
 #include "model/domain.h"
 #include "model/tls_reason.h"
@@ -68,6 +69,8 @@ static enum status decode_domain(const json_t *root, struct arena *arena, const 
     if (text.len == 0)
         return err_set(err, ST_SYNTAX,
                        "Exim's line has no \"domain\": set multi_domain = false in the transport");
+    if (text.at[0] == '[')
+        return err_set(err, ST_NOT_FOUND, "mail to an address literal has no policy domain");
     status = domain_normalise(text.at, text.len, arena, domain_out, &reason);
     if (status == ST_OK)
         return ST_OK;
@@ -79,7 +82,7 @@ static enum status decode_domain(const json_t *root, struct arena *arena, const 
  * What Exim's name of a DANE failure says, unless it is only that validation failed; else what the words say;
  * words that are not known are a validation failure.
  */
-static struct tls_reason find_reason(const json_t *root, int64_t now_s)
+static struct tls_reason reason_of_words(const json_t *root, int64_t now_s)
 {
     struct span words = span_of(root, "reason");
     struct span dane = span_of(root, "danefail");
@@ -116,26 +119,97 @@ static enum status decode_failure(const json_t *root, const struct tls_reason *r
     return ST_OK;
 }
 
-static enum status decode_policy(const json_t *root, bool is_failed, int64_t now_s, struct arena *arena,
-                                 struct session_result *result)
+/* One line in hand. */
+struct exim_line {
+    const char *mx; /* canonical; NULL: none that can be used */
+    struct exim_sts sts;
+    bool is_failure, is_refused, is_clear; /* "what"; all false: success */
+};
+
+static bool is_refused_by_policy(const struct exim_line *line)
+{
+    return line->sts.mode != EXIM_STS_NONE && line->mx != NULL && !exim_sts_allows(&line->sts, line->mx);
+}
+
+/* Exim refused the connection at tcp:connect: event_action gave a text (ERRNO_EVENT, 4.98: -58, 4.100: -65). */
+static bool was_refused(const json_t *root)
+{
+    struct span number = span_of(root, "errno");
+
+    return span_is(number, "-58") || span_is(number, "-65");
+}
+
+/* TLS worked, but the certificate is not good for an MTA-STS policy in testing mode: Exim goes on without a word. */
+static struct tls_reason reason_of_certificate(const json_t *root, int64_t now_s)
+{
+    int64_t not_after_s = number_of(root, "notafter");
+    bool is_expired = not_after_s != 0 && not_after_s < now_s;
+    bool is_named = span_is(span_of(root, "named"), "yes");
+
+    return (struct tls_reason){.result_type = is_expired ? RESULT_CERTIFICATE_EXPIRED
+                                              : is_named ? RESULT_CERTIFICATE_NOT_TRUSTED
+                                                         : RESULT_CERTIFICATE_HOST_MISMATCH};
+}
+
+/*
+ * Did the session fail, and why?  DANE has the first word, then the MTA-STS policy that the transport applied.
+ * False: it did not fail.
+ */
+static bool find_failure(const json_t *root, const struct exim_line *line, int64_t now_s,
+                         struct tls_reason *reason_out)
+{
+    static const struct span MISMATCH = {TLS_REASON_MX_MISMATCH, sizeof TLS_REASON_MX_MISMATCH - 1};
+    bool is_dane = span_is(span_of(root, "dane"), "yes") || span_of(root, "danefail").len > 0;
+    bool is_sts = line->sts.mode != EXIM_STS_NONE && !is_dane;
+
+    *reason_out = (struct tls_reason){.result_type = RESULT_VALIDATION_FAILURE, .reason = MISMATCH};
+    if (is_sts && (line->is_failure ? was_refused(root) : is_refused_by_policy(line)))
+        return true;
+    if (line->is_failure)
+        *reason_out = reason_of_words(root, now_s);
+    else if (line->is_clear || line->is_refused)
+        *reason_out = (struct tls_reason){.result_type = RESULT_STARTTLS_NOT_SUPPORTED, .is_dane = is_dane};
+    else if (is_sts && !span_is(span_of(root, "verified"), "1"))
+        *reason_out = reason_of_certificate(root, now_s);
+    else
+        return false;
+    return true;
+}
+
+static void choose_policy(const json_t *root, const struct exim_line *line, const struct tls_reason *reason,
+                          const char *domain, struct policy *out)
+{
+    bool is_dane = reason->is_dane || span_is(span_of(root, "dane"), "yes");
+
+    out->domain = domain;
+    if (is_dane) {
+        out->type = POLICY_TLSA;
+        out->domain = line->mx != NULL ? line->mx : domain;
+    } else if (line->sts.mode != EXIM_STS_NONE) {
+        out->type = POLICY_STS;
+        out->strings = line->sts.lines;
+        out->mx_hosts = line->sts.patterns;
+    } else {
+        out->type = POLICY_NO_POLICY_FOUND;
+    }
+}
+
+static enum status decode_policy(const json_t *root, const struct exim_line *line, int64_t now_s,
+                                 struct arena *arena, struct session_result *result)
 {
     struct exim_policy *one = arena_alloc(arena, sizeof *one);
-    struct span host = span_of(root, "mx");
     struct tls_reason reason = {0};
-    const char *mx = NULL;
 
-    if (one == NULL || domain_normalise(host.at, host.len, arena, &mx, NULL) == ST_NOMEM)
+    if (one == NULL)
         return ST_NOMEM;
-    if (is_failed)
-        reason = find_reason(root, now_s);
-    one->policy.policy.type =
-        reason.is_dane || span_is(span_of(root, "dane"), "yes") ? POLICY_TLSA : POLICY_NO_POLICY_FOUND;
-    one->policy.policy.domain = one->policy.policy.type == POLICY_TLSA && mx != NULL ? mx : result->domain;
-    if (is_failed) {
-        one->policy.is_failed = true;
+    one->policy.is_failed = find_failure(root, line, now_s, &reason);
+    if (!one->policy.is_failed)
+        reason.is_dane = false;
+    choose_policy(root, line, &reason, result->domain, &one->policy.policy);
+    if (one->policy.is_failed) {
         one->policy.details = &one->detail;
         one->policy.detail_count = 1;
-        one->detail.receiving_mx_hostname = mx;
+        one->detail.receiving_mx_hostname = line->mx;
         if (decode_failure(root, &reason, arena, &one->detail) != ST_OK)
             return ST_NOMEM;
     }
@@ -144,23 +218,41 @@ static enum status decode_policy(const json_t *root, bool is_failed, int64_t now
     return ST_OK;
 }
 
+/* "what", the host and the policy. */
+static enum status read_line(const json_t *root, struct arena *arena, struct exim_line *line_out,
+                             struct err *err)
+{
+    struct span what = span_of(root, "what");
+    struct span host = span_of(root, "mx");
+    struct exim_line line = {.is_failure = span_is(what, "failure"),
+                             .is_refused = span_is(what, "refused"),
+                             .is_clear = span_is(what, "clear")};
+
+    if (!line.is_failure && !line.is_refused && !line.is_clear && !span_is(what, "success"))
+        return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure, refused or clear");
+    if (domain_normalise(host.at, host.len, arena, &line.mx, NULL) == ST_NOMEM ||
+        exim_sts_parse(span_of(root, "sts"), arena, &line.sts) == ST_NOMEM)
+        return err_set(err, ST_NOMEM, "Exim's line: out of memory");
+    if (line.is_clear && line.sts.mode != EXIM_STS_TESTING) /* enforce: Exim's refusal is a line of its own */
+        return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
+    *line_out = line;
+    return ST_OK;
+}
+
 static enum status decode(const json_t *root, int64_t now_s, struct arena *arena,
                           struct session_result *result, struct err *err)
 {
-    struct span what = span_of(root, "what");
-    bool is_failed = span_is(what, "failure");
+    struct exim_line line;
     enum status status;
 
     if (!span_is(span_of(root, "v"), "exim1"))
         return err_set(err, ST_UNSUPPORTED, "Exim's line: \"v\" is not \"exim1\"");
-    if (span_is(what, "clear"))
-        return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
-    if (!is_failed && !span_is(what, "success"))
-        return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure or clear");
-    status = decode_domain(root, arena, &result->domain, err);
+    status = read_line(root, arena, &line, err);
+    if (status == ST_OK)
+        status = decode_domain(root, arena, &result->domain, err);
     if (status != ST_OK)
         return status;
-    if (decode_policy(root, is_failed, now_s, arena, result) != ST_OK)
+    if (decode_policy(root, &line, now_s, arena, result) != ST_OK)
         return err_set(err, ST_NOMEM, "Exim's line: out of memory");
     return ST_OK;
 }

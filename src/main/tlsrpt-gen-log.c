@@ -51,7 +51,9 @@ static void print_help(void)
         "\n"
         "Tell the collector what an MTA's log says about its TLS sessions.\n"
         "\n"
-        "      --mta MTA           exim, postfix or ndjson (one JSON object per line)\n"
+        "      --mta MTA           exim, postfix, postfix-sts (only MX hosts that an MTA-STS policy refuses: "
+        "beside\n"
+        "                          a Postfix that reports by itself) or ndjson (one JSON object per line)\n"
         "      --follow FILE       go on where the last run ended, through rotation; do not end\n"
         "      --once              with --follow: end at the log's present end\n"
         "      --socket PATH       the collector's socket (default: the first of the setting socket)\n"
@@ -71,7 +73,11 @@ static void print_help(void)
 /* ---- values of options ---- */
 
 static const char *const INPUTS[] = {
-    [READLOG_EXIM] = "exim", [READLOG_POSTFIX] = "postfix", [READLOG_NDJSON] = "ndjson"};
+    [READLOG_EXIM] = "exim",
+    [READLOG_POSTFIX] = "postfix",
+    [READLOG_POSTFIX_STS] = "postfix-sts",
+    [READLOG_NDJSON] = "ndjson",
+};
 
 static const char *const POLICIES[] = {
     [POLICY_TLSA] = "dane", [POLICY_STS] = "sts", [POLICY_NO_POLICY_FOUND] = "unknown"};
@@ -182,7 +188,7 @@ static bool take_option(struct program *program, struct readlog_options *options
 static const char *find_mistake(const struct readlog_options *options)
 {
     if (options->input == READLOG_NONE)
-        return "--mta is missing: exim, postfix or ndjson";
+        return "--mta is missing: exim, postfix, postfix-sts or ndjson";
     if (options->follow != NULL && options->file_count > 0)
         return "--follow takes one file, and there may be no other";
     if (options->follow == NULL && options->file_count == 0)

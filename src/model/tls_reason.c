@@ -45,6 +45,7 @@ static const struct reason_row EXIM_SESSION[] = {
 static const struct reason_row EXIM[] = {
     {"a TLS session is required, but the server did not offer TLS support", RESULT_STARTTLS_NOT_SUPPORTED, 0,
      0},
+    {"a TLS session is required, but an attempt to start TLS failed", RESULT_STARTTLS_NOT_SUPPORTED, 0, 0},
     {"a TLS session is required, but ", RESULT_VALIDATION_FAILURE, KEEP_REASON, 0},
     {"SMTP error from remote mail server after STARTTLS: ", RESULT_STARTTLS_NOT_SUPPORTED, 0, 0},
     {"DANE error: tlsa lookup FAIL", RESULT_DANE_REQUIRED, DANE, 0},

@@ -74,6 +74,17 @@ struct exim {
 
 /* ---- emitting ---- */
 
+/* Exim does not say that DANE wanted TLS where the server has or starts none; DNS does. */
+static bool is_dane(const struct exim *exim, const struct open_failure *failure)
+{
+    const struct mtalog_settings *settings = exim->emitter->settings;
+
+    if (failure->verdict.is_dane || !failure->verdict.is_failed || settings->dane_of == NULL ||
+        failure->verdict.result_type != RESULT_STARTTLS_NOT_SUPPORTED)
+        return failure->verdict.is_dane;
+    return settings->dane_of(settings->dane_context, host_span(&failure->host), true) == MTALOG_DANE_YES;
+}
+
 static enum status emit(struct exim *exim, const struct exim_delivery *delivery, struct span domain,
                         const struct open_failure *failure)
 {
@@ -81,7 +92,7 @@ static enum status emit(struct exim *exim, const struct exim_delivery *delivery,
     struct log_session session = {.domain = domain,
                                   .mx = host_span(&failure->host),
                                   .receiving_ip = ip_span(&failure->ip),
-                                  .policy = failure->verdict.is_dane ? POLICY_TLSA : POLICY_NO_POLICY_FOUND,
+                                  .policy = is_dane(exim, failure) ? POLICY_TLSA : POLICY_NO_POLICY_FOUND,
                                   .verdict = failure->verdict.is_failed ? &failure->verdict : NULL,
                                   .utc_s = failure->utc_s};
 

@@ -11,6 +11,7 @@
  *   QUEUEID ": to=<" ADDRESS ">" *( ", " NAME "=" VALUE ) ", status=" WORD " (" TEXT ")"
  *   "warning: TLS policy lookup for " DOMAIN "/" HOST ": TLSA lookup error for " ..
  *   "TLSRPT: status=" WORD ", domain=" DOMAIN ", receiving_mx=" HOST "[" IP "]" ..       Postfix >= 3.10
+ *   "warning: MX name '" HOST "' does not match STS MX pattern for '" DOMAIN "'"         Postfix >= 3.10
  *   PEER = HOST "[" IP "]:" PORT
  *
  * One smtp process handles one delivery at a time, so its process id connects the lines.  Sessions without a
@@ -19,7 +20,10 @@
  * without a waiting session is a session of its own (without STARTTLS there is no other line), once for each
  * attempt.
  *
- * "TLSRPT:" lines are exact: their results are emitted at once, and of a host that writes them nothing else is.
+ * "TLSRPT:" lines are exact: of a host that writes them nothing else is reported.  Their results wait for the "to="
+ * line too, because Postfix >= 3.11 writes the security level there.
+ *
+ * An MX host that does not match an MTA-STS policy is skipped; it is a failure if no other host is left (relay=none).
  */
 #include <stdlib.h>
 #include <string.h>
@@ -41,9 +45,13 @@
 struct waiting_session {
     struct kept_host host;
     struct kept_ip ip;
+    bool is_established; /* a line said whether it was verified */
     bool is_verified;
     bool awaits_words; /* OpenSSL's words come in the next line */
+    bool is_final;     /* a TLSRPT line said the verdict and the domain */
     struct kept_verdict verdict;
+    int64_t utc_s;           /* if is_final */
+    struct kept_host domain; /* if is_final */
 };
 
 /* What was said about a certificate before its session stood. */
@@ -60,7 +68,9 @@ struct process {
     uint64_t attempt; /* of the last "to=" line, if its TEXT would emit the session again; 0: it would not */
     uint8_t count;
     bool has_note;
+    bool has_mismatch; /* an MX host was skipped because of an MTA-STS policy: mismatch */
     struct certificate_note note;
+    struct waiting_session mismatch;
     struct waiting_session waiting[SESSIONS_MAX];
 };
 
@@ -88,6 +98,9 @@ struct postfix {
     uint64_t tlsrpt_hosts[MTALOG_MEMORY_WORDS]; /* hashes of hosts that write TLSRPT lines; 0: none */
     uint64_t offset;
     int64_t swept_minute;
+    enum status evict_status;
+    bool
+        is_dane_off; /* a session with a host that has TLSA records was not verified: Postfix does not do DANE */
     /* where this minute's and the last one's first line about a plug-in or an ignored sender began */
     int64_t hint_minute;
     uint64_t hint_offset, last_hint_offset;
@@ -140,7 +153,7 @@ static void add_hint(struct postfix *postfix, int64_t utc_s)
 
 static bool is_open(const struct process *process)
 {
-    return process->count > 0 || process->has_note || process->attempt != 0;
+    return process->count > 0 || process->has_note || process->has_mismatch || process->attempt != 0;
 }
 
 static struct process *find_process(const struct postfix *postfix, const struct line *line)
@@ -158,40 +171,6 @@ static struct process *get_process(struct postfix *postfix, const struct line *l
         process->begin_offset = hinted_offset(postfix, line->utc_s, postfix->offset);
     process->last_s = line->utc_s;
     return process;
-}
-
-static void count_evicted(void *context, struct session_slot *slot)
-{
-    struct postfix *postfix = context;
-
-    if (((struct process *)(void *)slot)->count > 0)
-        postfix->emitter->counts.evicted++;
-}
-
-/* A session that is open for so long gets no recipient: its process ended, or lines are missing in the log. */
-static void sweep(struct postfix *postfix, int64_t utc_s)
-{
-    struct session_slot *slot;
-
-    if (utc_s / SWEEP_S == postfix->swept_minute)
-        return;
-    postfix->swept_minute = utc_s / SWEEP_S;
-    for (slot = slots_oldest(&postfix->processes); slot != NULL;) {
-        struct process *process = (struct process *)(void *)slot;
-
-        slot = slots_next(&postfix->processes, slot);
-        if (utc_s - process->last_s > SWEEP_S)
-            process->attempt = 0;
-        if (utc_s - process->last_s > MTALOG_OPEN_S)
-            slots_remove(&postfix->processes, &process->slot);
-    }
-    for (slot = slots_oldest(&postfix->proxied); slot != NULL;) {
-        struct proxied *proxied = (struct proxied *)(void *)slot;
-
-        slot = slots_next(&postfix->proxied, slot);
-        if (utc_s - proxied->last_s > SWEEP_S)
-            slots_remove(&postfix->proxied, &proxied->slot);
-    }
 }
 
 /* ---- hosts that write TLSRPT lines ---- */
@@ -243,44 +222,161 @@ static bool is_dane_level(struct span tls)
     return tls.len > 0 && memmem(tls.at, tls.len, "dane", 4) != NULL; /* no text has no address */
 }
 
+/* Levels that verify the certificate by its name; a plug-in asks for "secure" under MTA-STS. */
+static bool is_verifying_level(struct span tls)
+{
+    return tls.len > 0 &&
+           (memmem(tls.at, tls.len, "secure", 6) != NULL || memmem(tls.at, tls.len, "verify", 6) != NULL);
+}
+
+/* Did Postfix insist on TLS, or on a certificate?  A broken handshake would look the same without. */
+static bool was_mandatory(const struct waiting_session *session, struct span tls, enum policy_type said)
+{
+    const struct kept_verdict *verdict = &session->verdict;
+
+    if (is_verifying_level(tls))
+        return true;
+    if (!verdict->is_failed)
+        return session->is_verified;
+    return verdict->result_type != RESULT_VALIDATION_FAILURE || said != POLICY_NO_POLICY_FOUND;
+}
+
 /*
- * The policy that a session was held against.  What is not said is not invented: a handshake that breaks, or
- * a certificate that nobody verified, would look the same without a policy.
+ * What DNS says about the host, for a session that DANE may have been about: one that was verified, or failed.  Postfix
+ * 3.11 says the level itself.
  */
-static enum policy_type policy_of(const struct postfix *postfix, struct span domain,
+static enum mtalog_dane dane_says(struct postfix *postfix, const struct waiting_session *session,
+                                  struct span tls)
+{
+    const struct mtalog_settings *settings = postfix->emitter->settings;
+    bool is_verified = session->is_verified || session->verdict.is_failed;
+    enum mtalog_dane dane;
+
+    if (tls.len > 0)
+        return MTALOG_DANE_NO;
+    if (settings->dane_of == NULL || session->host.len == 0)
+        return MTALOG_DANE_UNKNOWN;
+    dane = settings->dane_of(settings->dane_context, host_span(&session->host), is_verified);
+    if (dane == MTALOG_DANE_YES && session->is_established && !session->verdict.is_failed)
+        postfix->is_dane_off = !is_verified;
+    return dane == MTALOG_DANE_YES && postfix->is_dane_off ? MTALOG_DANE_NO : dane;
+}
+
+/* The policy that a session was held against.  What is not said is not invented. */
+static enum policy_type policy_of(struct postfix *postfix, struct span domain,
                                   const struct waiting_session *session, struct span tls, int64_t utc_s)
 {
     enum policy_type said = plugin_says(postfix, domain, utc_s);
-    const struct kept_verdict *verdict = &session->verdict;
-    bool was_mandatory = verdict->is_failed ? verdict->result_type != RESULT_VALIDATION_FAILURE ||
-                                                  said != POLICY_NO_POLICY_FOUND
-                                            : session->is_verified;
+    bool is_mandatory = was_mandatory(session, tls, said);
+    enum mtalog_dane dane;
 
-    if (verdict->is_dane || is_dane_level(tls))
+    if (session->verdict.is_dane || is_dane_level(tls))
+        return POLICY_TLSA;
+    dane = dane_says(postfix, session, tls);
+    if (dane == MTALOG_DANE_YES && (session->is_verified || session->verdict.is_failed))
         return POLICY_TLSA;
     if (said == POLICY_NO_POLICY_FOUND)
         said = postfix->emitter->settings->mandatory_tls;
-    return was_mandatory ? said : POLICY_NO_POLICY_FOUND;
+    if (said == POLICY_TLSA && dane == MTALOG_DANE_NO)
+        said = POLICY_NO_POLICY_FOUND;
+    return is_mandatory ? said : POLICY_NO_POLICY_FOUND;
 }
 
-static struct log_session make_session(const struct postfix *postfix, const struct line *line,
-                                       struct span domain, struct span tls,
-                                       const struct waiting_session *waiting)
+static bool is_sts_only(const struct kept_verdict *verdict)
 {
-    return (struct log_session){.domain = domain,
-                                .mx = host_span(&waiting->host),
-                                .receiving_ip = ip_span(&waiting->ip),
-                                .policy = policy_of(postfix, domain, waiting, tls, line->utc_s),
-                                .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
-                                .utc_s = line->utc_s};
+    return verdict->is_failed && (verdict->result_type == RESULT_STS_POLICY_FETCH_ERROR ||
+                                  verdict->result_type == RESULT_STS_POLICY_INVALID ||
+                                  verdict->result_type == RESULT_STS_WEBPKI_INVALID);
+}
+
+/* A session whose domain and time are known. */
+static enum status emit_session(struct postfix *postfix, const struct waiting_session *waiting,
+                                struct span tls)
+{
+    struct span domain = host_span(&waiting->domain);
+    const struct log_session session = {
+        .domain = domain,
+        .mx = host_span(&waiting->host),
+        .receiving_ip = ip_span(&waiting->ip),
+        .policy = is_sts_only(&waiting->verdict) ? POLICY_STS
+                                                 : policy_of(postfix, domain, waiting, tls, waiting->utc_s),
+        .verdict = waiting->verdict.is_failed ? &waiting->verdict : NULL,
+        .utc_s = waiting->utc_s};
+
+    return emitter_emit(postfix->emitter, &session);
 }
 
 static enum status emit(struct postfix *postfix, const struct line *line, struct span domain, struct span tls,
                         const struct waiting_session *waiting)
 {
-    const struct log_session session = make_session(postfix, line, domain, tls, waiting);
+    struct waiting_session session = *waiting;
 
-    return emitter_emit(postfix->emitter, &session);
+    if (!session.is_final) {
+        keep_host(&session.domain, domain);
+        session.utc_s = line->utc_s;
+    }
+    return emit_session(postfix, &session, tls);
+}
+
+/* What TLSRPT lines said needs no recipient's line. */
+static enum status emit_final(struct postfix *postfix, const struct process *process)
+{
+    enum status status = ST_OK;
+
+    for (size_t i = 0; i < process->count && status == ST_OK; i++)
+        if (process->waiting[i].is_final)
+            status = emit_session(postfix, &process->waiting[i], NOTHING);
+    return status;
+}
+
+static bool has_unfinished(const struct process *process)
+{
+    for (size_t i = 0; i < process->count; i++)
+        if (!process->waiting[i].is_final)
+            return true;
+    return false;
+}
+
+static void settle_evicted(void *context, struct session_slot *slot)
+{
+    struct postfix *postfix = context;
+    const struct process *process = (const struct process *)(const void *)slot;
+    enum status status = emit_final(postfix, process);
+
+    if (has_unfinished(process))
+        postfix->emitter->counts.evicted++;
+    if (postfix->evict_status == ST_OK)
+        postfix->evict_status = status;
+}
+
+/* A session that is open for so long gets no recipient: its process ended, or lines are missing in the log. */
+static enum status sweep(struct postfix *postfix, int64_t utc_s)
+{
+    struct session_slot *slot;
+    enum status status = ST_OK;
+
+    if (utc_s / SWEEP_S == postfix->swept_minute)
+        return ST_OK;
+    postfix->swept_minute = utc_s / SWEEP_S;
+    for (slot = slots_oldest(&postfix->processes); slot != NULL && status == ST_OK;) {
+        struct process *process = (struct process *)(void *)slot;
+
+        slot = slots_next(&postfix->processes, slot);
+        if (utc_s - process->last_s > SWEEP_S)
+            process->attempt = 0;
+        if (utc_s - process->last_s <= MTALOG_OPEN_S)
+            continue;
+        status = emit_final(postfix, process);
+        slots_remove(&postfix->processes, &process->slot);
+    }
+    for (slot = slots_oldest(&postfix->proxied); slot != NULL;) {
+        struct proxied *proxied = (struct proxied *)(void *)slot;
+
+        slot = slots_next(&postfix->proxied, slot);
+        if (utc_s - proxied->last_s > SWEEP_S)
+            slots_remove(&postfix->proxied, &proxied->slot);
+    }
+    return status;
 }
 
 /* ---- sessions without a recipient ---- */
@@ -298,13 +394,18 @@ static struct waiting_session *add_waiting(struct postfix *postfix, struct proce
     struct waiting_session *waiting;
 
     if (process->count == SESSIONS_MAX) {
+        if (!process->waiting[0].is_final)
+            postfix->emitter->counts.ambiguous++;
+        else if (postfix->evict_status == ST_OK)
+            postfix->evict_status = emit_session(postfix, &process->waiting[0], NOTHING);
         memmove(process->waiting, process->waiting + 1, --process->count * sizeof process->waiting[0]);
-        postfix->emitter->counts.ambiguous++;
     }
     waiting = &process->waiting[process->count++];
     memset(waiting, 0, sizeof *waiting);
     keep_host(&waiting->host, host);
     keep_ip(&waiting->ip, ip);
+    if (postfix->emitter->settings->dane_of != NULL && host.len > 0)
+        (void)postfix->emitter->settings->dane_of(postfix->emitter->settings->dane_context, host, false);
     return waiting;
 }
 
@@ -354,13 +455,16 @@ static void on_certificate(struct postfix *postfix, struct line *line, struct sp
 /* "CLASS TLS connection established to PEER: .." */
 static void on_established(struct postfix *postfix, struct line *line, struct span rest, bool is_verified)
 {
+    struct waiting_session *waiting;
     struct cursor cursor;
     struct span host, ip;
 
     cursor_init(&cursor, rest.at, rest.len);
     if (!postfix_take_peer(&cursor, &host, &ip) || !cursor_skip_word(&cursor, ": "))
         return;
-    add_waiting(postfix, get_process(postfix, line), host, ip)->is_verified = is_verified;
+    waiting = add_waiting(postfix, get_process(postfix, line), host, ip);
+    waiting->is_established = true;
+    waiting->is_verified = is_verified;
 }
 
 /* "SSL_connect error: WORDS" */
@@ -441,7 +545,7 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
 
     if (waiting == NULL || (host.len > 0 && !is_peer(&waiting->host, &waiting->ip, host, ip)))
         waiting = add_waiting(postfix, process, host, ip);
-    if (waiting->verdict.is_failed)
+    if (waiting->verdict.is_failed || waiting->is_final)
         return; /* the library's own words are better */
     keep_verdict(&waiting->verdict, reason);
     if (needs_certificate)
@@ -467,27 +571,96 @@ static bool was_emitted(const struct postfix *postfix, struct process *process,
     return false;
 }
 
+/* What a host that writes TLSRPT lines says besides is said by them. */
 static enum status emit_waiting(struct postfix *postfix, const struct line *line, struct process *process,
                                 const struct postfix_recipient *recipient)
 {
+    bool is_final_only = writes_tlsrpt(postfix, line->syslog.host);
     enum status status = ST_OK;
 
     for (size_t i = 0; i < process->count && status == ST_OK; i++) {
         const struct waiting_session *waiting = &process->waiting[i];
         bool is_last = is_peer(&waiting->host, &waiting->ip, recipient->host, recipient->ip);
 
-        status = emit(postfix, line, recipient->domain, is_last ? recipient->tls : NOTHING, waiting);
+        if (waiting->is_final || !is_final_only)
+            status = emit(postfix, line, recipient->domain, is_last ? recipient->tls : NOTHING, waiting);
     }
-    process->count = 0;
-    process->has_note = false;
     return status;
 }
+
+static void forget_attempt(struct process *process)
+{
+    process->count = 0;
+    process->has_note = false;
+    process->has_mismatch = false;
+}
+
+/* ---- MX hosts outside an MTA-STS policy ---- */
+
+static void on_mx_mismatch(struct postfix *postfix, struct line *line, struct span rest)
+{
+    static const struct tls_reason REASON = {
+        .result_type = RESULT_VALIDATION_FAILURE,
+        .reason = {TLS_REASON_MX_MISMATCH, sizeof TLS_REASON_MX_MISMATCH - 1}};
+    struct process *process;
+    struct span host, domain;
+
+    if (!postfix_parse_mx_mismatch(rest, &host, &domain))
+        return;
+    process = get_process(postfix, line);
+    if (process->has_mismatch)
+        return; /* the preferred host's is enough for one attempt */
+    process->has_mismatch = true;
+    memset(&process->mismatch, 0, sizeof process->mismatch);
+    keep_host(&process->mismatch.host, host);
+    keep_host(&process->mismatch.domain, domain);
+    keep_verdict(&process->mismatch.verdict, &REASON);
+}
+
+/* No host was left. */
+static enum status emit_mismatch(struct postfix *postfix, const struct line *line,
+                                 const struct process *process)
+{
+    const struct log_session session = {.domain = host_span(&process->mismatch.domain),
+                                        .mx = host_span(&process->mismatch.host),
+                                        .receiving_ip = NOTHING,
+                                        .sending_ip = NOTHING,
+                                        .policy = POLICY_STS,
+                                        .verdict = &process->mismatch.verdict,
+                                        .utc_s = line->utc_s};
+
+    return emitter_emit(postfix->emitter, &session);
+}
+
+/* ---- the recipient's line ---- */
 
 static bool is_ignored(const struct postfix *postfix, const struct line *line, struct span queue_id)
 {
     return postfix->ignored.used > 0 &&
            slots_find(&postfix->ignored,
                       slots_key(&postfix->ignored, line->syslog.host, queue_id, NOTHING)) != NULL;
+}
+
+/* The sessions of this attempt, now that their recipient is known. */
+static enum status settle_attempt(struct postfix *postfix, struct line *line, struct process *process,
+                                  const struct postfix_recipient *recipient)
+{
+    bool can_fail =
+        !writes_tlsrpt(postfix, line->syslog.host) && !postfix->emitter->settings->only_mx_mismatch;
+    struct tls_reason reason;
+    bool needs_certificate;
+    bool is_failure = can_fail && recipient->host.len > 0 &&
+                      tls_reason_of_postfix(recipient->text, &needs_certificate, &reason);
+
+    if (process->has_mismatch && process->count == 0 && recipient->host.len == 0)
+        return emit_mismatch(postfix, line, process);
+    if (process->count > 0 || !is_failure)
+        process->attempt = 0;
+    if (is_failure && was_emitted(postfix, process, recipient))
+        return ST_OK;
+    if (is_failure)
+        apply_failure(postfix, line, process, recipient->host, recipient->ip, &reason, needs_certificate);
+    return emit_waiting(postfix, line, process, recipient);
 }
 
 static enum status on_recipient(struct postfix *postfix, struct line *line, struct span queue_id,
@@ -502,26 +675,17 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
     struct process *process = find_process(postfix, line);
     struct tls_reason reason;
     bool needs_certificate;
-    bool is_failure;
+    enum status status = ST_OK;
 
     if (!postfix_parse_recipient(rest, &recipient))
         return ST_OK;
-    is_failure = tls_reason_of_postfix(recipient.text, &needs_certificate, &reason) && recipient.host.len > 0;
-    if (process == NULL && !is_failure)
+    if (process == NULL && !tls_reason_of_postfix(recipient.text, &needs_certificate, &reason))
         return ST_OK;
     process = get_process(postfix, line);
-    if (writes_tlsrpt(postfix, line->syslog.host) || is_ignored(postfix, line, queue_id)) {
-        process->count = 0;
-        process->has_note = false;
-        return ST_OK;
-    }
-    if (process->count > 0 || !is_failure)
-        process->attempt = 0;
-    if (is_failure && was_emitted(postfix, process, &recipient))
-        return ST_OK;
-    if (is_failure)
-        apply_failure(postfix, line, process, recipient.host, recipient.ip, &reason, needs_certificate);
-    return emit_waiting(postfix, line, process, &recipient);
+    if (!is_ignored(postfix, line, queue_id))
+        status = settle_attempt(postfix, line, process, &recipient);
+    forget_attempt(process);
+    return status;
 }
 
 /* "QUEUEID: TEXT": the current session failed, another MX follows. */
@@ -559,47 +723,47 @@ static enum status on_policy_lookup(struct postfix *postfix, struct line *line, 
 
 /* ---- Postfix's own TLSRPT lines ---- */
 
-/* The session that the line is about does not wait for a recipient any more. */
-static void forget_waiting(struct postfix *postfix, const struct line *line, struct waiting_session *session)
+/* The session that the line is about: what smtp said of it before, or a new one. */
+static struct waiting_session *session_of(struct postfix *postfix, const struct line *line,
+                                          const struct postfix_tlsrpt *tlsrpt)
 {
-    struct process *process = find_process(postfix, line);
+    struct process *process = get_process(postfix, line);
     struct waiting_session *waiting = last_waiting(process);
-    struct span host = host_span(&session->host), ip = ip_span(&session->ip);
-    const struct certificate_note *note = find_note(postfix, line, process, host, ip);
 
-    session->verdict.is_dane = session->verdict.is_failed && note != NULL && note->verdict.is_dane;
-    if (waiting != NULL && is_peer(&waiting->host, &waiting->ip, host, ip)) {
-        session->is_verified = waiting->is_verified;
-        process->count--;
-    }
-    if (process != NULL && note == &process->note)
-        process->has_note = false;
+    if (waiting == NULL || waiting->is_final ||
+        !is_peer(&waiting->host, &waiting->ip, tlsrpt->host, tlsrpt->ip))
+        waiting = add_waiting(postfix, process, tlsrpt->host, tlsrpt->ip);
+    return waiting;
 }
 
-static bool is_sts_only(enum result_type type)
+/* tlsproxy's line has no recipient's line of its own process: it is reported at once. */
+static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct span rest, bool is_proxy)
 {
-    return type == RESULT_STS_POLICY_FETCH_ERROR || type == RESULT_STS_POLICY_INVALID ||
-           type == RESULT_STS_WEBPKI_INVALID;
-}
-
-static enum status on_tlsrpt(struct postfix *postfix, struct line *line, struct span rest)
-{
-    struct waiting_session waiting = {.verdict = {.is_failed = false}};
+    const struct certificate_note *note;
+    struct waiting_session *waiting;
     struct postfix_tlsrpt tlsrpt;
-    struct log_session session;
+    struct process *process;
 
     if (!postfix_parse_tlsrpt(rest, &tlsrpt))
         return ST_OK;
-    if (tlsrpt.is_failed)
-        keep_verdict(&waiting.verdict, &tlsrpt.reason);
-    keep_host(&waiting.host, tlsrpt.host);
-    keep_ip(&waiting.ip, tlsrpt.ip);
     remember_tlsrpt(postfix, line->syslog.host);
-    forget_waiting(postfix, line, &waiting);
-    session = make_session(postfix, line, tlsrpt.domain, NOTHING, &waiting);
-    if (tlsrpt.is_failed && is_sts_only(tlsrpt.reason.result_type))
-        session.policy = POLICY_STS;
-    return emitter_emit(postfix->emitter, &session);
+    waiting = session_of(postfix, line, &tlsrpt);
+    process = find_process(postfix, line);
+    note = find_note(postfix, line, process, tlsrpt.host, tlsrpt.ip);
+    waiting->verdict = (struct kept_verdict){.is_failed = false};
+    if (tlsrpt.is_failed) {
+        keep_verdict(&waiting->verdict, &tlsrpt.reason);
+        waiting->verdict.is_dane = note != NULL && note->verdict.is_dane;
+    }
+    waiting->is_final = true;
+    waiting->awaits_words = false;
+    waiting->utc_s = line->utc_s;
+    keep_host(&waiting->domain, tlsrpt.domain);
+    process->has_note = false;
+    if (!is_proxy)
+        return ST_OK;
+    process->count--;
+    return emit_session(postfix, waiting, NOTHING);
 }
 
 /* ---- policy plug-ins ---- */
@@ -653,26 +817,31 @@ static bool on_queue_line(struct postfix *postfix, struct line *line, enum statu
     *status_out = ST_OK;
     if (begins(rest_of(&cursor), "to=<"))
         *status_out = on_recipient(postfix, line, queue_id, rest_of(&cursor));
-    else
+    else if (!postfix->emitter->settings->only_mx_mismatch)
         on_give_up(postfix, line, rest_of(&cursor));
     return true;
 }
 
 static enum status on_smtp(struct postfix *postfix, struct line *line)
 {
+    bool is_all = !postfix->emitter->settings->only_mx_mismatch;
+    enum postfix_kind kind;
     enum status status;
     struct span rest;
     bool is_verified;
 
     if (on_queue_line(postfix, line, &status))
         return status;
-    if (postfix_parse_established(line->syslog.message, &rest, &is_verified)) {
+    if (is_all && postfix_parse_established(line->syslog.message, &rest, &is_verified)) {
         on_established(postfix, line, rest, is_verified);
         return ST_OK;
     }
-    switch (postfix_kind_of(line->syslog.message, &rest)) {
+    kind = postfix_kind_of(line->syslog.message, &rest);
+    if (!is_all && kind != POSTFIX_MX_MISMATCH)
+        return ST_OK;
+    switch (kind) {
     case POSTFIX_TLSRPT:
-        return on_tlsrpt(postfix, line, rest);
+        return on_tlsrpt(postfix, line, rest, false);
     case POSTFIX_POLICY_LOOKUP:
         return on_policy_lookup(postfix, line, rest);
     case POSTFIX_HANDSHAKE_ERROR:
@@ -683,6 +852,9 @@ static enum status on_smtp(struct postfix *postfix, struct line *line)
         return ST_OK;
     case POSTFIX_LIBRARY_WORDS:
         on_library_words(postfix, line, rest);
+        return ST_OK;
+    case POSTFIX_MX_MISMATCH:
+        on_mx_mismatch(postfix, line, rest);
         return ST_OK;
     case POSTFIX_OTHER:
         break;
@@ -695,8 +867,10 @@ static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
     struct span rest;
     enum postfix_kind kind = postfix_kind_of(line->syslog.message, &rest);
 
+    if (postfix->emitter->settings->only_mx_mismatch)
+        return ST_OK;
     if (kind == POSTFIX_TLSRPT)
-        return on_tlsrpt(postfix, line, rest);
+        return on_tlsrpt(postfix, line, rest, true);
     if (kind == POSTFIX_CERTIFICATE)
         on_certificate(postfix, line, rest, true);
     return ST_OK;
@@ -718,16 +892,20 @@ static enum status postfix_feed(void *reader, struct span text, uint64_t offset)
     size_t stamp_len = stamp_length(text);
     struct line line = {.stamp = {text.at, stamp_len}};
     struct span program;
+    enum status status;
 
     if (stamp_len == 0 || !syslog_split(behind(text, stamp_len), &line.syslog))
         return ST_OK;
     postfix->offset = offset;
     program = program_of(line.syslog.tag);
+    postfix->evict_status = ST_OK;
     if (span_is(program, "smtp")) {
         if (!read_time(postfix, &line))
             return ST_OK;
-        sweep(postfix, line.utc_s);
-        return on_smtp(postfix, &line);
+        status = sweep(postfix, line.utc_s);
+        if (status == ST_OK)
+            status = on_smtp(postfix, &line);
+        return status == ST_OK ? postfix->evict_status : status;
     }
     if (span_is(program, "tlsproxy"))
         return read_time(postfix, &line) ? on_tlsproxy(postfix, &line) : ST_OK;
@@ -740,15 +918,18 @@ static enum status postfix_feed(void *reader, struct span text, uint64_t offset)
 
 /* ---- the reader ---- */
 
-/* Without its recipient nobody knows whose session it was. */
+/* Without its recipient nobody knows whose session it was, except from a TLSRPT line. */
 static enum status postfix_flush(void *reader)
 {
     struct postfix *postfix = reader;
+    enum status status = ST_OK;
 
-    for (struct session_slot *slot = slots_oldest(&postfix->processes); slot != NULL;
-         slot = slots_oldest(&postfix->processes))
+    for (struct session_slot *slot = slots_oldest(&postfix->processes); slot != NULL && status == ST_OK;
+         slot = slots_oldest(&postfix->processes)) {
+        status = emit_final(postfix, (struct process *)(void *)slot);
         slots_remove(&postfix->processes, slot);
-    return ST_OK;
+    }
+    return status;
 }
 
 static uint64_t postfix_replay_offset(const void *reader, uint64_t next_offset)
@@ -809,7 +990,7 @@ static bool init_slots(struct postfix *postfix, uint32_t most)
         slots_evict_fn *evict;
     } TABLES[] = {
         {&postfix->processes, sizeof(struct process), offsetof(struct process, note), MTALOG_PROCESSES_MAX,
-         count_evicted},
+         settle_evicted},
         {&postfix->plugin_words, sizeof(struct plugin_word), sizeof(struct plugin_word), PLUGIN_DOMAINS,
          NULL},
         {&postfix->ignored, sizeof(struct session_slot), sizeof(struct session_slot), IGNORED_MESSAGES, NULL},

@@ -152,6 +152,7 @@ static const struct {
     {WORDS("CA certificate verification failed for "), POSTFIX_CERTIFICATE},
     {WORDS("warning: TLS library problem: "), POSTFIX_LIBRARY_WORDS},
     {WORDS("warning: TLS policy lookup for "), POSTFIX_POLICY_LOOKUP},
+    {WORDS("warning: MX name '"), POSTFIX_MX_MISMATCH},
 };
 
 enum postfix_kind postfix_kind_of(struct span message, struct span *rest_out)
@@ -204,6 +205,20 @@ bool postfix_parse_tlsrpt(struct span rest, struct postfix_tlsrpt *out)
         return false;
     out->is_failed = span_is(word, "failure");
     return out->is_failed ? parse_tlsrpt_failure(&cursor, &out->reason) : span_is(word, "success");
+}
+
+/* ---- MTA-STS (Postfix >= 3.10) ---- */
+
+bool postfix_parse_mx_mismatch(struct span rest, struct span *host_out, struct span *domain_out)
+{
+    struct cursor cursor;
+
+    cursor_init(&cursor, rest.at, rest.len);
+    *host_out = take_until(&cursor, '\'');
+    cursor_expect(&cursor, "' does not match STS MX pattern for '");
+    *domain_out = take_until(&cursor, '\'');
+    cursor_expect(&cursor, "'");
+    return !cursor.is_failed && cursor_at_end(&cursor);
 }
 
 /* ---- policy plug-ins ---- */

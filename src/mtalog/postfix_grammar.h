@@ -29,6 +29,7 @@ enum postfix_kind {
     POSTFIX_CERTIFICATE,
     POSTFIX_LIBRARY_WORDS,
     POSTFIX_POLICY_LOOKUP,
+    POSTFIX_MX_MISMATCH,
     POSTFIX_OTHER,
 };
 
@@ -64,6 +65,9 @@ enum postfix_kind postfix_kind_of(struct span message, struct span *rest_out);
 
 /* What follows "TLSRPT: status=". */
 bool postfix_parse_tlsrpt(struct span rest, struct postfix_tlsrpt *out);
+
+/* What follows "warning: MX name '": HOST "' does not match STS MX pattern for '" DOMAIN "'". */
+bool postfix_parse_mx_mismatch(struct span rest, struct span *host_out, struct span *domain_out);
 
 /* What postfix-tlspol answered for a domain: policy_out is the first word, len 0 for none. */
 bool postfix_parse_plugin(struct span text, struct span *domain_out, struct span *policy_out);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * lines (log_read.c: a file, a pipe or a followed log) -> mtalog or ndjson_line -> results -> log_sink.c
+ * mtalog asks dane_lookup.c whether DANE applies to a host.
  *
  * The settings fill what the options leave open, the log reader and the sink are opened, and then everything
  * is read.  SIGTERM and SIGINT only set a flag; whoever waits looks at it.
@@ -13,6 +14,7 @@
 #include <string.h>
 
 #include "app/log_events.h"
+#include "dane_lookup.h"
 #include "datagram/ndjson_line.h"
 #include "log_read.h"
 #include "log_sink.h"
@@ -51,8 +53,21 @@ static enum status apply_settings(const struct config *config, struct readlog_op
     return ST_OK;
 }
 
+/* If a log does not say whether DANE applied, a TLSA lookup does. */
+static enum status open_dane_lookup(const struct config *config, const struct readlog_options *options,
+                                    struct dane_lookup **lookup_out, struct err *err)
+{
+    bool is_pipe = options->file_count > 0 && strcmp(options->files[0], "-") == 0;
+    bool is_live = is_pipe || (options->follow != NULL && !options->is_once);
+
+    if (options->input != READLOG_EXIM && options->input != READLOG_POSTFIX)
+        return ST_OK;
+    return dane_lookup_open(&config->resolver, is_live ? DANE_LOOKUP_PIPE_MS : DANE_LOOKUP_FILE_MS,
+                            lookup_out, err);
+}
+
 static enum status open_reader(const struct readlog_options *options, struct log_reader *reader,
-                               struct err *err)
+                               struct dane_lookup *lookup, struct err *err)
 {
     const struct mtalog_settings settings = {
         .mta = options->input == READLOG_EXIM ? MTALOG_EXIM : MTALOG_POSTFIX,
@@ -61,6 +76,9 @@ static enum status open_reader(const struct readlog_options *options, struct log
         .relay_count = options->relay_count,
         .ignored_senders = options->senders,
         .ignored_sender_count = options->sender_count,
+        .only_mx_mismatch = options->input == READLOG_POSTFIX_STS,
+        .dane_of = lookup != NULL ? dane_lookup_of : NULL,
+        .dane_context = lookup,
         .on_result = log_reader_emit,
         .context = reader,
     };
@@ -75,6 +93,7 @@ static enum status read_all(const struct config *config, const struct readlog_op
     static const char *const NAMES[] = {[READLOG_NONE] = "",
                                         [READLOG_EXIM] = "exim",
                                         [READLOG_POSTFIX] = "postfix",
+                                        [READLOG_POSTFIX_STS] = "postfix-sts",
                                         [READLOG_NDJSON] = "ndjson"};
     enum status status = ST_OK;
 
@@ -104,13 +123,16 @@ static enum status run(const struct config *config, const struct readlog_options
 {
     struct log_sink sink;
     struct log_reader reader = {.sink = &sink};
+    struct dane_lookup *lookup = NULL;
     enum status status = log_sink_open(&sink, options->output, options->socket, err);
 
     sink.from_s = options->from_s;
     sink.until_s = options->until_s;
     sink.patience_ms = options->follow != NULL && !options->is_once ? -1 : PATIENCE_MS;
     if (status == ST_OK)
-        status = open_reader(options, &reader, err);
+        status = open_dane_lookup(config, options, &lookup, err);
+    if (status == ST_OK)
+        status = open_reader(options, &reader, lookup, err);
     if (status == ST_OK)
         status = read_all(config, options, &reader, err);
     if (fflush(stdout) != 0 && status == ST_OK)
@@ -119,6 +141,7 @@ static enum status run(const struct config *config, const struct readlog_options
         log_sink_print_summary(&sink, stdout);
     log_counts(&reader);
     mtalog_free(&reader.mtalog);
+    dane_lookup_close(&lookup);
     arena_done(&reader.arena);
     log_sink_close(&sink);
     return status;

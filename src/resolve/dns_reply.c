@@ -203,3 +203,98 @@ enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed, 
     *count_out = count;
     return ST_OK;
 }
+
+/* ---- TLSA ---- */
+
+#define HEADER_BYTES 12
+#define RR_BYTES     10 /* type, class, TTL, length */
+#define TYPE_TLSA    52
+#define AD_BIT       0x20
+#define RCODE_MASK   0x0f
+#define NXDOMAIN     3
+
+/* A reading position that sticks at the first bad byte. */
+struct dns_reader {
+    const unsigned char *at, *end;
+    bool is_failed;
+};
+
+static const unsigned char *take_bytes(struct dns_reader *reader, size_t count)
+{
+    const unsigned char *at = reader->at;
+
+    if (reader->is_failed || (size_t)(reader->end - at) < count) {
+        reader->is_failed = true;
+        return NULL;
+    }
+    reader->at += count;
+    return at;
+}
+
+static unsigned number_at(const unsigned char *at)
+{
+    return (unsigned)at[0] << 8 | at[1];
+}
+
+/* Labels up to the root or to a pointer, which ends a name. */
+static void skip_name(struct dns_reader *reader)
+{
+    const unsigned char *length;
+
+    while ((length = take_bytes(reader, 1)) != NULL && *length != 0) {
+        if (*length >= 0xc0) {
+            (void)take_bytes(reader, 1);
+            return;
+        }
+        if (*length > 63)
+            reader->is_failed = true;
+        (void)take_bytes(reader, *length);
+    }
+}
+
+/* usage, selector, matching type, data (RFC 6698 section 2.1); digests have the length of their kind. */
+static bool is_usable_tlsa(const unsigned char *data, size_t len)
+{
+    static const size_t DIGEST_BYTES[] = {0, 32, 64};
+
+    return len > 3 && (data[0] == 2 || data[0] == 3) && data[1] <= 1 && data[2] < ARRAY_COUNT(DIGEST_BYTES) &&
+           (data[2] == 0 || len - 3 == DIGEST_BYTES[data[2]]);
+}
+
+static size_t count_usable(struct dns_reader *reader, unsigned answers)
+{
+    size_t count = 0;
+
+    for (unsigned i = 0; i < answers && !reader->is_failed; i++) {
+        const unsigned char *fixed, *data;
+        size_t len;
+
+        skip_name(reader);
+        fixed = take_bytes(reader, RR_BYTES);
+        len = fixed != NULL ? number_at(fixed + 8) : 0;
+        data = take_bytes(reader, len);
+        if (data != NULL && number_at(fixed) == TYPE_TLSA && is_usable_tlsa(data, len))
+            count++;
+    }
+    return count;
+}
+
+enum status dns_reply_tlsa(const unsigned char *reply, size_t len, struct tlsa_reply *out)
+{
+    struct dns_reader reader = {.at = reply, .end = reply + len};
+    const unsigned char *header = take_bytes(&reader, HEADER_BYTES);
+    unsigned code = header != NULL ? header[3] & RCODE_MASK : 0;
+    size_t count;
+
+    if (len > REPLY_MAX || header == NULL || (code != 0 && code != NXDOMAIN))
+        return ST_SYNTAX;
+    for (unsigned i = number_at(header + 4); i > 0 && !reader.is_failed; i--) {
+        skip_name(&reader);
+        (void)take_bytes(&reader, 4);
+    }
+    count = count_usable(&reader, number_at(header + 6));
+    if (reader.is_failed)
+        return ST_SYNTAX;
+    *out = (struct tlsa_reply){.is_authentic = (header[3] & AD_BIT) != 0, .usable_count = count};
+    return ST_OK;
+}

@@ -26,9 +26,11 @@
 
 #define CLASS_IN    1
 #define TYPE_A      1
+#define TYPE_SOA    6
 #define TYPE_MX     15
 #define TYPE_TXT    16
 #define TYPE_AAAA   28
+#define TYPE_TLSA   52
 #define DNS_PORT    53
 #define EDNS_BYTES  1232 /* fits every path's MTU (DNS flag day 2020) */
 #define SOCKETS_MAX 256
@@ -37,6 +39,9 @@
 #define WAIT_MAX_MS 1000 /* so that *stop is seen */
 
 #define TLSRPT_PREFIX "_smtp._tls."
+#define TLSA_PREFIX   "_25._tcp."
+#define AD_BYTE       3 /* of the header: where the bit AD is */
+#define AD_BIT        0x20
 
 static const struct resolve_limits DEFAULT_LIMITS = {
     .in_flight = RESOLVE_IN_FLIGHT,
@@ -184,6 +189,18 @@ static enum status read_mx(struct dns_question *question, const unsigned char *r
     return ST_OK;
 }
 
+static enum status read_tlsa(struct dns_question *question, const unsigned char *reply, size_t len)
+{
+    struct tlsa_reply found;
+    enum status status = dns_reply_tlsa(reply, len, &found);
+
+    if (status == ST_OK) {
+        question->answer.tlsa_count = found.usable_count;
+        question->answer.is_authentic = found.is_authentic;
+    }
+    return status;
+}
+
 static void read_reply(struct dns_question *question, struct part *part, const unsigned char *reply,
                        size_t len)
 {
@@ -194,6 +211,8 @@ static void read_reply(struct dns_question *question, struct part *part, const u
         status = dns_reply_txt(reply, len, question->arena, &answer->txts, &answer->txt_count);
     else if (part->type == TYPE_MX)
         status = read_mx(question, reply, len);
+    else if (part->type == TYPE_TLSA || part->type == TYPE_SOA)
+        status = read_tlsa(question, reply, len);
     else
         status = read_addresses(question, part->type == TYPE_AAAA, reply, len);
     if (status != ST_OK)
@@ -220,7 +239,7 @@ static enum resolve_result result_of(const struct dns_question *question)
 {
     const struct resolve_answer *answer = &question->answer;
 
-    if (answer->txt_count + answer->address_count + answer->mx_count > 0)
+    if (answer->txt_count + answer->address_count + answer->mx_count + answer->tlsa_count > 0)
         return RESOLVE_FOUND;
     for (size_t i = 0; i < PARTS_MAX; i++)
         if (question->parts[i].result == RESOLVE_TEMPORARY)
@@ -275,18 +294,27 @@ static void on_reply(void *context, int ares_status, int timeouts, unsigned char
 
 static enum status set_name(struct dns_question *question, const char *name, struct err *err)
 {
+    static const char *const PREFIXES[] = {
+        [RESOLVE_TLSRPT] = TLSRPT_PREFIX, [RESOLVE_TXT] = "", [RESOLVE_ADDRESSES] = "", [RESOLVE_MX] = "",
+        [RESOLVE_TLSA] = TLSA_PREFIX,     [RESOLVE_ROOT] = ""};
+    const char *prefix = PREFIXES[question->kind];
     const char *domain;
-    enum status status = domain_normalise(name, strlen(name), question->arena, &domain, err);
+    enum status status;
+
+    question->name = question->answer.name = "";
+    if (question->kind == RESOLVE_ROOT)
+        return ST_OK;
+    status = domain_normalise(name, strlen(name), question->arena, &domain, err);
 
     if (status != ST_OK)
         return status;
-    if (question->kind == RESOLVE_TLSRPT)
-        domain = arena_format(question->arena, TLSRPT_PREFIX "%s", domain);
+    if (*prefix != '\0')
+        domain = arena_format(question->arena, "%s%s", prefix, domain);
     if (domain == NULL)
         return err_set(err, ST_NOMEM, "DNS question: out of memory");
     if (strlen(domain) > DOMAIN_NAME_MAX)
-        return err_set(err, ST_RANGE, "domain name is longer than %d bytes with " TLSRPT_PREFIX " in front",
-                       DOMAIN_NAME_MAX);
+        return err_set(err, ST_RANGE, "domain name is longer than %d bytes with %s in front", DOMAIN_NAME_MAX,
+                       prefix);
     question->name = domain;
     question->answer.name = domain;
     return ST_OK;
@@ -322,14 +350,41 @@ enum status resolve_add(struct resolver *resolver, enum resolve_kind kind, const
     return add_question(resolver, kind, name, callback, context, NULL, err);
 }
 
+/*
+ * A question whose answer shall say whether it is authentic: the bit AD asks for that (RFC 6840 section 5.7).  c-ares'
+ * own ares_query cannot set it.
+ */
+static void send_with_ad(struct resolver *resolver, struct part *part)
+{
+    unsigned char *query = NULL;
+    int len = 0;
+    int ares_status =
+        ares_create_query(part->question->name, CLASS_IN, part->type, 0, 1, &query, &len, EDNS_BYTES);
+
+    if (ares_status != ARES_SUCCESS) {
+        on_reply(part, ares_status, 0, NULL, 0);
+        return;
+    }
+    query[AD_BYTE] |= AD_BIT;
+    ares_send(resolver->channel, query, len, on_reply, part);
+    ares_free_string(query);
+}
+
+static void send_part(struct resolver *resolver, struct part *part)
+{
+    if (part->type == TYPE_TLSA || part->type == TYPE_SOA)
+        send_with_ad(resolver, part);
+    else
+        ares_query(resolver->channel, part->question->name, CLASS_IN, part->type, on_reply, part);
+}
+
 /* Send the first question of the queue. */
 static void start_one(struct resolver *resolver)
 {
     static const int TYPES[][PARTS_MAX] = {
-        [RESOLVE_TLSRPT] = {TYPE_TXT, 0},
-        [RESOLVE_TXT] = {TYPE_TXT, 0},
-        [RESOLVE_ADDRESSES] = {TYPE_AAAA, TYPE_A},
-        [RESOLVE_MX] = {TYPE_MX, 0},
+        [RESOLVE_TLSRPT] = {TYPE_TXT, 0},          [RESOLVE_TXT] = {TYPE_TXT, 0},
+        [RESOLVE_ADDRESSES] = {TYPE_AAAA, TYPE_A}, [RESOLVE_MX] = {TYPE_MX, 0},
+        [RESOLVE_TLSA] = {TYPE_TLSA, 0},           [RESOLVE_ROOT] = {TYPE_SOA, 0},
     };
     struct dns_question *question = resolver->queue.first;
     const int *types = TYPES[question->kind];
@@ -343,7 +398,7 @@ static void start_one(struct resolver *resolver)
     for (size_t i = 0; i < parts; i++)
         question->parts[i] = (struct part){question, types[i], RESOLVE_NONE};
     for (size_t i = 0; i < parts; i++)
-        ares_query(resolver->channel, question->name, CLASS_IN, types[i], on_reply, &question->parts[i]);
+        send_part(resolver, &question->parts[i]);
 }
 
 /* Answer the active questions whose time is over (all of them if now_ms is INT64_MAX). */
@@ -379,8 +434,8 @@ static void on_socket_state(void *context, ares_socket_t fd, int readable, int w
     resolver->sockets[i].revents = 0;
 }
 
-/* Milliseconds until c-ares or the first deadline wants attention. */
-static int wait_ms(const struct resolver *resolver)
+/* Milliseconds until c-ares or the first deadline wants attention, at most max_wait_ms. */
+static int wait_ms(const struct resolver *resolver, int max_wait_ms)
 {
     struct timeval max = {.tv_sec = WAIT_MAX_MS / 1000};
     struct timeval buffer;
@@ -390,17 +445,19 @@ static int wait_ms(const struct resolver *resolver)
 
     if (deadline_ms < ms)
         ms = deadline_ms;
+    if (max_wait_ms < ms)
+        ms = max_wait_ms;
     return ms > 0 ? (int)ms : 0;
 }
 
 /* Wait for the network once and let c-ares work. */
-static void step(struct resolver *resolver)
+static void step(struct resolver *resolver, int max_wait_ms)
 {
     struct pollfd ready[SOCKETS_MAX];
     nfds_t count = resolver->socket_count;
 
     memcpy(ready, resolver->sockets, count * sizeof ready[0]);
-    if (poll(ready, count, wait_ms(resolver)) > 0)
+    if (poll(ready, count, wait_ms(resolver, max_wait_ms)) > 0)
         for (nfds_t i = 0; i < count; i++) {
             short events = ready[i].revents;
 
@@ -431,19 +488,29 @@ static void stop_all(struct resolver *resolver)
     }
 }
 
+bool resolve_is_busy(const struct resolver *resolver)
+{
+    return resolver->queue.first != NULL || resolver->active.first != NULL;
+}
+
+void resolve_step(struct resolver *resolver, int max_wait_ms)
+{
+    while (resolver->queue.first != NULL && resolver->active_count < resolver->limits.in_flight)
+        start_one(resolver);
+    if (resolver->active.first == NULL)
+        return;
+    step(resolver, max_wait_ms);
+    expire(resolver, clock_monotonic_ms(), "no DNS server answered in time");
+}
+
 void resolve_run(struct resolver *resolver, const volatile sig_atomic_t *stop)
 {
-    while (resolver->queue.first != NULL || resolver->active.first != NULL) {
+    while (resolve_is_busy(resolver)) {
         if (stop != NULL && *stop != 0) {
             stop_all(resolver);
             return;
         }
-        while (resolver->queue.first != NULL && resolver->active_count < resolver->limits.in_flight)
-            start_one(resolver);
-        if (resolver->active.first == NULL)
-            continue;
-        step(resolver);
-        expire(resolver, clock_monotonic_ms(), "no DNS server answered in time");
+        resolve_step(resolver, WAIT_MAX_MS);
     }
 }
 

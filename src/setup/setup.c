@@ -15,10 +15,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/policy_maps.h"
 #include "app/postconf.h"
 #include "app/program.h"
 #include "base/file.h"
 #include "base/strbuf.h"
+#include "report_transport.h"
 
 #define DROP_IN_MAX  8192         /* bytes of a drop-in */
 #define FRAGMENT_MAX (256 * 1024) /* bytes of the Exim fragment */
@@ -212,6 +214,49 @@ static void show_postfix(const struct postfix_setup *postfix, const struct drop_
             "upgrade to 3.10.6, 3.11.0 or newer.");
 }
 
+/* ---- policy plug-ins ---- */
+
+static void show_policy_map(void *context, const struct policy_map_finding *finding)
+{
+    static const char *const WORDS[] = {
+        [POLICY_MAP_REPORTED] = "passes MTA-STS policies with TLSRPT attributes.",
+        [POLICY_MAP_NOT_REPORTED] = "passes MTA-STS policies without TLSRPT attributes: they are reported as "
+                                    "no-policy-found.",
+        [POLICY_MAP_DEFERS] =
+            "passes TLSRPT attributes, which need Postfix 3.10: mail to domains with MTA-STS is "
+            "deferred.",
+        [POLICY_MAP_HIDES_DANE] = "wins over DANE: broken DANE is reported as success under MTA-STS.",
+    };
+    bool *has_plugin = context;
+
+    *has_plugin = true;
+    (void)printf("\nPolicy table %s\n    %s\n", finding->table, WORDS[finding->state]);
+    if (finding->fix[0] != '\0')
+        (void)printf("    fix: %s\n", finding->fix);
+}
+
+/* An MX host that a policy refuses makes a line in the log and no datagram. */
+static void show_policy_maps(const struct config *config, bool knows_attributes)
+{
+    char maps[1024] = "", level[64] = "";
+    struct policy_maps_question question = {.maps = maps,
+                                            .security_level = level,
+                                            .domain = config->mta_sts_domain,
+                                            .knows_attributes = knows_attributes};
+    bool has_plugin = false;
+    struct err err;
+
+    if (postconf_get("smtp_tls_policy_maps", maps, sizeof maps, &err) != ST_OK ||
+        postconf_get("smtp_tls_security_level", level, sizeof level, &err) != ST_OK)
+        return;
+    if (policy_maps_look(&question, show_policy_map, &has_plugin, &err) != ST_OK)
+        (void)printf("\nPostfix's policy tables cannot be asked: %s\n", err.text);
+    if (has_plugin && knows_attributes)
+        (void)puts("\nPostfix logs an MX host that an MTA-STS policy refuses, but sends nothing about it.  "
+                   "To report it:\n"
+                   "    systemctl enable --now tlsrpt-gen-log@postfix-sts.service");
+}
+
 static enum status apply_postfix(const struct postfix_setup *postfix, const struct drop_in *drop_in,
                                  struct err *err)
 {
@@ -296,7 +341,6 @@ int cmd_setup_postfix(const struct config *config, int argc, char **argv)
     enum status status;
     struct err err;
 
-    (void)config;
     if (take_setup_arguments(argc, argv, true, &arguments, &err) != ST_OK)
         return fail(&err);
     status = postfix_read(&postfix, &err);
@@ -306,7 +350,17 @@ int cmd_setup_postfix(const struct config *config, int argc, char **argv)
     }
     if (status != ST_OK)
         return fail(&err);
-    if (!can_report(&postfix))
-        return refuse(&postfix);
-    return setup_postfix(&postfix, &arguments, &err) == ST_OK ? 0 : fail(&err);
+    if (!can_report(&postfix)) {
+        bool knows_attributes = postfix.number >= POSTFIX_VERSION(3, 10, 0);
+
+        show_policy_maps(config, knows_attributes);
+        if (!knows_attributes)
+            status = report_transport_set_up(config, arguments.is_apply, &err);
+        return status == ST_OK ? refuse(&postfix) : fail(&err);
+    }
+    status = setup_postfix(&postfix, &arguments, &err);
+    if (status != ST_OK)
+        return fail(&err);
+    show_policy_maps(config, true);
+    return 0;
 }

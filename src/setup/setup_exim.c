@@ -59,7 +59,6 @@ int cmd_setup_exim(const struct config *config, int argc, char **argv)
 {
     struct err err;
 
-    (void)config;
     if (argc > 1) {
         (void)fprintf(stderr, "tlsrpt-gen: %s takes no words; \"%.40s\" is one\n", argv[0], argv[1]);
         return EXIT_USAGE;
@@ -73,8 +72,14 @@ int cmd_setup_exim(const struct config *config, int argc, char **argv)
                "       socket_group = Debian-exim\n"
                "\n"
                "2. Exim's configuration, as told here; nothing is changed by this command:");
-    if (print_fragments(&err) == ST_OK)
+    if (print_fragments(&err) == ST_OK) {
+        (void)printf("\n3. Reports about broken domains, as in tlsrpt-gen-reports.conf, with\n"
+                     "       TLSRPT_REPORT_SENDER = %s\n",
+                     *config->envelope_from != '\0' ? config->envelope_from : "(the setting envelope_from)");
+        if (strcmp(config->envelope_from, config->contact_info) == 0)
+            (void)puts("   Set envelope_from to an address that nothing else sends from first.");
         return 0;
+    }
     (void)fflush(stdout);
     (void)fprintf(stderr, "tlsrpt-gen: %s\n", err.text);
     return program_exit_code(err.code);

@@ -286,7 +286,13 @@ def a_short_queue(world):
     QLEN.write_text("10")
 
 
-@scenario("FAIL", "collector", "it listens on none of its sockets")
+@scenario("FAIL", "collector", "it listens on none of its sockets", lambda world: world.restore())
+def a_collector_whose_sockets_were_removed(world):
+    for path in (world.site.socket, world.queue_socket):
+        path.unlink(missing_ok=True)
+
+
+@scenario("FAIL", "collector", "it has counted nothing for")
 def a_collector_that_was_just_killed(world):
     world.site.stop_collector(signal.SIGKILL)
 
@@ -433,6 +439,54 @@ def resumed_sessions_are_left_out(world):
 @scenario("warn", "postfix", "postconf -h failed", lambda world: (world.postfix / "broken").unlink())
 def postconf_is_broken(world):
     (world.postfix / "broken").write_text("")
+
+
+TLSPOL, RESOLVER = "socketmap:inet:127.0.0.1:8642", "socketmap:inet:127.0.0.1:8461"
+
+
+@scenario("warn", "mta-sts", f"{TLSPOL}:QUERY passes policies without TLSRPT attributes")
+def a_plugin_without_attributes(world):
+    world.set_postfix(smtp_tls_policy_maps=f"texthash:/etc/postfix/policy:down, {TLSPOL}:hangs, {TLSPOL}:QUERY",
+                      smtp_tls_security_level="dane")
+
+
+def take_them_away(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:postfix")
+
+
+@scenario("FAIL", "mta-sts", f"{RESOLVER}:rpt passes TLSRPT attributes, which need Postfix 3.10", take_them_away)
+def a_plugin_with_attributes_for_an_old_postfix(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", mail_version="3.7.11", smtp_tlsrpt_enable="",
+                      smtp_tls_security_level="may")
+
+
+def use_tlspol(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{TLSPOL}:QUERYwithTLSRPT")
+
+
+@scenario("warn", "mta-sts", f"{RESOLVER}:rpt wins over DANE", use_tlspol)
+def a_plugin_that_hides_dane(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", smtp_tls_security_level="dane")
+
+
+def give_reports_a_transport(world):
+    sender = "tlsrpt-team@reports.seaport.example"
+    world.set_postfix(sender_dependent_default_transport_maps=f"inline:{{ {{ {sender} = tlsrpt-smtp: }} }}")
+
+
+@scenario("warn", "postfix", "version 3.7.11 ignores TLS-Required: No", give_reports_a_transport)
+def an_old_postfix_with_dane(world):
+    world.set_postfix(mail_version="3.7.11", smtp_tlsrpt_enable="", smtp_tls_security_level="dane")
+
+
+def give_postmap_back(world):
+    world.make_programs()
+
+
+@scenario("warn", "mta-sts", "Postfix's policy tables cannot be asked", give_postmap_back)
+def no_postmap(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{TLSPOL}:QUERYwithTLSRPT")
+    (world.bin / "postmap").unlink()
 
 
 # ---- DNS ---------------------------------------------------------------------------------------------------

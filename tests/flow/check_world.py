@@ -38,6 +38,17 @@ case $1 in
 esac
 """
 
+# stands in for postmap(1) and a policy plug-in: answers "secure", with TLSRPT attributes where the table's name says so
+POSTMAP = """#!/bin/sh
+cd {folder} || exit 1
+case $3 in
+*:down) exit 1 ;;
+*:hangs) exec sleep 60 ;;
+*:QUERYwithTLSRPT | *:rpt) echo "secure match=mx.$2 servername=hostname policy_type=sts policy_domain=$2" ;;
+*) echo "secure match=mx.$2 servername=hostname" ;;
+esac
+"""
+
 
 def raise_network():
     """The loopback interface, and a long queue."""
@@ -111,6 +122,7 @@ class World:
 
     def make_programs(self):
         (self.bin / "postconf").write_text(POSTCONF.format(folder=self.postfix))
+        (self.bin / "postmap").write_text(POSTMAP.format(folder=self.postfix))
         (self.bin / "postfix").write_text("#!/bin/sh\nexit 0\n")
         for program in self.bin.iterdir():
             program.chmod(0o755)

@@ -46,10 +46,12 @@ class CUT:
 class DnsStub:
     """queries: (transport, name, type) of every question, in order."""
 
-    def __init__(self, answers=None, default="NXDOMAIN", delay_s=0):
+    def __init__(self, answers=None, default="NXDOMAIN", delay_s=0, insecure=None):
+        """insecure: names whose answers are not authentic; None: this resolver validates nothing (bit AD)."""
         self.answers = dict(answers or {})
         self.default = default
         self.delay_s = delay_s
+        self.insecure = insecure
         self.queries = []
         self.port = free_port()
         self._used = {}
@@ -74,6 +76,9 @@ class DnsStub:
     def _encode(self, query, answer):
         reply = dns.message.make_response(query)
         reply.flags |= dns.flags.RA
+        name = query.question[0].name.to_text(omit_final_dot=True)
+        if self.insecure is not None and query.flags & dns.flags.AD and name not in self.insecure:
+            reply.flags |= dns.flags.AD
         if isinstance(answer, str):
             reply.set_rcode(dns.rcode.from_text(answer))
         else:

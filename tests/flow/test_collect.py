@@ -16,7 +16,7 @@ from servers import wait_until
 MALFORMED = {
     "empty": b"",
     "not JSON": b"hello",
-    "wrong dpv": b'{"dpv": "2","d": "a.example","policies":[' + NONE.encode() + b"]}",
+    "wrong dpv": b'{"dpv": "two","d": "a.example","policies":[' + NONE.encode() + b"]}",
     "no d": b'{"policies":[' + NONE.encode() + b"]}",
     "policies not an array": b'{"d": "a.example","policies":{}}',
     "200 KB of garbage": os.urandom(200_000),

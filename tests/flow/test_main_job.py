@@ -268,7 +268,7 @@ GOOD = json.dumps({"dpv": "1", "d": "harbour.example", "pr": "v=TLSRPTv1; rua=ma
 MALFORMED = {
     "empty": b"",
     "not JSON": b"status=success domain=harbour.example",
-    "wrong dpv": GOOD.replace(b'"dpv": "1"', b'"dpv": "7"'),
+    "wrong dpv": GOOD.replace(b'"dpv": "1"', b'"dpv": "seven"'),
     "no d": GOOD.replace(b'"d": "harbour.example", ', b""),
     "policies not an array": GOOD.replace(b"[{", b"{").replace(b"}]", b"}"),
     "200 KB of garbage": bytes(range(1, 256)) * (200 * 1024 // 255),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """--dry-run, status and show DOMAIN on a day of thirty domains, as golden files; colours, widths, reasons."""
 import json
+import os
 import re
 import shutil
 import signal
@@ -274,23 +275,44 @@ def test_status_says_that_nothing_is_sent_until_we_are_known(site, missing):
     assert read_metrics(site.run("status", "--format", "prometheus").stdout)["tlsrpt_gen_configured"] == 0
 
 
+def state_of_collector(site, wrapper=()):
+    done = subprocess.run([*wrapper, *site.command("status", "--format", "json")], env=site.environment, timeout=60,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)["collector"]["state"]
+
+
 def test_a_collector_that_began_after_a_pause_is_up(site):
     site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
     site.set_time("2026-03-14T14:00:00Z")
     site.start_collector()
     try:
-        assert json.loads(site.run("status", "--format", "json").stdout)["collector"]["state"] == "up"
+        assert state_of_collector(site) == "up"
     finally:
         site.stop_collector()
 
 
 def test_status_sees_a_collector_that_stopped(site):
     site.collect([{"d": "a.example", "policies": [{"policy-type": 9, "t": 0, "f": 0}]}])
-    assert json.loads(site.run("status", "--format", "json").stdout)["collector"]["state"] == "up"
+    assert state_of_collector(site) == "silent"  # at once
     site.set_time("2026-03-14T13:00:00Z")
     assert "not running" in site.run("status").stdout
     values = read_metrics(site.run("status", "--format", "prometheus").stdout)
     assert values["tlsrpt_gen_collector_up"] == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a PID namespace needs root")
+def test_a_fresh_mark_is_up_where_the_lock_cannot_be_seen(site):
+    elsewhere = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*elsewhere, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this container makes no PID namespaces")
+    site.start_collector()
+    try:
+        assert state_of_collector(site, wrapper=elsewhere) == "up"
+    finally:
+        site.stop_collector()
+    assert state_of_collector(site) == "silent"
+    site.set_time("2026-03-14T12:01:00Z")
+    assert state_of_collector(site, wrapper=elsewhere) == "silent"
 
 
 def test_status_sees_a_collector_that_hangs(collector):
@@ -298,7 +320,7 @@ def test_status_sees_a_collector_that_hangs(collector):
     collector.set_time("2026-03-14T13:00:00Z")
     try:
         assert "runs, but counts nothing; it has counted through 2026-03-14" in collector.run("status").stdout
-        assert json.loads(collector.run("status", "--format", "json").stdout)["collector"]["state"] == "stuck"
+        assert state_of_collector(collector) == "stuck"
     finally:
         collector.collector.send_signal(signal.SIGCONT)
 

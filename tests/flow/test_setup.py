@@ -47,6 +47,14 @@ class FakePostfix:
     def writes(self):
         return [line for line in (self.directory / "calls").read_text().splitlines() if line.startswith("-e")]
 
+    def add_policy_table(self, name, answer):
+        """A policy plug-in, and a postmap that asks it."""
+        with open(self.main_cf, "a", encoding="ascii") as main_cf:
+            main_cf.write(f"smtp_tls_policy_maps = {name}\nsmtp_tls_security_level = dane\n")
+        postmap = self.directory / "postmap"
+        postmap.write_text(f"#!/bin/sh\n[ \"$1 $3\" = '-q {name}' ] && echo '{answer}'\n")
+        postmap.chmod(0o755)
+
 
 @pytest.fixture
 def fake_postfix(tmp_path, programs):
@@ -146,3 +154,75 @@ def test_setup_exim_names_its_socket_and_takes_no_words(run_generator):
     assert done.returncode in (0, 66)  # 66: it was not installed on this machine, so there is no fragment to show
     assert done.returncode == 0 or "No such file" in done.stderr
     assert run_generator("setup-exim", "--apply").returncode == 64
+
+
+SECURE = "secure match=mx.gmail.com servername=hostname"
+TLSPOL, RESOLVER = "socketmap:inet:127.0.0.1:8642", "socketmap:inet:127.0.0.1:8461"
+
+
+@pytest.mark.parametrize(("version", "table", "answer", "wanted", "unwanted"), [
+    ("3.10.13", f"{TLSPOL}:QUERY", SECURE, [f"fix: run postconf -e 'smtp_tls_policy_maps = {TLSPOL}:QUERYwithTLSRPT'",
+                                            "tlsrpt-gen-log@postfix-sts.service"], ["wins over DANE"]),
+    ("3.10.13", f"{RESOLVER}:postfix", SECURE, ["tlsrpt: true", "wins over DANE"], ["QUERYwithTLSRPT"]),
+    ("3.10.13", f"{TLSPOL}:QUERYwithTLSRPT", f"{SECURE} policy_type=sts", ["with TLSRPT attributes", "postfix-sts.service"],
+     ["fix:", "wins over DANE"]),
+    ("3.10.13", "texthash:/etc/postfix/policy", "may", [], ["Policy table", "postfix-sts"]),
+    ("3.7.11", f"{TLSPOL}:QUERYwithTLSRPT", f"{SECURE} policy_type=sts", ["is deferred", f"{TLSPOL}:QUERY'"],
+     ["postfix-sts"]),
+    ("3.7.11", f"{TLSPOL}:QUERY", SECURE, [], ["Policy table", "postfix-sts"]),
+])
+def test_policy_plugins_are_judged(fake_postfix, version, table, answer, wanted, unwanted):  # noqa: PLR0913, PLR0917
+    postfix = fake_postfix(version, knows_tlsrpt=version.startswith("3.10"))
+    postfix.add_policy_table(table, answer)
+    done = postfix.run()
+    for words in wanted:
+        assert words in done.stdout
+    for words in unwanted:
+        assert words not in done.stdout
+    assert postfix.writes() == []
+
+
+REPORT_TRANSPORT = ["-M tlsrpt-smtp/unix=tlsrpt-smtp unix - - y - - smtp", "-P tlsrpt-smtp/unix/syslog_name=postfix/tlsrpt",
+                    "-P tlsrpt-smtp/unix/smtp_tls_security_level=may", "-P tlsrpt-smtp/unix/smtp_tls_policy_maps="]
+
+
+def run_with(postfix, tmp_path, envelope_from, *arguments):
+    config = tmp_path / "tlsrpt-gen.conf"
+    config.write_text("organization_name = Lab\ncontact_info = people@lab.test\n"
+                      + (f"envelope_from = {envelope_from}\n" if envelope_from else ""))
+    environment = dict(os.environ, PATH=f"{postfix.directory}:/usr/bin:/bin")
+    return subprocess.run([postfix.programs.generate, "-c", config, "setup-postfix", *arguments], env=environment,
+                          capture_output=True, text=True, timeout=20, check=False)
+
+
+def edits(postfix):
+    return [line for line in (postfix.directory / "calls").read_text().splitlines() if line[:2] in ("-M", "-P", "-e")]
+
+
+def test_an_old_postfix_gets_a_transport_for_reports(fake_postfix, tmp_path):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    postconf = postfix.directory / "postconf"
+    postconf.write_text(postconf.read_text().replace("*) exit 1", "-M | -P) ;;\n*) exit 1"))
+    shown = run_with(postfix, tmp_path, "tlsrpt@lab.test")
+    assert "postconf -e 'sender_dependent_default_transport_maps = inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }'" in shown.stdout
+    assert edits(postfix) == []
+    done = run_with(postfix, tmp_path, "tlsrpt@lab.test", "--apply")
+    assert edits(postfix) == [*REPORT_TRANSPORT, "-e sender_dependent_default_transport_maps = "
+                              "inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }"], done.stderr
+    assert done.returncode == 69  # this Postfix cannot report by itself
+
+
+def test_an_address_that_people_use_is_not_sent_without_tls_policy(fake_postfix, tmp_path):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    done = run_with(postfix, tmp_path, None, "--apply")
+    assert "an address that nothing else sends from" in done.stdout
+    assert edits(postfix) == []
+
+
+@pytest.mark.parametrize("line", ["relayhost = [mx.lab.test]", "sender_dependent_default_transport_maps = "
+                                  "inline:{ { tlsrpt@lab.test = tlsrpt-smtp: } }"])
+def test_with_a_relayhost_or_the_transport_nothing_is_missing(fake_postfix, tmp_path, line):
+    postfix = fake_postfix("3.7.11", knows_tlsrpt=False)
+    with open(postfix.main_cf, "a", encoding="ascii") as main_cf:
+        main_cf.write(line + "\n")
+    assert "TLS-Required" not in run_with(postfix, tmp_path, "tlsrpt@lab.test").stdout

@@ -56,6 +56,14 @@ static void check_mx(const uint8_t *data, size_t size, struct arena *arena)
                 (i == 0 || hosts[i - 1].preference <= hosts[i].preference));
 }
 
+static void check_tlsa(const uint8_t *data, size_t size)
+{
+    struct tlsa_reply tlsa;
+
+    if (dns_reply_tlsa(data, size, &tlsa) == ST_OK)
+        require(tlsa.usable_count <= size / 15);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct arena arena;
@@ -65,6 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_addresses(data, size, false, &arena);
     check_addresses(data, size, true, &arena);
     check_mx(data, size, &arena);
+    check_tlsa(data, size);
     arena_done(&arena);
     return 0;
 }

@@ -28,12 +28,24 @@ MAIL_HOST, MAIL_ADDRESS = "mx.reports.test", "127.0.25.9"
 RUA = f"v=TLSRPTv1; rua=mailto:tlsrpt@reports.test,https://{MAIL_HOST}/tlsrpt"
 
 # domain -> (address of its MX, TLSA: none, right or wrong)
-VALID, EXPIRED, WRONG, SELF, PLAIN, BROKEN = (f"127.0.25.{n}" for n in range(1, 7))
+VALID, EXPIRED, WRONG, SELF, PLAIN, BROKEN, REFUSE = (f"127.0.25.{n}" for n in range(1, 8))
 DOMAINS = {
     "valid.test": (VALID, None), "strict.test": (VALID, None), "expired.test": (EXPIRED, None),
     "wrongname.test": (WRONG, None), "selfsigned.test": (SELF, None), "nostarttls.test": (PLAIN, None),
     "broken.test": (BROKEN, None), "dane-ok.test": (VALID, "right"), "dane-bad.test": (VALID, "wrong"),
     "dane-nostarttls.test": (PLAIN, "right"), "dane-broken.test": (BROKEN, "right"),
+}
+# For the MTAs whose hook or lookup tells these apart: a refused STARTTLS, an IDN, MTA-STS policies.
+FINE_DOMAINS = {
+    "refuse.test": (REFUSE, None), "dane-refuse.test": (REFUSE, "right"), "xn--bcher-kva.test": (VALID, None),
+    "sts-ok.test": (VALID, None), "sts-wrong.test": (WRONG, None), "sts-expired.test": (EXPIRED, None),
+    "sts-outside.test": (VALID, None), "sts-plain.test": (PLAIN, None), "sts-dane.test": (VALID, "wrong"),
+}
+# domain -> (mode, mx patterns); what a policy plug-in or Exim's store knows
+POLICIES = {
+    "sts-ok.test": ("enforce", ["*.sts-ok.test"]), "sts-wrong.test": ("testing", ["mx1.sts-wrong.test"]),
+    "sts-expired.test": ("testing", ["mx1.sts-expired.test"]), "sts-outside.test": ("enforce", ["other.sts-outside.test"]),
+    "sts-plain.test": ("testing", ["mx1.sts-plain.test"]), "sts-dane.test": ("enforce", ["mx1.sts-dane.test"]),
 }
 # Where certificates are demanded without DANE: as MTA-STS in enforce mode would.
 STRICT = ["strict.test", "expired.test", "wrongname.test", "selfsigned.test"]
@@ -42,14 +54,15 @@ MAILS = [*DOMAINS, "valid.test"]
 
 
 class Receiver:
-    """An SMTP server on port 25 of one address.  kind: tls, plain (no STARTTLS) or broken (hangs up behind it)."""
+    """An SMTP server on port 25 of one address.  kind: tls, plain (no STARTTLS), broken (hangs up after it) or refuse (454)."""
 
     def __init__(self, address, context=None, keep=None):
         self.address, self.context, self.keep = address, context, keep
 
     async def start(self, loop):
-        if self.context == "broken":
-            return await asyncio.start_server(self.break_off, self.address, 25)
+        if self.context in ("broken", "refuse"):
+            answer = {"broken": None, "refuse": b"454 4.7.0 TLS not available\r\n"}[self.context]
+            return await asyncio.start_server(lambda reader, writer: self.break_off(reader, writer, answer), self.address, 25)
         return await loop.create_server(
             lambda: SMTP(self, hostname=f"host{self.address.rpartition('.')[2]}.test", tls_context=self.context, loop=loop),
             self.address, 25)
@@ -60,8 +73,8 @@ class Receiver:
         return "250 OK"
 
     @staticmethod
-    async def break_off(reader, writer):
-        """Offers STARTTLS and hangs up when it is used; takes mail in clear."""
+    async def break_off(reader, writer, answer):
+        """Offers STARTTLS and hangs up when it is used, or gives that answer; takes mail in clear."""
         writer.write(b"220 broken.test ESMTP\r\n")
         in_data = False
         with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
@@ -73,10 +86,12 @@ class Receiver:
                         writer.write(b"250 taken\r\n")
                 elif word.startswith(b"EHLO"):
                     writer.write(b"250-broken.test\r\n250 STARTTLS\r\n")
-                elif word == b"STARTTLS":
+                elif word == b"STARTTLS" and answer is None:
                     writer.write(b"220 go\r\n")
                     await writer.drain()
                     break
+                elif word == b"STARTTLS":
+                    writer.write(answer)
                 elif word == b"DATA":
                     in_data = True
                     writer.write(b"354 go\r\n")
@@ -121,7 +136,7 @@ class Scene:
         self.root = {**getattr(self, "root", {}), name: root}
 
     def certificates(self):
-        names = [f"mx1.{domain}" for domain, (address, _) in DOMAINS.items() if address == VALID]
+        names = [f"mx1.{domain}" for domain, (address, _) in {**DOMAINS, **FINE_DOMAINS}.items() if address == VALID]
         make = self.authority.issue
         self.certificate = {VALID: make(*names), EXPIRED: make("mx1.expired.test", expired=True),
                             WRONG: make("elsewhere.test"), SELF: make("mx1.selfsigned.test", self_signed=True),
@@ -135,7 +150,7 @@ class Scene:
 
     def start_receivers(self):
         contexts = {address: made.server_context() for address, made in self.certificate.items()}
-        contexts |= {PLAIN: None, BROKEN: "broken"}
+        contexts |= {PLAIN: None, BROKEN: "broken", REFUSE: "refuse"}
         self.loop = asyncio.new_event_loop()
         for address, context in contexts.items():
             keep = self.mails if address == MAIL_ADDRESS else None
@@ -147,7 +162,7 @@ class Scene:
         rows = ["$ORIGIN test.", "$TTL 60", "@ SOA ns postmaster 1 3600 600 86400 60", "@ NS ns", f"ns A {AUTHORITATIVE}",
                 "lab A 127.0.0.1", "lab MX 10 lab", "mta.lab A 127.0.0.1",
                 "reports MX 10 mx.reports", f"mx.reports A {MAIL_ADDRESS}", f'_smtp._tls.reports TXT "{RUA}"']
-        for domain, (address, tlsa) in DOMAINS.items():
+        for domain, (address, tlsa) in {**DOMAINS, **FINE_DOMAINS}.items():
             rows += [f"{domain}. MX 10 mx1.{domain}.", f"mx1.{domain}. A {address}", f'_smtp._tls.{domain}. TXT "{RUA}"']
             if tlsa:
                 rows.append(f"_25._tcp.mx1.{domain}. TLSA 3 1 1 {self.tlsa[tlsa]}")

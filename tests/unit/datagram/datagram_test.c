@@ -73,8 +73,8 @@ static void test_refused(void **state)
         {"an array", "[]", ST_SYNTAX},
         {"a number", "1", ST_SYNTAX},
         {"a key twice", "{\"d\": \"a.example\",\"d\": \"b.example\",\"policies\":[" NONE "]}", ST_SYNTAX},
-        {"a wrong dpv", "{\"dpv\": \"2\",\"d\": \"a.example\",\"policies\":[" NONE "]}", ST_UNSUPPORTED},
-        {"dpv is a number that is not 1", "{\"dpv\": 10,\"d\": \"a.example\",\"policies\":[" NONE "]}",
+        {"a wrong dpv", "{\"dpv\": \"2x\",\"d\": \"a.example\",\"policies\":[" NONE "]}", ST_UNSUPPORTED},
+        {"dpv is a number below 1", "{\"dpv\": 0,\"d\": \"a.example\",\"policies\":[" NONE "]}",
          ST_UNSUPPORTED},
         {"dpv is null", "{\"dpv\": null,\"d\": \"a.example\",\"policies\":[" NONE "]}", ST_UNSUPPORTED},
         {"no d", "{\"policies\":[" NONE "]}", ST_SYNTAX},
@@ -134,6 +134,9 @@ static void test_versions(void **state)
 
     must_decode(fixture, "{\"dpv\": \"1\",\"d\": \"a.example\",\"policies\":[" NONE "]}");
     must_decode(fixture, "{\"dpv\":1,\"d\": \"a.example\",\"policies\":[" NONE "]}");
+    assert_int_equal(fixture->result.newer_version, 0);
+    must_decode(fixture, "{\"dpv\":\"12\",\"new\":{\"x\":[1]},\"d\": \"a.example\",\"policies\":[" NONE "]}");
+    assert_int_equal(fixture->result.newer_version, 12);
     must_decode(fixture, "{\"d\": \"a.example\",\"policies\":[" NONE "]}");
     must_decode(fixture, "{\"d\": \"a.example\",\"later\":{\"x\":[1]},\"policies\":[" NONE "]}\n");
 }

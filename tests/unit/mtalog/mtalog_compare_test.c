@@ -1,13 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What Exim 4.96 (its events and its log) and Postfix (the log of 3.7, and the TLSRPT lines of 3.10) say
- * about 77 situations, beside the datagrams that Postfix 3.10 sent in the same ones.
- * tests/data/mta/comparison.tsv has one row for each file: "equal", or "different" with the reason why.  The
- * test works out each outcome, compares it with the row's, and checks the verdict against
- * expected-postfix-3.10.tsv; a file without a row fails.
+ * What each way of hearing from an MTA reports about recorded situations, beside what happened in them.
+ *
+ *   tests/data/mta   77 situations; what happened is what Postfix 3.10 sent (expected-postfix-3.10.tsv)
+ *   tests/data/sts   MTA-STS with the stock plugins, and our own Exim hook; what RFC 8460 wants (expected.tsv)
+ *
+ * comparison.tsv of each folder has one row for each file with a verdict:
+ *   equal        the same as expected
+ *   correct      not the same, and right: the reason says why the MTA's own session was another one, or why the
+ *                expectation is not RFC 8460's
+ *   unknowable   wrong or incomplete, because this way does not hold the fact; the reason names the fact
+ *   wrong        wrong, although the fact is there
+ * The test works out each result, compares it with the row's, and checks the verdict against the expectation; a
+ * file without a row fails.  tests/mta/ways prints the sums.
  *
  * Compared are domain, policy type, policy domain, result type and number of sessions.  The texts of failure
- * reasons are each library's own and stand in the rows for the reader.
+ * reasons are each library's own and are in the rows for the reader.
  *
  * TLSRPT_GEN_SHOW_OUTCOMES=1 prints the rows instead (without verdicts).
  */
@@ -27,22 +35,38 @@
 #include "datagram/exim_line.h"
 #include "mtalog/mtalog.h"
 
-#define DATA       "tests/data/mta/"
-#define NOW_S      1795290000 /* 2026-11-21T23:00:00Z, the evening of the recordings */
+#define DATA       "tests/data/"
 #define ROWS_MAX   16
-#define FILES_MAX  400
-#define SITUATIONS 77
+#define FILES_MAX  800
 #define RESULT_MAX 1024
 
+struct data_set {
+    const char *folder, *expected;
+    int64_t now_s; /* the evening of the recordings */
+};
+
+static const struct data_set MTA = {"mta", "expected-postfix-3.10.tsv", 1795290000};
+static const struct data_set STS = {"sts", "expected.tsv", 1796076000};
+
 static const struct {
+    const struct data_set *set;
     const char *folder, *suffix;
     bool is_events;
     enum mtalog_mta mta;
+    unsigned situations;
+    bool has_dns; /* a validating resolver answers from tlsa.tsv; the rows are those of FOLDER+dns */
 } SOURCES[] = {
-    {"exim-4.96", ".events", true, MTALOG_EXIM},
-    {"exim-4.96", ".log", false, MTALOG_EXIM},
-    {"postfix-3.7", ".log", false, MTALOG_POSTFIX},
-    {"postfix-3.10", ".log", false, MTALOG_POSTFIX},
+    {&MTA, "exim-4.96", ".events", true, MTALOG_EXIM, 77, false},
+    {&MTA, "exim-4.96", ".log", false, MTALOG_EXIM, 77, false},
+    {&MTA, "postfix-3.7", ".log", false, MTALOG_POSTFIX, 77, false},
+    {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77, false},
+    {&MTA, "exim-4.96", ".log", false, MTALOG_EXIM, 77, true},
+    {&MTA, "postfix-3.7", ".log", false, MTALOG_POSTFIX, 77, true},
+    {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77, true},
+    {&STS, "ex496-sts", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "ex498-sts", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "hook-4.96", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "hook-4.98", ".events", true, MTALOG_EXIM, 35, false},
 };
 
 /* Outcomes of one scenario: text of each, and how often. */
@@ -136,7 +160,7 @@ static bool next_line(char **at, char **line_out)
     return true;
 }
 
-static void read_events(char *at, struct results *results)
+static void read_events(char *at, int64_t now_s, struct results *results)
 {
     struct arena arena;
     struct session_result result;
@@ -145,11 +169,11 @@ static void read_events(char *at, struct results *results)
 
     arena_init(&arena, EXIM_LINE_ARENA_BYTES);
     while (next_line(&at, &line)) {
-        enum status status = exim_line_decode(line, strlen(line), NOW_S, &arena, &result, &err);
+        enum status status = exim_line_decode(line, strlen(line), now_s, &arena, &result, &err);
 
         assert_true(exim_line_is_one(line, strlen(line)));
         if (status == ST_OK)
-            assert_int_equal(add_result(results, &result, NOW_S), ST_OK);
+            assert_int_equal(add_result(results, &result, now_s), ST_OK);
         else
             assert_int_equal(status, ST_NOT_FOUND);
         arena_reset(&arena);
@@ -157,17 +181,33 @@ static void read_events(char *at, struct results *results)
     arena_done(&arena);
 }
 
-static void read_log(char *at, enum mtalog_mta mta, struct results *results)
+static struct strbuf tlsa_hosts;
+
+/* Is the host a line of tlsa.tsv? */
+static enum mtalog_dane dane_of(void *context, struct span mx, bool is_needed)
 {
-    struct mtalog_settings settings = {
-        .mta = mta, .mandatory_tls = POLICY_NO_POLICY_FOUND, .on_result = add_result, .context = results};
+    char line[512];
+
+    (void)context;
+    (void)is_needed;
+    (void)snprintf(line, sizeof line, "\n%.*s\n", (int)mx.len, mx.at);
+    return strstr(tlsa_hosts.data, line) != NULL ? MTALOG_DANE_YES : MTALOG_DANE_NO;
+}
+
+static void read_log(char *at, bool has_dns, enum mtalog_mta mta, int64_t now_s, struct results *results)
+{
+    struct mtalog_settings settings = {.mta = mta,
+                                       .mandatory_tls = POLICY_NO_POLICY_FOUND,
+                                       .dane_of = has_dns ? dane_of : NULL,
+                                       .on_result = add_result,
+                                       .context = results};
     const char *begin = at;
     struct mtalog *log;
     struct err err;
     char *line;
 
     assert_int_equal(mtalog_new(&settings, &log, &err), ST_OK);
-    mtalog_set_now(log, NOW_S);
+    mtalog_set_now(log, now_s);
     while (next_line(&at, &line)) {
         struct span span = {line, strlen(line)};
 
@@ -183,17 +223,18 @@ static void read_recording(size_t source, const char *scenario, struct results *
     char path[512];
 
     *results = (struct results){.rows = 0};
-    (void)snprintf(path, sizeof path, DATA "%s/%s%s", SOURCES[source].folder, scenario,
-                   SOURCES[source].suffix);
+    (void)snprintf(path, sizeof path, DATA "%s/%s/%s%s", SOURCES[source].set->folder, SOURCES[source].folder,
+                   scenario, SOURCES[source].suffix);
     read_whole(path, &bytes);
     if (bytes.len > 0 && SOURCES[source].is_events)
-        read_events(bytes.data, results);
+        read_events(bytes.data, SOURCES[source].set->now_s, results);
     else if (bytes.len > 0)
-        read_log(bytes.data, SOURCES[source].mta, results);
+        read_log(bytes.data, SOURCES[source].has_dns, SOURCES[source].mta, SOURCES[source].set->now_s,
+                 results);
     strbuf_done(&bytes);
 }
 
-/* ---- what Postfix 3.10 sent ---- */
+/* ---- what happened ---- */
 
 static void fold(char *text)
 {
@@ -203,13 +244,14 @@ static void fold(char *text)
 }
 
 /* scenario domain policy-type policy-domain result reason success failure */
-static void read_expected(const char *scenario, struct results *results)
+static void read_expected(const struct data_set *set, const char *scenario, struct results *results)
 {
     struct strbuf bytes;
-    char *at, *line;
+    char path[512], *at, *line;
 
     *results = (struct results){.rows = 0};
-    read_whole(DATA "expected-postfix-3.10.tsv", &bytes);
+    (void)snprintf(path, sizeof path, DATA "%s/%s", set->folder, set->expected);
+    read_whole(path, &bytes);
     for (at = bytes.data; next_line(&at, &line);) {
         char name[64], domain[256], type[32], policy_domain[256], result[64], reason[256];
         char compared[RESULT_MAX];
@@ -234,7 +276,7 @@ struct row {
     bool is_used;
 };
 
-static struct strbuf table_bytes;
+static struct strbuf table_bytes[2];
 static struct row table[FILES_MAX];
 static size_t table_rows;
 
@@ -248,12 +290,13 @@ static char *next_field(char **at)
     return field;
 }
 
-static void read_table(void)
+static void read_table(const struct data_set *set, struct strbuf *text)
 {
-    char *at, *line;
+    char path[512], *at, *line;
 
-    read_whole(DATA "comparison.tsv", &table_bytes);
-    for (at = table_bytes.data; next_line(&at, &line);) {
+    (void)snprintf(path, sizeof path, DATA "%s/comparison.tsv", set->folder);
+    read_whole(path, text);
+    for (at = text->data; next_line(&at, &line);) {
         if (line[0] == '#')
             continue;
         assert_true(table_rows < FILES_MAX);
@@ -272,22 +315,33 @@ static struct row *find_row(const char *file)
     return NULL;
 }
 
+static bool is_verdict(const char *word)
+{
+    static const char *const VERDICTS[] = {"equal", "correct", "unknowable", "wrong"};
+
+    for (size_t i = 0; i < ARRAY_COUNT(VERDICTS); i++)
+        if (strcmp(word, VERDICTS[i]) == 0)
+            return true;
+    return false;
+}
+
 static void check_scenario(size_t source, const char *scenario)
 {
     static struct results got, wanted;
-    char file[512], result[RESULT_MAX * 2], compared[RESULT_MAX * 2], postfix[RESULT_MAX * 2];
+    char file[512], result[RESULT_MAX * 2], compared[RESULT_MAX * 2], expected[RESULT_MAX * 2];
     bool is_equal;
     struct row *row;
 
     read_recording(source, scenario, &got);
-    read_expected(scenario, &wanted);
+    read_expected(SOURCES[source].set, scenario, &wanted);
     join(&got, true, result, sizeof result);
     join(&got, false, compared, sizeof compared);
-    join(&wanted, false, postfix, sizeof postfix);
-    is_equal = strcmp(compared, postfix) == 0;
-    (void)snprintf(file, sizeof file, "%s/%s%s", SOURCES[source].folder, scenario, SOURCES[source].suffix);
+    join(&wanted, false, expected, sizeof expected);
+    is_equal = strcmp(compared, expected) == 0;
+    (void)snprintf(file, sizeof file, "%s%s/%s%s", SOURCES[source].folder,
+                   SOURCES[source].has_dns ? "+dns" : "", scenario, SOURCES[source].suffix);
     if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") != NULL) {
-        printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "different", result, is_equal ? "" : postfix);
+        printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "?", result, is_equal ? "" : expected);
         return;
     }
     row = find_row(file);
@@ -296,11 +350,10 @@ static void check_scenario(size_t source, const char *scenario)
     row->is_used = true;
     if (strcmp(row->result, result) != 0)
         fail_msg("%s:\n got    %s\n wanted %s", file, result, row->result);
-    if (strcmp(row->verdict, is_equal ? "equal" : "different") != 0)
-        fail_msg("%s is called %s:\n got           %s\n Postfix 3.10: %s", file, row->verdict, compared,
-                 postfix);
+    if (is_equal != (strcmp(row->verdict, "equal") == 0) || !is_verdict(row->verdict))
+        fail_msg("%s is called %s:\n got      %s\n expected %s", file, row->verdict, compared, expected);
     if (!is_equal && row->because[0] == '\0')
-        fail_msg("%s is different, but the row does not say why", file);
+        fail_msg("%s is not equal, but the row does not say why", file);
 }
 
 static int is_source(const struct dirent *entry, const char *suffix)
@@ -317,7 +370,7 @@ static void check_source(size_t source)
     unsigned checked = 0;
     int count;
 
-    (void)snprintf(folder, sizeof folder, DATA "%s", SOURCES[source].folder);
+    (void)snprintf(folder, sizeof folder, DATA "%s/%s", SOURCES[source].set->folder, SOURCES[source].folder);
     count = scandir(folder, &entries, NULL, alphasort);
     assert_true(count > 0);
     for (int i = 0; i < count; i++) {
@@ -333,31 +386,12 @@ static void check_source(size_t source)
         free(entries[i]);
     }
     free(entries);
-    assert_int_equal(checked, SITUATIONS);
+    assert_int_equal(checked, SOURCES[source].situations);
 }
 
-static void test_exim_events(void **state)
+static void test_source(void **state)
 {
-    (void)state;
-    check_source(0);
-}
-
-static void test_exim_log(void **state)
-{
-    (void)state;
-    check_source(1);
-}
-
-static void test_postfix_3_7_log(void **state)
-{
-    (void)state;
-    check_source(2);
-}
-
-static void test_postfix_3_10_log(void **state)
-{
-    (void)state;
-    check_source(3);
+    check_source((size_t)(uintptr_t)*state);
 }
 
 /* A row of a file that is gone would say something that nobody checks. */
@@ -371,16 +405,21 @@ static void test_every_row_was_used(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_exim_events),        cmocka_unit_test(test_exim_log),
-        cmocka_unit_test(test_postfix_3_7_log),    cmocka_unit_test(test_postfix_3_10_log),
-        cmocka_unit_test(test_every_row_was_used),
-    };
+    struct CMUnitTest tests[ARRAY_COUNT(SOURCES) + 1];
     int failed;
 
-    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") == NULL)
-        read_table();
+    read_whole(DATA "mta/tlsa.tsv", &tlsa_hosts);
+    for (size_t i = 0; i < ARRAY_COUNT(SOURCES); i++)
+        tests[i] = (struct CMUnitTest){
+            .name = SOURCES[i].folder, .test_func = test_source, .initial_state = (void *)(uintptr_t)i};
+    tests[ARRAY_COUNT(SOURCES)] = (struct CMUnitTest)cmocka_unit_test(test_every_row_was_used);
+    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") == NULL) {
+        read_table(&MTA, &table_bytes[0]);
+        read_table(&STS, &table_bytes[1]);
+    }
     failed = cmocka_run_group_tests(tests, NULL, NULL);
-    strbuf_done(&table_bytes);
+    strbuf_done(&tlsa_hosts);
+    strbuf_done(&table_bytes[0]);
+    strbuf_done(&table_bytes[1]);
     return failed;
 }

@@ -247,6 +247,11 @@ static void test_exim(void **state)
       "status=deferred "
 #define OK_A "11-21 a.test no-policy-found a.test success"
 
+#define MISMATCH P "warning: MX name 'mx.a.test' does not match STS MX pattern for 'a.test'\n"
+#define NO_RELAY                                                                                             \
+    P "48111AD8A36: to=<u@a.test>, relay=none, delay=0, delays=0/0/0/0, dsn=4.3.0, status=deferred (server " \
+      "unavailable or unable to receive mail)"
+
 static const struct row POSTFIX[] = {
     {"a session and its delivery", P "Trusted " EST SENT, OK_A},
     {"a session without a delivery is nobody's", P "Trusted " EST, ""},
@@ -328,7 +333,52 @@ static const struct row POSTFIX[] = {
     {"but not on another host",
      "Nov 21 18:23:07 new postfix/smtp[77]: TLSRPT: status=success, domain=b.test, "
      "receiving_mx=mx.b.test[192.0.2.2]\n" P "Trusted " EST SENT,
-     "11-21 b.test no-policy-found b.test success; " OK_A},
+     OK_A "; 11-21 b.test no-policy-found b.test success"},
+    /* Postfix >= 3.11 names the level */
+    {"tls=dane",
+     P "TLSRPT: status=success, domain=a.test, receiving_mx=mx.a.test[192.0.2.1]\n" P
+       "48111AD8A36: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, delays=0/0/1/0, tls=dane, dsn=2, "
+       "status=sent (250)",
+     "11-21 a.test tlsa mx.a.test success"},
+    {"tls=!dane",
+     P
+     "TLSRPT: status=failure, domain=a.test, receiving_mx=mx.a.test[192.0.2.1], "
+     "failure_type=starttls_not_supported\n" P
+     "48111AD8A36: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, delays=0/0/1/0, tls=!dane, dsn=4, "
+     "status=deferred (TLS is required, but was not offered by host mx.a.test[192.0.2.1])",
+     "11-21 a.test tlsa mx.a.test starttls-not-supported mx=mx.a.test ip=192.0.2.1 from=- why=-"},
+    {"tls=may",
+     P "Verified " EST P
+       "48111AD8A36: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, delays=0/0/1/0, tls=may, dsn=2, "
+       "status=sent (250)",
+     OK_A},
+    {"the level of the last MX says nothing about the one before",
+     P "TLSRPT: status=failure, domain=a.test, receiving_mx=mx.b.test[192.0.2.2], "
+       "failure_type=starttls_not_supported\n" P
+       "TLSRPT: status=success, domain=a.test, receiving_mx=mx.a.test[192.0.2.1]\n" P
+       "48111AD8A36: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, delays=0/0/1/0, tls=dane, dsn=2, "
+       "status=sent (250)",
+     "11-21 a.test no-policy-found a.test starttls-not-supported mx=mx.b.test ip=192.0.2.2 from=- why=-; "
+     "11-21 a.test tlsa mx.a.test success"},
+    /* MX hosts outside an MTA-STS policy */
+    {"no MX host is in the policy: one failure for the attempt",
+     MISMATCH P "warning: MX name 'mx2.a.test' does not match STS MX pattern for 'a.test'\n" NO_RELAY
+                "\n" NO_RELAY,
+     "11-21 a.test sts a.test validation-failure mx=mx.a.test ip=- from=- why=mtasts-policy-mx-mismatch"},
+    {"another MX host is in the policy",
+     MISMATCH P "Verified TLS connection established to mx2.a.test[192.0.2.2]:25: TLSv1.3\n" P
+                "48111AD8A36: to=<u@a.test>, relay=mx2.a.test[192.0.2.2]:25, delay=1, delays=0/0/1/0, dsn=2, "
+                "status=sent "
+                "(250)",
+     OK_A},
+    {"the other MX host refused the connection",
+     MISMATCH P "48111AD8A36: to=<u@a.test>, relay=mx2.a.test[192.0.2.2]:25, delay=1, delays=0/0/1/0, dsn=4, "
+                "status=deferred (lost connection)",
+     ""},
+    {"a warning that is not whole",
+     P "warning: MX name 'mx.a.test' does not match STS MX pattern for 'a.test\n" P
+       "warning: MX name 'x\n" NO_RELAY,
+     ""},
     {"a TLSRPT failure with a reason, and one about the policy",
      P "TLSRPT: status=failure, domain=a.test, receiving_mx=mx.a.test[192.0.2.1], "
        "failure_type=validation_failure, "
@@ -450,6 +500,81 @@ static const char *emitted_with(const struct mtalog_settings *settings, const ch
     used.context = &emitted;
     read_lines(&used, lines, NULL);
     return emitted.text;
+}
+
+static void test_only_mx_mismatch(void **state)
+{
+    const struct mtalog_settings settings = {.mta = MTALOG_POSTFIX, .only_mx_mismatch = true};
+
+    (void)state;
+    assert_string_equal(emitted_with(&settings, MISMATCH NO_RELAY),
+                        "11-21 a.test sts a.test validation-failure mx=mx.a.test ip=- from=- "
+                        "why=mtasts-policy-mx-mismatch");
+    assert_string_equal(emitted_with(&settings, P "Trusted " EST SENT), "");
+    assert_string_equal(emitted_with(&settings, DEFER "(Cannot start TLS: handshake failure)"), "");
+    assert_string_equal(
+        emitted_with(&settings,
+                     P "TLSRPT: status=success, domain=a.test, receiving_mx=mx.a.test[192.0.2.1]\n" SENT),
+        "");
+}
+
+/* DNS says so of every host. */
+static enum mtalog_dane say(void *context, struct span mx, bool is_needed)
+{
+    (void)mx;
+    (void)is_needed;
+    return *(const enum mtalog_dane *)context;
+}
+
+static void test_dane_by_lookup(void **state)
+{
+    static const struct {
+        const char *sentence, *lines;
+        enum mtalog_dane dane;
+        enum policy_type mandatory_tls;
+        const char *want;
+    } ROWS[] = {
+        {"verified, and there are TLSA records", P "Verified " EST SENT, MTALOG_DANE_YES,
+         POLICY_NO_POLICY_FOUND, "11-21 a.test tlsa mx.a.test success"},
+        {"not verified, though there are", P "Trusted " EST SENT, MTALOG_DANE_YES, POLICY_NO_POLICY_FOUND,
+         OK_A},
+        {"verified without", P "Verified " EST SENT, MTALOG_DANE_NO, POLICY_NO_POLICY_FOUND, OK_A},
+        {"DNS is believed more than --mandatory-tls dane", P "Verified " EST SENT, MTALOG_DANE_NO,
+         POLICY_TLSA, OK_A},
+        {"which counts where DNS says nothing", P "Verified " EST SENT, MTALOG_DANE_UNKNOWN, POLICY_TLSA,
+         "11-21 a.test tlsa mx.a.test success"},
+        {"--mandatory-tls sts is about those without DANE", P "Verified " EST SENT, MTALOG_DANE_NO,
+         POLICY_STS, "11-21 a.test sts a.test success"},
+        {"a broken handshake", DEFER "(Cannot start TLS: handshake failure)", MTALOG_DANE_YES,
+         POLICY_NO_POLICY_FOUND,
+         "11-21 a.test tlsa mx.a.test validation-failure mx=mx.a.test ip=192.0.2.1 from=- why=Cannot start "
+         "TLS: "
+         "handshake failure"},
+        {"a Postfix that does not do DANE",
+         P "Trusted " EST SENT "\n" DEFER "(Cannot start TLS: handshake failure)", MTALOG_DANE_YES,
+         POLICY_NO_POLICY_FOUND,
+         OK_A "; 11-21 a.test no-policy-found a.test validation-failure mx=mx.a.test ip=192.0.2.1 from=- "
+              "why=Cannot "
+              "start TLS: handshake failure"},
+        {"tls=may says that it was not DANE",
+         P "Verified " EST P
+           "48111AD8A36: to=<u@a.test>, relay=mx.a.test[192.0.2.1]:25, delay=1, delays=0/0/1/0, "
+           "tls=may, dsn=2, status=sent (250)",
+         MTALOG_DANE_YES, POLICY_NO_POLICY_FOUND, OK_A},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        enum mtalog_dane dane = ROWS[i].dane;
+        const struct mtalog_settings settings = {.mta = MTALOG_POSTFIX,
+                                                 .mandatory_tls = ROWS[i].mandatory_tls,
+                                                 .dane_of = say,
+                                                 .dane_context = &dane};
+        const char *got = emitted_with(&settings, ROWS[i].lines);
+
+        if (strcmp(got, ROWS[i].want) != 0)
+            fail_msg("%s\n got  %s\n want %s", ROWS[i].sentence, got, ROWS[i].want);
+    }
 }
 
 static void test_mandatory_tls_and_relays(void **state)
@@ -633,6 +758,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_exim),
         cmocka_unit_test(test_postfix),
+        cmocka_unit_test(test_only_mx_mismatch),
+        cmocka_unit_test(test_dane_by_lookup),
         cmocka_unit_test(test_mandatory_tls_and_relays),
         cmocka_unit_test(test_ignored_senders),
         cmocka_unit_test(test_what_is_left_out_is_counted),

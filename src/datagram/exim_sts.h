@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exim_sts.h - the MTA-STS policy that an Exim transport applied, as the "sts" key of its event line carries it.
+ *
+ * In:     the policy's lines joined by '|': "version: STSv1|mode: testing|mx: *.a.test|max_age: 604800".
+ * Out:    RFC 8460's policy-string and mx-host.  Source: RFC 8461 sections 3.2 and 4.1.
+ * Limits: POLICY_LINES_MAX lines of POLICY_LINE_MAX bytes; more are left out.
+ */
+#ifndef DATAGRAM_EXIM_STS_H
+#define DATAGRAM_EXIM_STS_H
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/attr.h"
+#include "base/cursor.h"
+#include "base/err.h"
+#include "model/policy.h"
+
+enum exim_sts_mode {
+    EXIM_STS_NONE, /* no policy, mode none, or a mode that RFC 8461 does not know */
+    EXIM_STS_TESTING,
+    EXIM_STS_ENFORCE,
+};
+
+struct exim_sts {
+    enum exim_sts_mode mode;
+    struct text_list lines;
+    struct text_list patterns; /* canonical (domain.h) */
+};
+
+/* The texts live as long as arena.  ST_NOMEM */
+MUST_CHECK enum status exim_sts_parse(struct span text, struct arena *arena, struct exim_sts *sts_out);
+
+/* Does one of the patterns allow this MX host (canonical)?  "*." stands for exactly one label (RFC 8461 section 4.1). */
+bool exim_sts_allows(const struct exim_sts *sts, const char *mx);
+
+#endif
