@@ -53,6 +53,7 @@
     X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
     X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
     X(CHECKPOINT_LOST,          "place_lost",          WARNING, "path") \
+    X(CHECKPOINT_FAILED,   "checkpoint_failed",   WARNING, "reason") \
     X(COLLECTOR_AWAY,      "collector_away",      WARNING, "socket reason") \
     X(COLLECTOR_BACK,      "collector_back",      INFO,    "socket") \
     X(PUSHED,              "pushed",              INFO,    "rows looked_at complete_through") \

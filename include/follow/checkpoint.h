@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * checkpoint.h - where a followed log was read to, remembered through restarts and kill -9.
+ * checkpoint.h - where a followed log was read to, remembered through restarts, kill -9 and power cuts.
  *
- * The file is mapped and shared, so what was stored there stays when the process is killed, without a system
- * call; it has two records that are written in turn, each with a checksum, so that one is always whole. After
- * a power cut it may be as old as the last checkpoint_flush.
+ * The file has two records that are written in turn, each with a checksum, so that one is always whole.  What
+ * was written stays when the process is killed; after a power cut it may be as old as the last
+ * checkpoint_flush.  The file is created with all its blocks: on file systems that overwrite in place, saving
+ * works on a full disk too.
  */
 #ifndef FOLLOW_CHECKPOINT_H
 #define FOLLOW_CHECKPOINT_H
@@ -43,26 +44,31 @@ struct checkpoint {
 };
 
 struct checkpoint_file {
-    int lock_fd; /* of PATH.lock; what stands in it is the caller's */
+    int lock_fd; /* of PATH.lock; its content is the caller's */
     int fd;
-    void *mapped;
+    int sys_errno; /* of the last save, 0 if it succeeded */
     uint64_t sequence;
 };
 
 /*
- * Open or make the file at path and hold it for this process alone.  *has_checkpoint_out: *checkpoint_out was
- * remembered. A file that is damaged or of another version is begun anew. ST_BUSY  another process follows
- * this log ST_IO, ST_RANGE (path too long)
+ * Open or create the file at path and hold it for this process alone.  *has_checkpoint_out: *checkpoint_out
+ * was remembered.  A file that is damaged or of another version starts empty.
+ * ST_BUSY   another process follows this log
+ * ST_FULL   no room for the file
+ * ST_IO, ST_RANGE (path is too long)
  */
 MUST_CHECK enum status checkpoint_open(const char *path, struct checkpoint_file *keeper_out,
                                        struct checkpoint *checkpoint_out, bool *has_checkpoint_out,
                                        struct err *err);
 void checkpoint_close(struct checkpoint_file *keeper);
 
-/* Remember; cannot fail. */
+/*
+ * Remember.  If that fails, the previous checkpoint stays, and checkpoint_flush returns why: after a kill the
+ * results since then are emitted again, with the same numbers, and the collector counts each once.
+ */
 void checkpoint_save(struct checkpoint_file *keeper, const struct checkpoint *checkpoint);
 
-/* Bring it to the disk. */
-void checkpoint_flush(const struct checkpoint_file *keeper);
+/* Flush to the disk.  ST_FULL, ST_IO: the last save, or flushing, failed. */
+MUST_CHECK enum status checkpoint_flush(const struct checkpoint_file *keeper, struct err *err);
 
 #endif
