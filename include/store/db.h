@@ -19,7 +19,7 @@ struct sqlite3_stmt;
 
 enum db_mode {
     DB_READ,          /* must exist; nothing is written */
-    DB_WRITE,         /* made if missing; synchronous=NORMAL */
+    DB_WRITE,         /* made if missing, durably; then synchronous=NORMAL: a power cut can undo commits */
     DB_WRITE_DURABLE, /* made if missing; synchronous=FULL: a committed row survives a power cut */
 };
 
@@ -57,6 +57,9 @@ MUST_CHECK enum status db_run(struct db *db, const char *sql, struct err *err);
 MUST_CHECK enum status db_begin(struct db *db, struct err *err);
 MUST_CHECK enum status db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
+
+/* Flush what was committed to the disk.  ST_IO. */
+MUST_CHECK enum status db_sync(const struct db *db, struct err *err);
 
 /* Compile; the statement is freed with db_finalise (NULL is fine) before db_close. */
 MUST_CHECK enum status db_prepare(struct db *db, const char *sql, struct sqlite3_stmt **statement_out,

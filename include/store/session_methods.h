@@ -15,6 +15,7 @@ struct session_methods {
      * written. */
     enum status (*begin)(struct session_store *store, struct err *err);
     enum status (*commit)(struct session_store *store, struct err *err);
+    enum status (*sync)(struct session_store *store, struct err *err);
     void (*rollback)(struct session_store *store);
 
     enum status (*add)(struct session_store *store, const struct session_result *result, int32_t utc_day,

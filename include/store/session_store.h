@@ -80,6 +80,12 @@ MUST_CHECK enum status session_store_begin(struct session_store *store, struct e
 /* After a failed commit the transaction is rolled back already. */
 MUST_CHECK enum status session_store_commit(struct session_store *store, struct err *err);
 
+/*
+ * A commit does not wait for the disk: a power cut can undo the last ones, in order.  After this, what was
+ * committed before is on the disk.  Outside a transaction.
+ */
+MUST_CHECK enum status session_store_sync(struct session_store *store, struct err *err);
+
 /* Also forgets the counters added since begin, and makes every plan from session_store_add_planned invalid.
  */
 void session_store_rollback(struct session_store *store);

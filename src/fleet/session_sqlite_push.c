@@ -1,10 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include "session_push.h"
 #include "store/session_sqlite.h"
 
@@ -18,24 +12,6 @@ static const struct {
     [PUSH_RECORD] = {SQL_PUSH_RECORDS, SQL_PUSH_RECORD, 1},
 };
 
-/* The collector does not wait for the disk at each commit.  What others are told must never be lost again, or
- * what is counted anew after a power cut would be told twice. */
-static enum status sync_log(const struct session_sqlite *sqlite, struct err *err)
-{
-    char path[PATH_MAX];
-    enum status status = ST_OK;
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%.*s-wal", (int)sizeof path - 8, sqlite->db.name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? ST_OK : err_set_errno(err, ST_IO, errno, "open %s", path);
-    if (fdatasync(fd) != 0)
-        status = err_set_errno(err, ST_IO, errno, "flush %s", path);
-    (void)close(fd);
-    return status;
-}
-
 enum status session_push_begin(struct session_store *store, struct err *err)
 {
     struct session_sqlite *sqlite = session_sqlite_of(store);
@@ -44,8 +20,9 @@ enum status session_push_begin(struct session_store *store, struct err *err)
 
     if (status == ST_OK)
         status = session_store_get_mark(store, &mark, err); /* the moment is that of the first reading */
-    if (status == ST_OK)
-        status = sync_log(sqlite, err);
+    if (status ==
+        ST_OK) /* what others were given must never be lost, or it would be counted and given twice */
+        status = db_sync(&sqlite->db, err);
     if (status != ST_OK)
         db_rollback(&sqlite->db);
     return status;

@@ -133,6 +133,11 @@ static enum status sqlite_commit(struct session_store *store, struct err *err)
     return status;
 }
 
+static enum status sqlite_sync(struct session_store *store, struct err *err)
+{
+    return db_sync(&session_sqlite_of(store)->db, err);
+}
+
 static enum status read_identity(struct session_sqlite *sqlite, struct err *err)
 {
     struct sqlite3_stmt *statement = NULL;
@@ -407,6 +412,7 @@ static const struct session_methods METHODS = {
     .close = sqlite_close,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
+    .sync = sqlite_sync,
     .rollback = sqlite_rollback,
     .add = session_sqlite_add,
     .count = session_sqlite_count,

@@ -85,6 +85,11 @@ enum status session_store_commit(struct session_store *store, struct err *err)
     return status;
 }
 
+enum status session_store_sync(struct session_store *store, struct err *err)
+{
+    return store->methods->sync(store, err);
+}
+
 void session_store_rollback(struct session_store *store)
 {
     store->methods->rollback(store);
