@@ -27,6 +27,8 @@
     X(STORE_RECOVERED,     "store_recovered",     INFO,    "retries") \
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
+    X(CLOCK_DOUBTED,       "clock_doubted",       ERROR,   "clock expected mend") \
+    X(CLOCK_ACCEPTED,      "clock_accepted",      WARNING, "clock expected reason") \
     X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \
     X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired suppressed") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \

@@ -31,8 +31,9 @@ struct dry_run_options {
 };
 
 struct run_options {
-    bool is_flush;  /* try what is due later, too */
-    bool is_linger; /* go on until no delivery is open and no domain waits */
+    bool is_flush;          /* try what is due later, too */
+    bool is_linger;         /* go on until no delivery is open and no domain waits */
+    bool is_clock_accepted; /* the operator says that the clock is right, although it jumped */
 };
 
 /* One run; returns an exit code.  What could not be delivered waits for the next run and is no failure. */

@@ -199,11 +199,19 @@ MUST_CHECK enum status ledger_recover(struct ledger *ledger, int64_t now_s, int6
 MUST_CHECK enum status ledger_count(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
                                     struct err *err);
 
+struct ledger_retention {
+    int32_t utc_day;  /* days before this one go */
+    int64_t now_s;    /* suppressions that ended long before go */
+    int64_t ledger_s; /* time that really passed, whatever the clock did; never smaller than the last time */
+    int64_t
+        memory_s; /* so long, by that time, a day's reports stay, so that no domain's day is reported twice */
+};
+
 /*
- * Forget days before utc_day, but no report with an open delivery; and suppressions that ended long ago.
+ * Forget what the limits let go, but no report with an open delivery.
  * *count_out: reports that went.
  */
-MUST_CHECK enum status ledger_delete_before(struct ledger *ledger, int32_t utc_day, int64_t now_s,
+MUST_CHECK enum status ledger_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
                                             int64_t *count_out, struct err *err);
 
 /* ---- mailboxes ---- */

@@ -51,8 +51,8 @@ struct ledger_methods {
     enum status (*recover)(struct ledger *ledger, int64_t now_s, int64_t *count_out, struct err *err);
     enum status (*count)(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
                          struct err *err);
-    enum status (*delete_before)(struct ledger *ledger, int32_t utc_day, int64_t now_s, int64_t *count_out,
-                                 struct err *err);
+    enum status (*delete_before)(struct ledger *ledger, const struct ledger_retention *limits,
+                                 int64_t *count_out, struct err *err);
     enum status (*suppress)(struct ledger *ledger, const char *address, const char *reason, int64_t now_s,
                             int64_t *until_s_out, struct err *err);
     enum status (*is_suppressed)(struct ledger *ledger, const char *address, int64_t now_s,

@@ -817,7 +817,7 @@ static enum status run_before(struct ledger_fleet *ledger, enum fleet_statement 
 }
 
 /* A delivery goes only when none of its report is open, a report only when its deliveries went. */
-static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int64_t now_s,
+static enum status fleet_delete_before(struct ledger *base, const struct ledger_retention *limits,
                                        int64_t *count_out, struct err *err)
 {
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
@@ -831,16 +831,17 @@ static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int
 
     *count_out = 0;
     pg_add_text(&params, "ledger");
-    pg_add_int(&params, utc_day);
+    pg_add_int(&params, limits->utc_day);
     status = pg_query(ledger->fleet->pg, FLEET_BEGIN_CLEANUP, &params, NULL, NULL, &is_first, err);
     if (status != ST_OK || is_first == 0)
         return status;
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(BY_DAY); i++)
-        status = run_before(ledger, BY_DAY[i], utc_day, NULL, err);
+        status = run_before(ledger, BY_DAY[i], limits->utc_day, NULL, err);
     if (status == ST_OK)
-        status = run_before(ledger, FLEET_DELETE_REPORTS, utc_day, count_out, err);
+        status = run_before(ledger, FLEET_DELETE_REPORTS, limits->utc_day, count_out, err);
     if (status == ST_OK)
-        status = run_before(ledger, FLEET_DELETE_SUPPRESSIONS, now_s - SUPPRESSION_MEMORY_S, NULL, err);
+        status =
+            run_before(ledger, FLEET_DELETE_SUPPRESSIONS, limits->now_s - SUPPRESSION_MEMORY_S, NULL, err);
     if (status == ST_OK)
         status = pg_query(ledger->fleet->pg, FLEET_DELETE_GENERATORS, &none, NULL, NULL, NULL, err);
     return status;

@@ -10,8 +10,10 @@
 #include "app/stores.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "clock_guard.h"
 #include "fleet/push.h"
 #include "model/utc_day.h"
+#include "retention.h"
 
 static const struct program PROGRAM = {.name = "tlsrpt-gen"};
 
@@ -25,13 +27,14 @@ static void log_pushed(const struct push_totals *totals)
 }
 
 /* Days that can be neither pushed nor reported any more go from sessions.db; once a day. */
-static enum status forget_old_days(const struct config *config, int32_t oldest, struct err *err)
+static enum status forget_old_days(const struct config *config, int64_t now_s, struct err *err)
 {
+    const struct retention_time time = {.now_s = now_s};
     struct session_store *store = NULL;
     enum status status = stores_open_sessions(config, SESSION_STORE_WRITE, &store, err);
 
-    if (status == ST_OK && store != NULL && oldest > 0)
-        status = session_store_delete_before(store, oldest, err);
+    if (status == ST_OK && store != NULL)
+        status = retention_run(config, store, NULL, &time, err);
     session_store_close(&store);
     return status;
 }
@@ -54,7 +57,7 @@ static enum status push_sessions(const struct config *config, struct fleet *flee
         return status;
     if (totals.sent > 0)
         log_pushed(&totals);
-    return totals.is_new_day ? forget_old_days(config, oldest, err) : ST_OK;
+    return totals.is_new_day ? forget_old_days(config, now_s, err) : ST_OK;
 }
 
 enum status push_now(const struct config *config, struct fleet *fleet, char owner_out[FLEET_ID_SIZE],
@@ -106,6 +109,7 @@ int cmd_push(const struct config *config, int argc, char **argv)
 {
     char owner[FLEET_ID_SIZE];
     struct fleet *fleet = NULL;
+    struct clock_answer clock;
     struct err err;
     enum status status;
     int code =
@@ -119,6 +123,8 @@ int cmd_push(const struct config *config, int argc, char **argv)
     status = need_fleet(config, &err);
     if (status == ST_OK)
         status = program_leave_root(config->state_dir, &err);
+    if (status == ST_OK) /* a day that is complete by a wrong clock would be closed without us */
+        status = clock_guard_check(config, clock_utc_s(), false, &clock, &err);
     if (status == ST_OK)
         status = stores_open_fleet(config, &fleet, &err);
     if (status == ST_OK)

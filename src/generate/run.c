@@ -9,11 +9,10 @@
 #include "build_reports.h"
 #include "by_https.h"
 #include "by_mail.h"
+#include "clock_guard.h"
 #include "generate/push.h"
 #include "model/utc_day.h"
-
-/* How long the ledger remembers a day after it can no longer be reported. */
-#define LEDGER_KEEP_DAYS 60
+#include "retention.h"
 
 #define LINGER_RETRY_S (15 * 60)   /* for what waits, and what a run left */
 #define LINGER_MAX_S   (26 * 3600) /* whatever is open then is for the next run */
@@ -59,20 +58,20 @@ static void deliver(struct generator *generator, int64_t due_s, struct delivery_
     delivery_close(&delivery);
 }
 
-/* Days that can be neither reported nor asked about any more go. */
-static enum status forget_old_days(struct generator *generator, struct err *err)
+/* False: the clock is not trusted, and this run must not do anything. */
+static bool begin_run(struct generator *generator, bool is_clock_accepted, struct err *first)
 {
-    int32_t today = utc_day_of(generator->now_s);
-    int32_t oldest = today - (int32_t)generator->config->max_age_days;
-    enum status status = ST_OK;
-    int64_t forgotten;
+    struct retention_time time = {.now_s = generator->now_s};
+    struct clock_answer clock;
+    struct err err;
 
-    if (generator->sessions != NULL && oldest > 0)
-        status = session_store_delete_before(generator->sessions, oldest, err);
-    if (status == ST_OK && oldest > LEDGER_KEEP_DAYS)
-        status = ledger_delete_before(generator->ledger, oldest - LEDGER_KEEP_DAYS, generator->now_s,
-                                      &forgotten, err);
-    return status;
+    keep_first(clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err), &err,
+               first);
+    time.ledger_s = clock.ledger_s;
+    if (clock.is_trusted && generator->sessions != NULL)
+        keep_first(retention_run(generator->config, generator->sessions, generator->ledger, &time, &err),
+                   &err, first);
+    return clock.is_trusted;
 }
 
 /* R44: reports must be signed; without a key of ours that is the relay's work.  Said once. */
@@ -172,13 +171,11 @@ static void work_in_shares(struct generator *generator, bool is_flush, struct ru
 static bool run(struct generator *generator, bool is_flush, struct err *first)
 {
     struct run_totals totals = {.built = {0}};
-    struct err err;
 
     if (generator->fleet != NULL)
         work_in_shares(generator, is_flush, &totals, first);
     else
         work(generator, is_flush, &totals, first);
-    keep_first(forget_old_days(generator, &err), &err, first);
     if (totals.is_begun || first->code == ST_OK)
         log_summary(&totals.built, &totals.sent);
     return totals.built.reports > 0;
@@ -274,6 +271,8 @@ int cmd_run(const struct config *config, const struct run_options *options)
     log_signing(&generator);
     begin_s = generator.now_s;
     do {
+        if (!begin_run(&generator, options->is_clock_accepted, &err))
+            break;
         if (run(&generator, is_flush, &err))
             begin_s = generator.now_s; /* what cron started meanwhile left this day to us */
         is_flush = false;

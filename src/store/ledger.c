@@ -156,10 +156,10 @@ enum status ledger_count(struct ledger *ledger, int32_t utc_day, struct ledger_c
     return ledger->methods->count(ledger, utc_day, counts_out, err);
 }
 
-enum status ledger_delete_before(struct ledger *ledger, int32_t utc_day, int64_t now_s, int64_t *count_out,
-                                 struct err *err)
+enum status ledger_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
+                                 int64_t *count_out, struct err *err)
 {
-    return ledger->methods->delete_before(ledger, utc_day, now_s, count_out, err);
+    return ledger->methods->delete_before(ledger, limits, count_out, err);
 }
 
 enum status ledger_suppress(struct ledger *ledger, const char *address, const char *reason, int64_t now_s,

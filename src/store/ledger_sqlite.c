@@ -37,6 +37,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE mailed ("
     " mailbox_domain TEXT NOT NULL, utc_day INTEGER NOT NULL, count INTEGER NOT NULL,"
     " PRIMARY KEY (mailbox_domain, utc_day)) STRICT, WITHOUT ROWID;",
+    /* since which ledger time a day's reports are remembered */
+    "CREATE TABLE reported_day (utc_day INTEGER PRIMARY KEY, since_s INTEGER NOT NULL) STRICT;",
 };
 
 static const struct db_schema SCHEMA = {.migrations = MIGRATIONS, .version = (int)ARRAY_COUNT(MIGRATIONS)};
@@ -76,7 +78,9 @@ enum ledger_query {
     Q_RECOVER,
     Q_COUNT_STATES,
     Q_COUNT_ENTRIES,
+    Q_REMEMBER_DAYS,
     Q_DELETE_REPORTS,
+    Q_FORGET_DAYS,
     Q_DELETE_SKIPPED,
     Q_DELETE_WAITING,
     Q_DELETE_MAILED,
@@ -135,8 +139,17 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_COUNT_ENTRIES] = "SELECT (SELECT count(*) FROM report WHERE utc_day = ?1 OR ?1 < 0),"
                         " (SELECT count(*) FROM skipped WHERE utc_day = ?1 OR ?1 < 0),"
                         " (SELECT count(*) FROM waiting WHERE utc_day = ?1 OR ?1 < 0)",
+    /* the days that have reports, each found by one step through the index */
+    [Q_REMEMBER_DAYS] = "WITH RECURSIVE reported (utc_day) AS (SELECT min(utc_day) FROM report UNION ALL"
+                        " SELECT (SELECT min(utc_day) FROM report WHERE utc_day > reported.utc_day) FROM reported"
+                        "  WHERE reported.utc_day IS NOT NULL)"
+                        " INSERT INTO reported_day (utc_day, since_s) SELECT utc_day, ?1 FROM reported"
+                        "  WHERE utc_day IS NOT NULL ON CONFLICT DO NOTHING",
     [Q_DELETE_REPORTS] = "DELETE FROM report WHERE utc_day < ?1"
+                         " AND utc_day IN (SELECT utc_day FROM reported_day WHERE since_s <= ?2)"
                          " AND NOT EXISTS (SELECT 1 FROM delivery WHERE report = report.id AND state < 2)",
+    [Q_FORGET_DAYS] = "DELETE FROM reported_day"
+                      " WHERE NOT EXISTS (SELECT 1 FROM report WHERE report.utc_day = reported_day.utc_day)",
     [Q_DELETE_SKIPPED] = "DELETE FROM skipped WHERE utc_day < ?1",
     [Q_DELETE_WAITING] = "DELETE FROM waiting WHERE utc_day < ?1",
     [Q_DELETE_MAILED] = "DELETE FROM mailed WHERE utc_day < ?1",
@@ -762,38 +775,51 @@ static enum status sqlite_count(struct ledger *base, int32_t utc_day, struct led
     return status;
 }
 
-static enum status delete_where(struct ledger_sqlite *ledger, enum ledger_query query, int64_t limit,
-                                int64_t *count_out, struct err *err)
+/* A statement with up to two numbers, run to its end; *count_out (may be NULL): rows changed. */
+static enum status run_with(struct ledger_sqlite *ledger, enum ledger_query query, const int64_t *numbers,
+                            int count, int64_t *count_out, struct err *err)
 {
     struct sqlite3_stmt *statement;
     enum status status = use(ledger, query, &statement, err);
 
     if (status != ST_OK)
         return status;
-    db_bind_int(statement, 1, limit);
+    for (int i = 0; i < count; i++)
+        db_bind_int(statement, i + 1, numbers[i]);
     status = db_step_done(&ledger->db, statement, err);
-    if (status == ST_OK)
+    if (status == ST_OK && count_out != NULL)
         *count_out = db_changes(&ledger->db);
     return status;
 }
 
-static enum status sqlite_delete_before(struct ledger *base, int32_t utc_day, int64_t now_s,
+static enum status delete_before(struct ledger_sqlite *ledger, const struct ledger_retention *limits,
+                                 int64_t *reports_out, struct err *err)
+{
+    static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
+                                               Q_DELETE_DAYS};
+    const int64_t before[] = {limits->utc_day, limits->ledger_s - limits->memory_s};
+    const int64_t suppressed_s = limits->now_s - SUPPRESSION_MEMORY_S;
+    enum status status = run_with(ledger, Q_REMEMBER_DAYS, &limits->ledger_s, 1, NULL, err);
+
+    if (status == ST_OK)
+        status = run_with(ledger, Q_DELETE_REPORTS, before, 2, reports_out, err);
+    if (status == ST_OK)
+        status = run_with(ledger, Q_FORGET_DAYS, NULL, 0, NULL, err);
+    for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
+        status = run_with(ledger, BY_DAY[i], before, 1, NULL, err);
+    return status == ST_OK ? run_with(ledger, Q_DELETE_SUPPRESSIONS, &suppressed_s, 1, NULL, err) : status;
+}
+
+static enum status sqlite_delete_before(struct ledger *base, const struct ledger_retention *limits,
                                         int64_t *count_out, struct err *err)
 {
     struct ledger_sqlite *ledger = sqlite_of(base);
-    static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
-                                               Q_DELETE_DAYS};
     int64_t reports = 0;
-    int64_t ignored;
     enum status status = db_run(&ledger->db, "SAVEPOINT ledger", err);
 
     if (status != ST_OK)
         return status;
-    status = delete_where(ledger, Q_DELETE_REPORTS, utc_day, &reports, err);
-    for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
-        status = delete_where(ledger, BY_DAY[i], utc_day, &ignored, err);
-    if (status == ST_OK)
-        status = delete_where(ledger, Q_DELETE_SUPPRESSIONS, now_s - SUPPRESSION_MEMORY_S, &ignored, err);
+    status = delete_before(ledger, limits, &reports, err);
     status = end_savepoint(ledger, status, err);
     if (status == ST_OK)
         *count_out = reports;
