@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host_settings.h - settings that name something on this host (folders, files, groups, users) are looked at
- * before anything is begun, so that a slip is found at start and not at midnight.
+ * host_settings.h - check the settings that name something on this host (folders, files, groups, users) when
+ * a program starts, so that a mistake is found then and not at midnight.
  */
 #ifndef APP_HOST_SETTINGS_H
 #define APP_HOST_SETTINGS_H
@@ -16,7 +16,7 @@ enum host_settings_for {
     HOST_SETTINGS_DRY_RUN, /* it only shows: what it may not read does not matter */
 };
 
-/* ST_CONFIG  something is not there; err names file, line, setting and mend. */
+/* ST_CONFIG  something is missing or of the wrong kind; err names file, line, setting and fix */
 MUST_CHECK enum status host_settings_check(const struct config *config, enum host_settings_for purpose,
                                            struct err *err);
 

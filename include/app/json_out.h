@@ -4,8 +4,8 @@
  * calls.
  *
  * Texts are escaped by Jansson and come out as ASCII; invalid UTF-8 in them is repaired.  A key is NULL for
- * the outermost value and inside arrays.  Failure sticks in the buffer (strbuf_is_failed). Limits:
- * JSON_OUT_DEPTH_MAX objects and arrays inside one another.
+ * the outermost value and inside arrays.  Failure sticks in the buffer (strbuf_is_failed).
+ * Limits: JSON_OUT_DEPTH_MAX objects and arrays inside one another.
  */
 #ifndef APP_JSON_OUT_H
 #define APP_JSON_OUT_H

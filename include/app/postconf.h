@@ -8,11 +8,23 @@
 #define APP_POSTCONF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/attr.h"
 #include "base/err.h"
 
 #define POSTCONF_VALUE_MAX 8192
+
+/* Where Postfix reports to, below its queue directory: smtp(8) may be chrooted there. */
+#define POSTFIX_SOCKET_FOLDER "run/tlsrpt"
+#define POSTFIX_SOCKET_NAME   POSTFIX_SOCKET_FOLDER "/tlsrpt.sock"
+
+/* A version as one number, to compare: 3.10.6 is POSTFIX_VERSION(3, 10, 6). */
+#define POSTFIX_VERSION(major, minor, patch)                                                                 \
+    ((uint64_t)(major)*1000000 + (uint64_t)(minor)*1000 + (uint64_t)(patch))
+
+/* The number of "3.10.13" or "3.11-20250101" (mail_version; absent parts are 0); 0: not a version. */
+uint64_t postfix_version_parse(const char *text);
 
 /*
  * The value of a setting, cut to size; "" if this Postfix does not know it or it is empty.

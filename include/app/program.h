@@ -9,6 +9,7 @@
 #include <getopt.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "model/config.h"
@@ -52,22 +53,25 @@ struct program {
 /* sysexits code of a status; 0 for ST_OK. */
 int program_exit_code(enum status status);
 
-/* Say err on stderr as "name: text" and return its exit code. */
+/* Print err on stderr as "name: text" and return its exit code. */
 int program_fail(const struct program *program, const struct err *err);
 
-/* Say on stderr that getopt did not take the word it stopped behind (argv[optind - 1]); EXIT_USAGE. */
+/* Print on stderr that getopt refused argv[optind - 1]; EXIT_USAGE. */
 int program_refuse_option(const char *name, char *const *argv);
 
 /* Take -c or -o; false if it is neither, or one -o too many. */
 bool program_take_option(struct program *program, int option, const char *argument);
 
+/* "YYYY-MM-DD", "today" or "yesterday", for --day.  ST_SYNTAX */
+MUST_CHECK enum status program_parse_day(const char *text, int32_t *utc_day_out, struct err *err);
+
 /* Load the settings.  Without -c, a missing default file is no error unless an identity is needed. */
 MUST_CHECK enum status program_load_config(struct program *program, bool needs_identity, struct err *err);
 
 /*
- * If this process is root and state_dir belongs to somebody else, become that user, so that a run by hand
- * leaves no file that the service cannot open.  No state_dir yet: nothing is done. ST_DENIED  the owner has
- * no account, or the system refused
+ * If this process is root and state_dir belongs to another user, become that user, so that a run by hand
+ * leaves no file that the service cannot open.  Without a state_dir this does nothing.
+ * ST_DENIED  the owner has no account, or the system refused
  */
 MUST_CHECK enum status program_leave_root(const char *state_dir, struct err *err);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * show_report.h - one report as a person reads it: who, when, each policy with its bar, failures in words
+ * report_view.h - one report for a person to read: who, when, each policy with its bar, failures in words
  * with what the domain's owner should look at, and the departures from RFC 8460.
  */
 #ifndef APP_REPORT_VIEW_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * table.h - rows for a person: aligned, as wide as the terminal allows, harmless whatever the cells hold; and
+ * table.h - rows for a person: aligned, at most as wide as the terminal, harmless whatever the cells hold; and
  * the other shapes that our screens share (bar, wrapped paragraph, numbers with groups of three).
  */
 #ifndef APP_TABLE_H
@@ -20,10 +20,9 @@
 
 struct table_column {
     const char *title;
-    size_t
-        min; /* may be cut where the terminal is narrow, below this only if there is no other way; 0: never */
+    size_t min;     /* cut to this on a narrow terminal, below it only if nothing else helps; 0: never cut */
     bool is_right;  /* numbers */
-    bool is_hidden; /* left out where another column would have to be cut */
+    bool is_hidden; /* left out before any column is cut */
 };
 
 struct table_cell {
@@ -54,8 +53,7 @@ void table_init(struct table *table, const struct terminal *terminal, const stru
                 size_t count);
 void table_done(struct table *table);
 
-/* Begin a row, then give it one cell after the other; cells not given are empty.  text is cleaned and copied.
- */
+/* Start a row, then add its cells from left to right; missing cells are empty.  text is cleaned and copied. */
 void table_add_row(struct table *table);
 void table_add_cell(struct table *table, enum terminal_style style, const char *text);
 void table_add_cellf(struct table *table, enum terminal_style style, const char *format, ...)

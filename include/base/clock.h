@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock.h - the one place that asks for the time, so that a dry run or a test can set it.
+ * clock.h - the one place that asks for the time, so that a test can shift it.
  *
  * Normally this is the system's UTC clock.  If the environment has TLSRPT_GEN_CLOCK=FILE, the file's first
  * line is a whole number of seconds that is added to it; it is read again at every call, so a running
- * daemon can be moved to another day (`make demo` does that).  Unit tests call clock_set_fixed.
+ * daemon can be moved to another day (`make demo` does that).
  */
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
@@ -29,8 +29,5 @@ int64_t clock_boot_s(void);
 /* Sleep that long, or until a signal arrives. */
 void clock_sleep_ms(int64_t ms);
 void clock_sleep_us(int64_t us);
-
-/* From now on clock_utc_* return this until clock_set_fixed(-1). */
-void clock_set_fixed(int64_t utc_ns);
 
 #endif

@@ -2,8 +2,8 @@
 /*
  * cursor.h - read a text from left to right with checks that stick: read, read, read, then ask once.
  *
- * A cursor borrows the text.  After the first failed read is_failed stays true, nothing moves any more and
- * every read gives '\0', 0 or an empty span; error_at tells the byte offset of that first failure.
+ * A cursor borrows the text.  After the first failed read is_failed stays true, the cursor does not move and
+ * every read gives '\0', 0 or an empty span; error_at is the byte offset of that first failure.
  */
 #ifndef BASE_CURSOR_H
 #define BASE_CURSOR_H

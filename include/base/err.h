@@ -4,8 +4,8 @@
  *
  * A function that can fail in more than one way returns enum status and takes a struct err * last.  On
  * failure its outputs are untouched and err holds the code, errno (0 if none) and one line of text that
- * says what, where and, if known, how to mend it.  Nothing is allocated on the way out.  err may be NULL
- * for callers that do not want the words.
+ * says what, where and, if known, how to fix it.  Nothing is allocated on the way out.  err may be NULL
+ * for callers that do not want the text.
  */
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
@@ -35,9 +35,6 @@ struct err {
     int sys_errno;           /* errno of the failing call, or 0 */
     char text[ERR_TEXT_MAX]; /* NUL-terminated, cut if too long, never empty after a failure */
 };
-
-/* Name of a code for logs and tests ("syntax"); never NULL. */
-const char *status_name(enum status code);
 
 /* Fill err (if not NULL) and return code, so that a caller can write: return err_set(err, ST_RANGE, ...). */
 enum status err_set(struct err *err, enum status code, const char *format, ...) PRINTF_LIKE(3, 4);

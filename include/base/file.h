@@ -40,7 +40,8 @@ MUST_CHECK int file_write_all(int fd, const void *bytes, size_t len);
 /*
  * Flush the folder that holds path to the disk: after a power cut the names that were created in it, or
  * renamed, are there.  A file system that cannot flush a folder, or a folder that we may not read, is no error.
- * ST_IO, ST_RANGE (path is too long)
+ * ST_IO
+ * ST_RANGE  path is too long
  */
 MUST_CHECK enum status file_sync_folder(const char *path, struct err *err);
 
@@ -62,8 +63,8 @@ MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct e
 MUST_CHECK enum status file_lock(const char *path, int *fd_out, struct err *err);
 
 /*
- * Does some process hold path's lock?  Asks the kernel's list, so that nobody who wants the lock is
- * disturbed; false also if that cannot be told (another process namespace, no /proc).
+ * Does some process hold path's lock?  Reads the kernel's list of locks, so that no process that wants the lock
+ * is disturbed; false also if the list does not say (another process namespace, no /proc).
  */
 bool file_lock_is_held(const char *path);
 

@@ -13,9 +13,10 @@
 
 #include "base/arena.h"
 #include "base/attr.h"
+#include "base/cursor.h"
 #include "base/err.h"
 
-/* For what an MTA writes: a name that stands twice is an error, a NUL in a string is not. */
+/* For what an MTA writes: a name that appears twice is an error, a NUL in a string is not. */
 #define JSON_TEXT_OURS (JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
 
 /* A tree takes at most so many bytes for each byte of its text; 77 were seen ("[{},{},..."). */
@@ -33,5 +34,8 @@ MUST_CHECK enum status json_text_load(struct arena *arena, const char *text, siz
 /* As json_text_load, but what is not UTF-8 is read as U+FFFD. */
 MUST_CHECK enum status json_text_load_repaired(struct arena *arena, const char *text, size_t len,
                                                size_t flags, json_t **root_out, json_error_t *error);
+
+/* The string's bytes, borrowed; an empty span if value is NULL or no string. */
+struct span json_text_span(const json_t *value);
 
 #endif

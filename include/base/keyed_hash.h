@@ -5,10 +5,9 @@
  * faster form with one round a word and three at the end, SipHash-1-3, as hash tables of several languages
  * use it: nobody outside ever sees a fingerprint.
  *
- * The hosts of a fleet share fingerprints in their database (store/fleet.h): after a release they never
- * change.
+ * The hosts of a fleet share fingerprints in their database (fleet/fleet.h), so the function must never change.
  *
- * Two different texts have the same fingerprint with a chance of 2^-128, so it may stand for the text.
+ * Two different texts have the same fingerprint with a chance of 2^-128, so it can be used in place of the text.
  */
 #ifndef BASE_KEYED_HASH_H
 #define BASE_KEYED_HASH_H

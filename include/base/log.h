@@ -4,9 +4,9 @@
  *
  * Values are escaped (a blank, quote, backslash, control or non-ASCII byte makes the value a quoted string
  * with \xHH), so no outside text can forge a field or a line; an empty one is left out.  Each event is
- * limited to LOG_BURST lines per LOG_PERIOD_S; what was left out is said with the next line that passes
+ * limited to LOG_BURST lines per LOG_PERIOD_S; the next line that passes counts those left out
  * (suppressed=N).  Lines go to stderr, with a "<N>" priority in front when stderr is the journal, or to
- * syslog(3). Thread safe.  Only cmd/ calls this.
+ * syslog(3).  Thread safe.  Only app, the jobs and main call this.
  */
 #ifndef BASE_LOG_H
 #define BASE_LOG_H

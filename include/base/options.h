@@ -3,8 +3,8 @@
  * options.h - a settings file described by one table.
  *
  * Grammar (as Postfix's main.cf): "name = value"; a line that begins with a blank continues the one before;
- * '#' as first non-blank byte makes a comment; blank lines count for nothing.  A name that occurs twice, is
- * unknown, or has a bad value is an error that names file, line, key and the mend.
+ * '#' as first non-blank byte makes a comment; blank lines are ignored.  A name that appears twice, is
+ * unknown, or has a bad value is an error that names file, line, key and fix.
  *
  * Units: durations take s, min, h, d (a bare number is seconds); sizes take K, M, G (powers of 1024).
  */
@@ -29,7 +29,6 @@ enum option_kind {
     OPTION_DURATION, /* int64_t seconds */
     OPTION_SIZE,     /* int64_t bytes */
     OPTION_MODE,     /* int64_t, octal permission bits */
-    OPTION_BOOL,     /* bool: yes or no */
     OPTION_CHOICE,   /* int: index into choices */
 };
 
@@ -38,18 +37,17 @@ struct option_list {
     size_t count;
 };
 
-/* What a check returns when memory ran out, so that it cannot tell. */
+/* What a check returns when memory ran out. */
 extern const char OPTION_NO_MEMORY[];
 
-/* A further check of one value (of each item, for a list): NULL if fine, else what is wrong and how to mend
- * it. */
+/* A further check of one value (of each item, for a list): NULL if fine, else what is wrong and how to fix it. */
 typedef const char *option_check_fn(const char *value);
 
 struct option_row {
     const char *name;
     enum option_kind kind;
     size_t offset;              /* of its field in the values struct */
-    const char *default_value;  /* as it would stand in the file; "" : unset */
+    const char *default_value;  /* as written in the file; "" : unset */
     int64_t min, max;           /* numbers, durations, sizes, modes */
     const char *const *choices; /* OPTION_CHOICE: NULL-terminated words */
     option_check_fn *check;     /* may be NULL */
@@ -70,20 +68,25 @@ struct options {
     struct arena arena; /* holds every text */
 };
 
-/* Set every value to its default.  table and values are borrowed.  ST_INTERNAL if a default is bad, ST_NOMEM.
+/*
+ * Set every value to its default.  table and values are borrowed.
+ * ST_INTERNAL  a default is bad
+ * ST_NOMEM
  */
 MUST_CHECK enum status options_init(struct options *options, const struct option_row *table, size_t count,
                                     void *values, struct err *err);
 void options_done(struct options *options);
 
-/* ST_CONFIG (a line is wrong), ST_NOT_FOUND, ST_IO, ST_RANGE (file over OPTIONS_FILE_MAX), ST_NOMEM. */
+/*
+ * Read a file.
+ * ST_CONFIG     a line is wrong
+ * ST_RANGE      the file is larger than OPTIONS_FILE_MAX
+ * ST_NOT_FOUND, ST_IO, ST_NOMEM
+ */
 MUST_CHECK enum status options_read_file(struct options *options, const char *path, struct err *err);
 
-/* One "name=value" from the command line; wins over the file.  ST_CONFIG, ST_NOMEM. */
+/* One "name=value" from the command line; it overrides the file.  ST_CONFIG, ST_NOMEM */
 MUST_CHECK enum status options_override(struct options *options, const char *assignment, struct err *err);
-
-/* Was it set by file or command line? */
-bool options_is_set(const struct options *options, const char *name);
 
 /* "FILE:LINE" or "-o" or "default", for messages about this option. */
 void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size);

@@ -42,7 +42,4 @@ MUST_CHECK bool strbuf_is_failed(const struct strbuf *buf);
 /* Did it fail because memory ran out, and not because of its limit? */
 MUST_CHECK bool strbuf_lacks_memory(const struct strbuf *buf);
 
-/* Give the bytes away: the caller frees them with free(); buf is empty afterwards.  NULL if failed. */
-MUST_CHECK char *strbuf_take(struct strbuf *buf, size_t *len_out);
-
 #endif

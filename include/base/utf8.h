@@ -13,8 +13,7 @@
 
 bool utf8_is_valid(const char *text, size_t len);
 
-/* Append text to out with each byte that is part of no valid sequence replaced by U+FFFD; returns how many.
- */
+/* Append text to out with U+FFFD for each byte that is part of no valid sequence; returns how many. */
 size_t utf8_repair(const char *text, size_t len, struct strbuf *out);
 
 /* Length of the valid sequence that begins at text[0] (1..4), or 0 if there is none in len bytes. */

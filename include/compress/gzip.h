@@ -22,15 +22,18 @@ struct gzip {
     struct strbuf *out; /* borrowed */
 };
 
-/* Prepare; ST_NOMEM.  Free with gzip_close, also after a failure. */
+/* ST_NOMEM.  Free with gzip_close, also after a failure. */
 MUST_CHECK enum status gzip_open(struct gzip *gzip, struct err *err);
 void gzip_close(struct gzip *gzip);
 
-/* Begin a member, forgetting an unfinished one.  What comes is appended to out, which is borrowed until
- * gzip_end. */
+/* Begin a member, dropping an unfinished one.  It is appended to out, which is borrowed until gzip_end. */
 void gzip_begin(struct gzip *gzip, struct strbuf *out);
 
-/* Add len bytes.  ST_FULL  out's limit is reached;  ST_NOMEM. */
+/*
+ * Add len bytes.
+ * ST_FULL  out's limit is reached
+ * ST_NOMEM
+ */
 MUST_CHECK enum status gzip_add(struct gzip *gzip, const void *bytes, size_t len, struct err *err);
 
 /* End the member.  Statuses as gzip_add. */

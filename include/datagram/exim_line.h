@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exim_line.h - one TLS outcome as Exim's event action writes it (conf/exim): one JSON object on one line.
+ * exim_line.h - the result of one TLS session as Exim's event action writes it (conf/exim): one JSON object on
+ * one line.
  *
- * In: hostile bytes from a local stream socket; the texts in them are a remote server's.
- * Out: a struct event in canonical form (model/policy.h), without a day: it is the day of arrival.
+ * In:     hostile bytes from a local stream socket; the texts in them are a remote server's.
+ * Out:    a struct session_result in canonical form (model/policy.h), without a day: it is the day of arrival.
  * Source: Exim's specification, chapter "Events"; model/tls_reason.h for the words.
  * Limits: EXIM_LINE_BYTES_MAX.
  *
@@ -29,9 +30,9 @@
 bool exim_line_is_one(const void *bytes, size_t len);
 
 /*
- * Decode one line, with or without its newline.  now_s: when it came, which tells whether the certificate had
+ * Decode one line, with or without its newline.  now_s: when it came, to see whether the certificate had
  * expired.  All that *result_out points to lives in arena.
- * ST_NOT_FOUND    no outcome: a session without TLS that no policy asked for ("clear")
+ * ST_NOT_FOUND    nothing to count: a session without TLS that no policy asked for ("clear")
  * ST_SYNTAX       not a JSON object, "what" is none of the three, or no usable domain
  * ST_UNSUPPORTED  "v" is not "exim1"
  * ST_RANGE        longer than EXIM_LINE_BYTES_MAX

@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ndjson_line.h - one TLS session's outcome as anything that can write a line may tell it: a JSON object with
- * RFC 8460's own names.
+ * ndjson_line.h - the result of one TLS session as any program may write it: a JSON object with RFC 8460's own
+ * names.
  *
- * In: one line, hostile.  Out: a struct event in canonical form (model/policy.h).
+ * In:     one line, hostile.
+ * Out:    a struct session_result in canonical form (model/policy.h).
  * Source: RFC 8460 sections 4.1 to 4.4; the schema is in tlsrpt-gen-log(8).
- * Limits: NDJSON_LINE_BYTES_MAX; EVENT_*_MAX of session_result.h.
+ * Limits: NDJSON_LINE_BYTES_MAX; RESULT_*_MAX of session_result.h.
  *
- *   "datetime"            when (RFC 3339); missing: when it is read
- *   "tls-report-domain"   whose record asked for reports; missing: the policy-domain
- *   "policy-type"         missing: no-policy-found
- *   "policy-domain"       missing: the tls-report-domain
- *   "policy-string", "mx-host"   arrays of strings
- *   "result-type" with "sending-mta-ip", "receiving-mx-hostname", "receiving-mx-helo", "receiving-ip",
- *   "additional-information", "failure-reason-code"   one failure; none of it: the session met the policy
- *   "failure-details"     instead of these: an array of such objects
- *   "policies"            instead of all but the first two: an array of objects {"policy": {..},
- * "failure-details": [..]} Other names are left alone.
+ *   "datetime"           when (RFC 3339); missing: when it is read
+ *   "tls-report-domain"  whose record asked for reports; missing: the policy-domain
+ *   "policy-type"        missing: no-policy-found
+ *   "policy-domain"      missing: the tls-report-domain
+ *   "policy-string"      an array of strings
+ *   "mx-host"            an array of strings
+ *   "result-type"        one failure; missing: the session met the policy.  With it: "sending-mta-ip",
+ *                        "receiving-mx-hostname", "receiving-mx-helo", "receiving-ip",
+ *                        "additional-information", "failure-reason-code"
+ *   "failure-details"    in place of these: an array of such objects
+ *   "policies"           in place of all but the first two: an array of {"policy": {..}, "failure-details": [..]}
+ * Other names are ignored.
  */
 #ifndef DATAGRAM_NDJSON_LINE_H
 #define DATAGRAM_NDJSON_LINE_H

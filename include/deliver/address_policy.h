@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * address_policy.h - where a stranger's rua may make us connect to: public addresses on port 443, and what the
- * operator allows besides.  Source: RFC 8460 section 7 (R61).
+ * address_policy.h - which addresses and ports a rua may make us connect to: public addresses on the standard
+ * port, and what the operator allows in addition.
  *
+ * Source: RFC 8460 section 7 (R61).
  * Limits: ADDRESS_POLICY_ITEMS_MAX networks and as many ports.
  */
 #ifndef DELIVER_ADDRESS_POLICY_H
@@ -28,14 +29,14 @@ struct address_policy {
 };
 
 /*
- * items: networks ("192.0.2.0/24", one address) whose addresses pass although they are not public, and
- * ":PORT"s that pass besides standard_port.
- * ST_CONFIG  an item is neither, or there are too many; err names it
+ * items: networks ("192.0.2.0/24", or one address) that are allowed although they are not public, and ports
+ * (":8443") that are allowed in addition to standard_port.
+ * ST_CONFIG  an item is neither (err names it), or there are too many
  */
 MUST_CHECK enum status address_policy_init(struct address_policy *address_policy, uint16_t standard_port,
                                            const char *const *items, size_t count, struct err *err);
 
-/* NULL if fine, else what is wrong with one item: for the options table. */
+/* NULL if the item is valid, else what is wrong with it: for the options table. */
 const char *address_policy_check_item(const char *item);
 
 bool address_policy_allows(const struct address_policy *address_policy, const struct address *address,

@@ -3,14 +3,14 @@
  * https.h - deliver reports by HTTPS: POST each gzip file to its URL, several at once; the only place that
  * knows libcurl.
  *
- * In:     posts, asked for one by one through hooks, with the addresses that their host's name stands for.
- * Out:    exactly one outcome per post, through hooks.
+ * In:     posts with the addresses of their hosts, asked for one by one through hooks.
+ * Out:    exactly one result per post, through hooks.
  * Source: RFC 8460 sections 3 and 5.4 (R56 to R61).
  * Limits: HTTPS_PARALLEL_MAX posts at once; an answer is read up to HTTPS_ANSWER_MAX bytes; time limits.
  *
- * Every address is held against the guard before the connection and again when its socket is made, and curl
- * never looks a name up itself.  One request per post; a second one only where the first could not be sent
- * because of the certificate (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
+ * Every address is checked against the address policy before the connection and again when its socket is
+ * made, and curl never looks up a name itself.  One request per post; a second one only if the certificate
+ * was bad (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
  */
 #ifndef DELIVER_HTTPS_H
 #define DELIVER_HTTPS_H
@@ -32,15 +32,15 @@
 
 /* What a bad certificate means. */
 enum https_verify {
-    HTTPS_VERIFY_FALLBACK, /* tried with the check first; if that fails, sent without, and said so (R59) */
+    HTTPS_VERIFY_FALLBACK, /* checked; if the check fails, sent without it, and the result says so (R59) */
     HTTPS_VERIFY_STRICT,   /* try later */
-    HTTPS_VERIFY_OFF,      /* nothing */
+    HTTPS_VERIFY_OFF,      /* not checked */
 };
 
 struct https_post {
     int64_t id;       /* the caller's */
     const char *url;  /* used literally (R60) */
-    const char *host; /* as it stands in url; an IPv6 address without brackets */
+    const char *host; /* as in url; an IPv6 address without brackets */
     uint16_t port;
     const struct address *addresses; /* of host, in the order to try them */
     size_t address_count;
@@ -51,11 +51,10 @@ struct https_post {
 
 struct https_hooks {
     void *context;
-    /* The next post, which must live until post_done; false: none just now.  Asked again when a post is done.
-     */
+    /* The next post, which must live until post_done; false: none now.  Asked again when a post is done. */
     bool (*next)(void *context, struct https_post *post_out);
     void (*result)(void *context, int64_t id, const struct delivery_result *result);
-    /* Outcomes were told in the last few milliseconds: time to commit them.  May be NULL. */
+    /* There were results in the last few milliseconds: time to commit them.  May be NULL. */
     void (*settled)(void *context);
     void (*post_done)(void *context, const struct https_post *post);
     /* Addresses of a redirect's host; how many, at most max.  NULL: no redirects. */
@@ -79,12 +78,11 @@ struct https_settings {
 #define HTTPS_TOTAL_TIMEOUT_MS   60000
 
 /*
- * Deliver posts until next has no more (or stop_at_ms has passed) and none is under way.  SIGPIPE must be
- * ignored.
+ * Deliver posts until next has no more (or stop_at_ms has passed) and none is in progress.  SIGPIPE must be
+ * ignored.  Also after a failure, every post that was taken has had its result.
  * ST_CONFIG    ca_file cannot be used
  * ST_NOMEM
  * ST_INTERNAL  curl cannot do what we need
- * After ST_OK, and after a failure too, every post that was taken has had its outcome.
  */
 MUST_CHECK enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
                                      struct err *err);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smtp_wire.h - what tlsrpt-gen and its worker tlsrpt-gen-smtp say to each other.
+ * smtp_wire.h - the protocol between tlsrpt-gen and its worker tlsrpt-gen-smtp.
  *
  * A frame is a length (4 bytes, big-endian, of what follows the type), a type (1 byte) and a payload.  In a
  * payload numbers are big-endian and a text is a length (4 bytes) and its bytes.
  *
  *   to the worker      settings, message ..., go
- *   from the worker    progress ..., outcome ... (each as soon as it is known), end
+ *   from the worker    progress ..., result ... (each as soon as it is known), end
  *
- * Source: none, it is ours.  Limits: SMTP_WIRE_FRAME_MAX bytes a frame; both sides treat the other's bytes as
- * hostile: a frame that is too long, of an unknown type, cut short, or has bytes left over is broken.
+ * Source: none, it is ours.
+ * Limits: SMTP_WIRE_FRAME_MAX bytes a frame; both sides treat the other's bytes as hostile: a frame that is
+ *         too long, of an unknown type, cut short, or has bytes left over is broken.
  */
 #ifndef DELIVER_SMTP_WIRE_H
 #define DELIVER_SMTP_WIRE_H
@@ -25,19 +26,19 @@
 #define SMTP_WIRE_FRAME_MAX (64u << 20)
 
 enum smtp_tls {
-    SMTP_TLS_OPPORTUNISTIC, /* if the server has it; any certificate (RFC 8460 section 3, R48) */
-    SMTP_TLS_REQUIRE,       /* or nothing is sent; the certificate must be good */
+    SMTP_TLS_OPPORTUNISTIC, /* if the server offers it; any certificate (RFC 8460 section 3, R48) */
+    SMTP_TLS_REQUIRE,       /* with a good certificate, else nothing is sent */
     SMTP_TLS_OFF,
     SMTP_TLS_COUNT,
 };
 
-/* How far a session came; told by the worker as it gets there. */
+/* How far a session has come; the worker reports each step. */
 enum smtp_progress {
     SMTP_PROGRESS_NONE,
     SMTP_PROGRESS_CONNECTED,
     SMTP_PROGRESS_TLS_BEGUN, /* STARTTLS was sent */
     SMTP_PROGRESS_TLS_UP,
-    SMTP_PROGRESS_MAILING, /* the first MAIL FROM was sent: the session as such works */
+    SMTP_PROGRESS_MAILING, /* the first MAIL FROM was sent: the session itself works */
     SMTP_PROGRESS_COUNT,
 };
 
@@ -50,7 +51,7 @@ enum smtp_wire_type {
     SMTP_WIRE_END = 'E',
 };
 
-/* One SMTP session.  Spans are borrowed from the payload that they were read from. */
+/* One SMTP session.  Spans are borrowed from the payload. */
 struct smtp_wire_settings {
     struct span host; /* name or IPv4 address */
     uint16_t port;
@@ -75,14 +76,14 @@ struct smtp_wire_result {
     struct delivery_result result;
 };
 
-/* How the session ended; the words are for the messages that got no outcome of their own. */
+/* How the session ended; the text is for messages that got no result of their own. */
 struct smtp_wire_end {
     enum delivery_stage stage;
     uint32_t code;
     struct span text;
 };
 
-/* Append one frame.  Too long, or out of memory: out fails. */
+/* Append one frame; if it is too long or memory is out, out fails. */
 void smtp_wire_put_settings(struct strbuf *out, const struct smtp_wire_settings *settings);
 void smtp_wire_put_message(struct strbuf *out, const struct smtp_wire_message *message);
 void smtp_wire_put_go(struct strbuf *out);
@@ -100,7 +101,7 @@ enum smtp_wire_found {
 enum smtp_wire_found smtp_wire_find(const void *bytes, size_t len, enum smtp_wire_type *type_out,
                                     struct span *payload_out, size_t *used_out);
 
-/* The payload of a frame of that type; false (outputs untouched) if it is not one. */
+/* Read the payload of a frame of that type; false (outputs untouched) if it is broken. */
 MUST_CHECK bool smtp_wire_read_settings(struct span payload, struct smtp_wire_settings *settings_out);
 MUST_CHECK bool smtp_wire_read_message(struct span payload, struct smtp_wire_message *message_out);
 MUST_CHECK bool smtp_wire_read_progress(struct span payload, enum smtp_progress *progress_out);

@@ -20,9 +20,11 @@ struct lines {
     bool is_skipping;  /* the begin of a longer line was handed out */
 };
 
-/* ST_NOMEM.  A fresh source; offset: where it stands. */
+/* ST_NOMEM */
 MUST_CHECK enum status lines_init(struct lines *lines, struct err *err);
 void lines_done(struct lines *lines);
+
+/* Start with a fresh source, at that offset of it. */
 void lines_begin(struct lines *lines, uint64_t offset);
 
 /*

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * push.h - what a host does for its fleet: bring in what it counted (`tlsrpt-gen push`, and first in every
- * run), and make the database's tables (`tlsrpt-gen fleet-init`).
+ * push.h - what a host does for its fleet: push what it counted (`tlsrpt-gen push`, and at the start of every
+ * run), create the database's tables (`tlsrpt-gen fleet-init`), and forget hosts that have left (`tlsrpt-gen
+ * fleet-forget`).
  */
 #ifndef GENERATE_PUSH_H
 #define GENERATE_PUSH_H
@@ -11,8 +12,8 @@
 #include "model/config.h"
 
 /*
- * Push once; owner_out gets the state folder's id as a generator.  Another push that is under way is no
- * failure: it does the same.  Statuses of the stores.
+ * Push once; owner_out gets the state folder's id as a generator, also if the push itself fails.  ST_OK if
+ * another push is in progress: it sends the same.  Statuses of the stores.
  */
 MUST_CHECK enum status push_now(const struct config *config, struct fleet *fleet,
                                 char owner_out[FLEET_ID_SIZE], struct err *err);

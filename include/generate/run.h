@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run.h - what `tlsrpt-gen` without a subcommand does: close complete days, build their reports, deliver what
- * is due.  Safe to start at any time and any number of times.
+ * run.h - `tlsrpt-gen` without a subcommand: close complete days, build their reports, deliver what is due.
+ * It can be started at any time and any number of times.
  */
 #ifndef GENERATE_RUN_H
 #define GENERATE_RUN_H
@@ -18,8 +18,8 @@ enum dry_run_format {
 };
 
 enum dry_run_days {
-    DRY_RUN_OPEN_DAYS, /* every complete day that has no report yet, as a real run would take them */
-    DRY_RUN_ONE_DAY,   /* the one in utc_day, whatever became of it */
+    DRY_RUN_OPEN_DAYS, /* every complete day that is not reported yet, as in a real run */
+    DRY_RUN_ONE_DAY,   /* utc_day, even if it is reported already */
 };
 
 struct dry_run_options {
@@ -31,15 +31,15 @@ struct dry_run_options {
 };
 
 struct run_options {
-    bool is_flush;          /* try what is due later, too */
-    bool is_linger;         /* go on until no delivery is open and no domain waits */
+    bool is_flush;          /* also deliver what is due later */
+    bool is_linger;         /* continue until no delivery is open and no domain waits */
     bool is_clock_accepted; /* the operator says that the clock is right, although it jumped */
 };
 
-/* One run; returns an exit code.  What could not be delivered waits for the next run and is no failure. */
+/* One run; returns an exit code.  A delivery that fails waits for the next run and is not a failure. */
 int cmd_run(const struct config *config, const struct run_options *options);
 
-/* Show what a run would send: changes nothing, sends nothing; returns an exit code. */
+/* Show what a run would send; changes and sends nothing.  Returns an exit code. */
 int cmd_dry_run(const struct config *config, const struct dry_run_options *options);
 
 #endif

@@ -11,9 +11,12 @@
 #include "model/config.h"
 
 /*
- * argv[0] is "explain".  config is only asked for `resolver`, and may be NULL: the system's.
- * Exit code: 0 a report can be sent to at least one destination; 1 to none; 75 the DNS gave no reliable
- * answer; else as sysexits.h says (64 wrong words, 71 no memory, 78 a bad resolver).
+ * argv[0] is "explain".  Of config only `resolver` is used; NULL: the system's.
+ * Exit code:
+ *  0  a report can be sent to at least one destination
+ *  1  to none
+ * 75  the DNS gave no reliable answer
+ * else as sysexits.h: 64 wrong arguments, 71 no memory, 78 a bad resolver
  */
 int cmd_explain(const struct config *config, int argc, char **argv);
 

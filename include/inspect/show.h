@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * show.h - `tlsrpt-gen show`: a report from a file, a mail or stdin, ours or a stranger's, for a person to
- * read; or what the ledger knows of a domain.
+ * show.h - `tlsrpt-gen show`: a report from a file, a mail or stdin, of any sender, for a person to read; or what
+ * the ledger has about a domain.
  */
 #ifndef INSPECT_SHOW_H
 #define INSPECT_SHOW_H
@@ -10,12 +10,14 @@
 #include "model/config.h"
 
 /*
- * argv[0] is "show".  Returns an exit code: 0; EXIT_DATA if it is no report, or one that breaks a MUST of RFC
- * 8460; EXIT_NO_INPUT if there is no such file or the ledger knows nothing of the domain.
+ * argv[0] is "show".  Exit code:
+ * 0
+ * EXIT_DATA      it is no report, or breaks a MUST of RFC 8460
+ * EXIT_NO_INPUT  there is no such file, or the ledger has nothing about the domain
  */
 int cmd_show(const struct config *config, int argc, char **argv);
 
-/* The same without settings, which could not be read because of err: files only. */
+/* The same if the settings cannot be read (err says why): files only. */
 int cmd_show_unset(const struct err *err, int argc, char **argv);
 
 #endif

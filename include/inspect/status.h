@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status.h - `tlsrpt-gen status`: is the collector up, what was counted on which day, what became of the
- * reports.
+ * status.h - `tlsrpt-gen status`: is the collector up, what was counted on which day, what was delivered.
  */
 #ifndef INSPECT_STATUS_H
 #define INSPECT_STATUS_H
@@ -9,8 +8,9 @@
 #include "model/config.h"
 
 /*
- * argv[0] is "status".  Returns an exit code: 0 if there was something to tell, whatever it is; EXIT_NO_INPUT
- * if state_dir holds nothing of ours.
+ * argv[0] is "status".  Exit code:
+ * 0              the state was printed, good or bad
+ * EXIT_NO_INPUT  state_dir holds no store
  */
 int cmd_status(const struct config *config, int argc, char **argv);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * unsuppress.h - `tlsrpt-gen unsuppress ADDRESS`: a mailbox that refused may get reports again at once.
+ * unsuppress.h - `tlsrpt-gen unsuppress ADDRESS`: let a suppressed mailbox get reports again at once.
  */
 #ifndef INSPECT_UNSUPPRESS_H
 #define INSPECT_UNSUPPRESS_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * listen.h - sockets in the file system: datagram sockets, and taking many datagrams from one at once.
+ * listen.h - open sockets in the file system, and receive many datagrams with one call.
  *
- * In: paths, or sockets that the service manager holds open for us (LISTEN_FDS).  Out: datagrams with their
- * length, whether they were cut, and who sent them.
+ * In:     paths, or sockets that the service manager opened (LISTEN_FDS).
+ * Out:    datagrams: bytes, length, whether they were cut, and the sender's user id.
  * Limits: LISTEN_BYTES_MAX per datagram, LISTEN_BATCH per call, LISTEN_SOCKETS_MAX sockets.
  */
 #ifndef LISTEN_LISTEN_H
@@ -23,53 +23,58 @@
 
 struct listener {
     int fd;            /* non-blocking; -1: closed */
-    bool is_inherited; /* the service manager's: stays bound when we end */
-    bool is_stream;    /* it listens for connections (exim_stream.h) instead of datagrams */
+    bool is_inherited; /* the service manager's: it stays bound when the process ends */
+    bool is_stream;    /* for connections (exim_stream.h), not for datagrams */
     bool wants_uid;
     struct sockaddr_un address;
-    dev_t device; /* which file the socket is, so that we remove only our own */
+    dev_t device; /* with inode: the socket's file, so that listen_close removes no other one */
     ino_t inode;
 };
 
 /*
- * Make a socket at path.  A file that is there already is replaced only if it is a socket on which nobody
- * listens.  group "" leaves the group as it is.
- * ST_BUSY    somebody listens there
- * ST_DENIED  something else than a socket is there, or the permissions do not suffice
+ * Make a datagram socket at path.  An existing file is replaced only if it is a socket without a listener.
+ * group "" leaves the group as it is.
+ * ST_BUSY    another program listens there
+ * ST_DENIED  the file is no socket, or permissions are missing
  * ST_CONFIG  no such group, no such folder, or the path is too long
  * ST_IO
  */
 MUST_CHECK enum status listen_open(const char *path, mode_t mode, const char *group,
                                    struct listener *listener_out, struct err *err);
 
-/* As listen_open, but a stream socket, on which connections wait for exim_stream. */
+/* As listen_open, but a listening stream socket, for exim_stream. */
 MUST_CHECK enum status listen_open_stream(const char *path, mode_t mode, const char *group,
                                           struct listener *listener_out, struct err *err);
 
 /*
- * The sockets that the service manager passed (environment LISTEN_PID, LISTEN_FDS; sd_listen_fds(3)), at most
- * max of them; *count_out may be 0.  The variables are taken out of the environment.
- * ST_CONFIG  one of them is neither a datagram nor a listening stream socket of the file system, or
- *            they are too many
+ * Take the sockets that the service manager passed (environment LISTEN_PID, LISTEN_FDS; sd_listen_fds(3)), at
+ * most max; *count_out may be 0.  The variables are removed from the environment.
+ * ST_CONFIG  too many, or one is neither a datagram nor a listening stream socket of the file system
+ * ST_IO
  */
 MUST_CHECK enum status listen_inherit(struct listener *listeners, size_t max, size_t *count_out,
                                       struct err *err);
 
-/* Was the socket made in our own network name space, whose net.unix.max_dgram_qlen we can read?  Kernels
- * before 5.14 do not tell: then yes is assumed. */
+/*
+ * Does the socket belong to this process's network namespace, whose net.unix.max_dgram_qlen can be read?
+ * Kernels before 5.14 do not say; the answer is then yes.
+ */
 bool listen_is_at_home(const struct listener *listener);
 
-/* Ask the kernel to tell the sender's user id with each datagram.  ST_IO. */
+/*
+ * Ask the kernel for the sender's user id with each datagram.
+ * ST_IO
+ */
 MUST_CHECK enum status listen_want_uid(struct listener *listener, struct err *err);
 
 /*
- * From now on senders get EPIPE, and what is queued can still be received: so a collector that ends loses
- * nothing that a sender believes sent.  Not for an inherited socket, whose queue waits for the next
- * collector: nothing happens then.
+ * From now on senders get EPIPE, but queued datagrams can still be received: so a collector that stops loses
+ * nothing that a sender believes sent.  Does nothing to an inherited socket, whose queue the next collector
+ * reads.
  */
 void listen_stop(struct listener *listener);
 
-/* Close; the file of a socket that we made is removed if it is still ours. */
+/* Close; also removes the file that listen_open made, if it is still the same one. */
 void listen_close(struct listener *listener);
 
 /* ---- receiving ---- */
@@ -80,7 +85,7 @@ struct listen_datagram {
     const char *bytes;
     size_t len;        /* of what is in bytes */
     bool is_truncated; /* it was longer than LISTEN_BYTES_MAX */
-    bool has_uid;      /* listen_want_uid was asked */
+    bool has_uid;      /* after listen_want_uid */
     uid_t uid;
 };
 
@@ -88,8 +93,8 @@ MUST_CHECK struct listen_batch *listen_batch_new(void); /* NULL: out of memory *
 void listen_batch_free(struct listen_batch **batch);
 
 /*
- * Take what is queued, without waiting.  Returns how many datagrams came (0: none waits), or -1 with errno.
- * Read them with listen_batch_get before the next call.
+ * Receive what is queued, without waiting: how many datagrams (0: none), or -1 with errno.  Read them with
+ * listen_batch_get before the next call.
  */
 int listen_receive(const struct listener *listener, struct listen_batch *batch);
 void listen_batch_get(const struct listen_batch *batch, size_t index, struct listen_datagram *datagram_out);

@@ -2,12 +2,12 @@
 /*
  * compose.h - the mail that brings one report to one address.
  *
- * In: values frozen with the report, so that a retry gives the same bytes (R66).  Out: the whole message,
- * CRLF line ends, 7bit, to be signed (dkim.h) and sent as it is. Source: RFC 8460 section 5.3, RFC 6522, RFC
- * 8689 section 3, RFC 3834 section 5; rfc8460.md C.3.
+ * In:     values frozen with the report, so that a retry gives the same bytes (R66).
+ * Out:    the whole message, CRLF line ends, 7bit, to be signed (dkim.h) and sent as it is.
+ * Source: RFC 8460 section 5.3, RFC 6522, RFC 8689 section 3, RFC 3834 section 5; rfc8460.md C.3.
  *
- * Every value that goes into a header is checked here, whoever checked it before: no byte of it can end a
- * line, a quoted string or an angle bracket (R71).  The organisation's name goes into the text only.
+ * Every value that goes into a header is checked here again: no byte of it can end a line, a quoted string or an
+ * angle bracket (R71).  The organisation's name goes into the text only.
  */
 #ifndef MAIL_COMPOSE_H
 #define MAIL_COMPOSE_H
@@ -34,8 +34,8 @@ struct mail_parts {
 };
 
 /*
- * Append the message to out, which is worth nothing after a failure.
- * ST_SYNTAX  a value cannot stand in a mail; err says which
+ * Append the message to out; discard out after a failure.
+ * ST_SYNTAX  a value is not allowed in a mail; err says which
  * ST_RANGE   out's limit is reached
  * ST_NOMEM
  */

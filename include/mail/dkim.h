@@ -2,9 +2,10 @@
 /*
  * dkim.h - sign a mail: one DKIM-Signature field for each key, up to two.
  *
- * In: a whole message as compose.h makes it, the time frozen with it.  Out: header lines to put in front.
+ * In:     a whole message as compose.h makes it, the time frozen with it.
+ * Out:    header lines to put in front.
  * Source: RFC 6376 (relaxed/relaxed, no l=, From and Subject oversigned), RFC 8463 (ed25519-sha256), RFC 8301
- * (rsa-sha256 with 2048 bits or more); RFC 8460 sections 3 and 5.3 (R44 to R47); rfc8460.md C.4.
+ *         (rsa-sha256 with 2048 bits or more); RFC 8460 sections 3 and 5.3 (R44 to R47); rfc8460.md C.4.
  *
  * Both algorithms are deterministic: the same message, time and keys give the same bytes.
  */
@@ -26,8 +27,8 @@ struct dkim_keys;
 /*
  * Read the private keys (PEM, not encrypted) of count settings, to sign for domain.  Free with
  * dkim_keys_free.
- * ST_CONFIG  a file is missing, may be read by others, holds no key, the wrong kind of key or an RSA key
- * below DKIM_RSA_BITS_MIN; more than DKIM_KEYS_MAX keys; the same selector twice; err names file and mend
+ * ST_CONFIG  a file is missing, world-readable, holds no key, the wrong kind of key or an RSA key below
+ *            DKIM_RSA_BITS_MIN; more than DKIM_KEYS_MAX keys; the same selector twice; err names file and fix
  * ST_NOMEM
  */
 MUST_CHECK enum status dkim_keys_load(const struct dkim_key_setting *settings, size_t count,
@@ -49,7 +50,7 @@ MUST_CHECK enum status dkim_sign(const struct dkim_keys *keys, const char *messa
 
 /*
  * Where and what to publish for key number index: name "SELECTOR._domainkey.DOMAIN" and the TXT record
- * "v=DKIM1; k=…; p=…", each appended.  ST_INTERNAL, ST_NOMEM.
+ * "v=DKIM1; k=…; p=…", each appended.  ST_INTERNAL, ST_NOMEM
  */
 MUST_CHECK enum status dkim_key_record(const struct dkim_keys *keys, size_t index, struct strbuf *name_out,
                                        struct strbuf *record_out, struct err *err);

@@ -2,10 +2,10 @@
 /*
  * mail_read.h - find the TLSRPT report in a mail that somebody saved.
  *
- * In: a message (RFC 5322, MIME), lines ending in LF or CRLF, perhaps with an mbox "From " line in front.
- * Out: the decoded bytes of the part that holds the report, and the envelope around it.
+ * In:     a message (RFC 5322, MIME), lines ending in LF or CRLF, perhaps with an mbox "From " line in front.
+ * Out:    the decoded bytes of the part that holds the report, and the envelope around it.
  * Limits: MAIL_READ_PARTS_MAX parts, MAIL_READ_DEPTH_MAX levels (a forwarded message is one); a header field
- * longer than MAIL_READ_FIELD_MAX is cut.
+ *         longer than MAIL_READ_FIELD_MAX is cut.
  */
 #ifndef MAIL_MAIL_READ_H
 #define MAIL_MAIL_READ_H

@@ -24,8 +24,10 @@ struct network {
     uint8_t prefix_bits; /* 0 .. 32 or 0 .. 128 */
 };
 
-/* IPv4 dotted quad or IPv6 text, without brackets, zone or port; ::ffff:a.b.c.d becomes IPv4.  False: no
- * address. */
+/*
+ * IPv4 dotted quad or IPv6 text, without brackets, zone or port; ::ffff:a.b.c.d becomes IPv4.
+ * False: no address.
+ */
 bool address_parse(const char *text, size_t len, struct address *address_out);
 
 /* Canonical text: dotted quad or RFC 5952. */

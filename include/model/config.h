@@ -67,7 +67,7 @@ struct config {
     struct option_list resolver;    /* "host:port" or "[v6]:port"; empty: the system's */
     const char *relay;              /* "host:port" */
     const char *https_ca_file;      /* "": the system's */
-    struct option_list https_allow; /* networks and ":port"s allowed in spite of the guard */
+    struct option_list https_allow; /* networks and ":port"s that the address policy allows besides */
     int https_verify;               /* enum https_verify */
     int64_t https_redirects;
     int64_t run_limit_s;
@@ -79,7 +79,7 @@ struct config {
     const char *relay_ca_file;     /* "": the system's */
     const char *relay_auth;        /* file with USER:PASSWORD; "": none */
     int64_t smtp_port;             /* smtp_mode = direct */
-    struct option_list smtp_allow; /* networks allowed in spite of the guard, likewise */
+    struct option_list smtp_allow; /* networks that the address policy allows besides */
     const char *archive_dir;       /* "": none */
 
     /* several hosts, one report */
@@ -99,16 +99,17 @@ struct config {
 
 /*
  * Read path ("" : no file) and then overrides ("name=value", count of them), check every value and fill
- * config_out. If needs_identity, organization_name and contact_info must be set. ST_CONFIG  a line is wrong;
- * err names file, line, key and the mend ST_NOT_FOUND, ST_IO  the file cannot be read ST_NOMEM Free with
- * config_done, also after a failure.
+ * config_out.  If needs_identity, organization_name and contact_info must be set.  Free with config_done, also
+ * after a failure.
+ * ST_CONFIG            a line is wrong; err names file, line, key and fix
+ * ST_NOT_FOUND, ST_IO  the file cannot be read
+ * ST_NOMEM
  */
 MUST_CHECK enum status config_load(const char *path, const char *const *overrides, size_t override_count,
                                    bool needs_identity, struct config *config_out, struct err *err);
 void config_done(struct config *config);
 
-/* Name of the setting without which nothing is sent and that is not set: organization_name or contact_info;
- * else NULL. */
+/* organization_name or contact_info, whichever is not set and without which nothing is sent; else NULL. */
 const char *config_missing_identity(const struct config *config);
 
 /* Every setting with its value and where it came from. */

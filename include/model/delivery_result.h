@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delivery_result.h - what became of one attempt to deliver one report to one destination.  Never a boolean: the
+ * delivery_result.h - the result of one attempt to deliver one report to one destination.  Never a boolean: the
  * destination took it, or it may take it later, or it never will.
  *
  * Limits: text is printable ASCII (the far side's words, made harmless), cut to DELIVERY_RESULT_TEXT_MAX - 1 bytes.
@@ -45,15 +45,14 @@ struct delivery_result {
     char text[DELIVERY_RESULT_TEXT_MAX];
 };
 
-/* Fill outcome; what the format gives is cut and made printable. */
+/* Fill result; the formatted text is cut and made printable. */
 void delivery_result_set(struct delivery_result *result, enum delivery_result_kind kind,
                          enum delivery_stage stage, int code, const char *format, ...) PRINTF_LIKE(5, 6);
 
 /* All bytes went out and no answer came: mark it, and say so at the end of its text. */
 void delivery_result_put_in_doubt(struct delivery_result *result);
 
-/* "delivered", "try-later", "give-up"; "connect", "tls", ... */
-const char *delivery_result_kind_name(enum delivery_result_kind kind);
+/* "connect", "tls", ... */
 const char *delivery_stage_name(enum delivery_stage stage);
 
 #endif

@@ -48,8 +48,7 @@ MUST_CHECK enum status detail_text_tlsa(struct span text, struct arena *arena, c
 /* One line of an MTA-STS policy, as published but without control characters, cut to POLICY_LINE_MAX. */
 MUST_CHECK enum status detail_text_policy_line(struct span text, struct arena *arena, const char **line_out);
 
-/* A TLSRPT record as an MTA saw it: control characters become blanks; ST_NOT_FOUND if longer than
- * RESULT_RECORD_MAX. */
+/* A TLSRPT record as an MTA saw it: control characters become blanks.  ST_NOT_FOUND: over RESULT_RECORD_MAX. */
 MUST_CHECK enum status detail_text_record(struct span text, struct arena *arena, const char **record_out);
 
 /* Sort and drop equal items: the canonical order of a TLSA list (R33). */

@@ -28,7 +28,10 @@ struct dkim_key_setting {
 /* "rsa-sha256", "ed25519-sha256" */
 const char *dkim_algorithm_name(enum dkim_algorithm algorithm);
 
-/* ST_SYNTAX  not SELECTOR:ALGORITHM:/FILE; err names the mend;  ST_NOMEM */
+/*
+ * ST_SYNTAX  not SELECTOR:ALGORITHM:/FILE; err names the fix
+ * ST_NOMEM
+ */
 MUST_CHECK enum status dkim_key_parse(const char *text, struct arena *arena,
                                       struct dkim_key_setting *setting_out, struct err *err);
 

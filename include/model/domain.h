@@ -25,7 +25,7 @@
 MUST_CHECK enum status domain_normalise(const char *text, size_t len, struct arena *arena,
                                         const char **domain_out, struct err *err);
 
-/* As domain_normalise, but "*." may stand in front (an MTA-STS mx pattern). */
+/* As domain_normalise, but it may begin with "*." (an MTA-STS mx pattern). */
 MUST_CHECK enum status domain_pattern_normalise(const char *text, size_t len, struct arena *arena,
                                                 const char **pattern_out, struct err *err);
 

@@ -44,8 +44,7 @@ struct finding_list {
 /* arena is borrowed and holds everything. */
 void finding_list_init(struct finding_list *list, struct arena *arena);
 
-/* format itself (its address), the rule and the last member name in where say which findings are of one kind.
- */
+/* Findings with the same format (its address), rule and last member name in where are of one kind. */
 void finding_add(struct finding_list *list, enum finding_level level, const char *rule, const char *where,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 

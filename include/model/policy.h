@@ -24,7 +24,7 @@
 #define DETAIL_REASON_MAX 256
 #define DETAIL_URI_MAX    1024
 
-/* In the order in which policies stand in a report. */
+/* In the order that policies have in a report. */
 enum policy_type {
     POLICY_TLSA,
     POLICY_STS,
@@ -39,9 +39,8 @@ struct text_list {
 
 struct policy {
     enum policy_type type;
-    const char *domain; /* policy-domain: A-labels, lower case, no final dot; never NULL */
-    struct text_list
-        strings; /* policy-string; empty if unknown.  tlsa: sorted, unique, "U S M HEX" (R20, R33) */
+    const char *domain;        /* policy-domain: A-labels, lower case, no final dot; never NULL */
+    struct text_list strings;  /* policy-string, may be empty; tlsa: sorted, unique, "U S M HEX" (R20, R33) */
     struct text_list mx_hosts; /* mx-host patterns; sts only (R22), else empty */
 };
 

@@ -24,13 +24,14 @@ struct report_meta {
 
 #define REPORT_INSTANCE_MAX 16
 
-/* NULL if this can tell one reporting host from another (letters and digits, or ""), else how to mend it. */
+/* NULL if it is a valid instance (small letters and digits, or ""), else how to fix it. */
 const char *report_instance_check(const char *instance);
 
 /*
  * BEGIN.SEQUENCE[-INSTANCE].DOMAIN@SUBMITTER, two dot-atoms (R18, R43).  sequence counts from 1; more only
- * for genuinely different reports of one day.  instance tells apart hosts that report under one submitter;
- * "": there is one.  *id_out lives as long as arena. ST_SYNTAX  domain or submitter is not a dot-atom
+ * for genuinely different reports of one day.  instance distinguishes hosts that report under one submitter;
+ * "": there is one.  *id_out lives as long as arena.
+ * ST_SYNTAX  domain or submitter is not a dot-atom
  * ST_NOMEM
  */
 MUST_CHECK enum status report_id_format(int32_t utc_day, unsigned sequence, const char *instance,
@@ -39,8 +40,9 @@ MUST_CHECK enum status report_id_format(int32_t utc_day, unsigned sequence, cons
 
 /*
  * Message-ID, without the angle brackets, of the mail that brings report_id to the report's destination
- * number rua_number (from 1): one message for each address (R55), each with its own id.  Statuses as
- * report_id_format; ST_SYNTAX  report_id has no '@'.
+ * number rua_number (from 1): one message for each address (R55), each with its own id.
+ * ST_SYNTAX  report_id has no '@'
+ * ST_NOMEM
  */
 MUST_CHECK enum status report_message_id_format(const char *report_id, unsigned rua_number,
                                                 struct arena *arena, const char **id_out, struct err *err);

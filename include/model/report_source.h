@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_source.h - how one domain's day is handed to the report builder: a source that can tell all of it,
- * as often as it is asked, in canonical order, one row at a time.  The session store is such a source.
+ * report_source.h - how one domain's day is handed to the report builder: a source that can replay all of it,
+ * any number of times, in canonical order, one row at a time.  The session store is such a source.
  *
  * Order: policies by policy_compare; behind each policy its details, by sessions descending and then
  * failure_detail_compare (R35).
@@ -14,7 +14,7 @@
 #include "base/err.h"
 #include "model/policy.h"
 
-/* Rows are borrowed for the call.  A status other than ST_OK ends the telling and is its result. */
+/* Rows are borrowed for the call.  A status other than ST_OK ends the replay and is its result. */
 struct report_visitor {
     enum status (*policy)(void *context, const struct policy *policy, const struct session_counts *counts,
                           struct err *err);
@@ -24,7 +24,7 @@ struct report_visitor {
 };
 
 struct report_source {
-    /* Tell visitor everything; the same every time.  ST_OK, the visitor's status, or a status of its own. */
+    /* Pass every row to visitor; the same every time.  ST_OK, the visitor's status, or a status of its own. */
     enum status (*replay)(void *context, const struct report_visitor *visitor, struct err *err);
     void *context;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_summary.h - the few numbers about a built report that people are told: in the mail's text, in
- * `--dry-run` and in the ledger.
+ * report_summary.h - the few numbers about a built report that people see: in the mail's text, in `--dry-run`
+ * and in the ledger.
  */
 #ifndef MODEL_REPORT_SUMMARY_H
 #define MODEL_REPORT_SUMMARY_H
@@ -25,12 +25,13 @@ struct report_summary {
     uint64_t clamped; /* counts that did not fit and became 2147483647 (R34) */
 };
 
-/* Failures of the type with most of them; RESULT_TYPE_COUNT if there are none.  Ties: the first in the table.
- */
+/* The type with most failures; of equals the first in the table; RESULT_TYPE_COUNT if there are none. */
 enum result_type report_summary_top(const struct report_summary *summary);
 
-/* One line for the ledger, "success=4 failure=3 policies=1 details=2 folded=0 clamped=0
- * certificate-expired=2"; zero types are left out. */
+/*
+ * One line for the ledger, as in
+ * "success=4 failure=3 policies=1 details=2 folded=0 clamped=0 certificate-expired=2"; zero types are left out.
+ */
 void report_summary_format(const struct report_summary *summary, struct strbuf *out);
 
 /* The reverse.  ST_SYNTAX  not such a line; *summary_out is untouched. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * rua.h - one destination of reports: the URI that stands behind "rua=" in a TLSRPT record.
+ * rua.h - one destination of reports: the URI after "rua=" in a TLSRPT record.
  *
  * In:      the bytes of one URI, as split from the record (hostile: anybody can publish it).
  * Out:     struct rua: the URI in one normal form, and its pieces as the mailer and the poster need them.

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_result.h - one TLS session's outcome, as an MTA told it: the unit that collectors receive and count.
+ * session_result.h - the result of one TLS session as an MTA reported it: the unit that the collector receives
+ * and counts.
  * Source: libtlsrpt's datagram (rfc8460.md part G); RFC 8460 section 4.
  *
- * All texts live in the arena that the event was decoded into, or are borrowed; all are canonical (policy.h).
+ * All texts live in the arena that the result was decoded into, or are borrowed; all are canonical (policy.h).
  */
 #ifndef MODEL_SESSION_RESULT_H
 #define MODEL_SESSION_RESULT_H
@@ -14,8 +15,8 @@
 
 #include "model/policy.h"
 
-#define RESULT_POLICIES_MAX 32  /* policies of one event */
-#define RESULT_DETAILS_MAX  256 /* details of one policy of one event */
+#define RESULT_POLICIES_MAX 32  /* policies of one result */
+#define RESULT_DETAILS_MAX  256 /* details of one policy of one result */
 #define RESULT_RECORD_MAX   4096
 
 struct result_policy {
@@ -30,8 +31,8 @@ struct session_result {
     const char *record; /* text of that record as the MTA saw it, or NULL */
     bool has_utc_day;   /* a log reader knows the day; else it is the day of arrival */
     int32_t utc_day;
-    uint64_t log_id;     /* 0: none; a log reader that may tell an outcome again when it was killed ... */
-    uint64_t log_number; /* ... numbers its outcomes from 1 */
+    uint64_t log_id;     /* the log reader's random name of its log; 0: none */
+    uint64_t log_number; /* it numbers its results from 1: one that is sent twice counts once */
     struct result_policy *policies;
     size_t policy_count;     /* at least 1 */
     bool is_repaired;        /* invalid UTF-8 was replaced by U+FFFD */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tally.h - which counters of a store one outcome adds to: what is left of an event once its texts have
+ * tally.h - which counters of a store one session result adds to: what is left of it once its texts have
  * numbers.
  */
 #ifndef MODEL_TALLY_H

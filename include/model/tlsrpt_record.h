@@ -3,11 +3,10 @@
  * tlsrpt_record.h - what a domain's TXT records at _smtp._tls.<domain> say about TLS reports.
  *
  * In:      the TXT RRs of that name, each as its character-strings joined (R2); hostile.
- * Out:     an outcome, the usable destinations in order, and a list of findings: what was skipped and why,
- *          and what was accepted although it is odd.
+ * Out:     a result, the usable destinations in order, and a list of findings: what was skipped and why, and
+ *          what was accepted although it is odd.
  * Source:  RFC 8460 section 3; rfc8460.md parts A.1 to A.3 (R2 to R11).
- * Limits:  TLSRPT_RECORD_MAX bytes of one RR, TLSRPT_RUA_MAX destinations; what is beyond is skipped and
- * said.
+ * Limits:  TLSRPT_RECORD_MAX bytes of one RR, TLSRPT_RUA_MAX destinations; the rest is skipped, with a finding.
  */
 #ifndef MODEL_TLSRPT_RECORD_H
 #define MODEL_TLSRPT_RECORD_H
@@ -70,20 +69,20 @@ struct tlsrpt_record {
     enum tlsrpt_record_result result;
     struct span text;                      /* the RR that counts; empty if there is none */
     struct rua ruas[TLSRPT_RUA_MAX];       /* in the record's order, no two alike */
-    size_t rua_count;                      /* 0 unless outcome is TLSRPT_OK */
+    size_t rua_count;                      /* 0 unless result is TLSRPT_OK */
     const struct tlsrpt_finding *findings; /* in the record's order */
     size_t skipped_count;                  /* findings that say that a part was skipped */
 };
 
 /*
  * Choose among the RRs of one name and read the one that counts.  Borrows rrs' texts; rrs itself is not kept.
- * ST_OK     *record_out is set, whatever its outcome
+ * ST_OK     *record_out is set, whatever its result
  * ST_NOMEM
  */
 MUST_CHECK enum status tlsrpt_record_choose(const struct span *rrs, size_t rr_count, struct arena *arena,
                                             struct tlsrpt_record *record_out, struct err *err);
 
-/* The same for one RR, such as the one that an MTA tells us about.  ST_OK, ST_NOMEM. */
+/* The same for one RR, such as the one that an MTA reports.  ST_OK, ST_NOMEM */
 MUST_CHECK enum status tlsrpt_record_parse(const char *text, size_t len, struct arena *arena,
                                            struct tlsrpt_record *record_out, struct err *err);
 

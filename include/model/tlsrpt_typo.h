@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * tlsrpt_typo.h - why is this TXT record no TLSRPT record?  Names the slips that people make, for `explain`.
+ * tlsrpt_typo.h - why is this TXT record no TLSRPT record?  Names the mistakes that people make, for `explain`.
  *
  * In:      the joined text of a TXT RR that tlsrpt_record_choose did not take for a candidate; hostile.
- * Out:     the likeliest slip, in words with the mend.  Nothing is decided by it.
+ * Out:     the likeliest mistake, in words with the fix.  Only for people: no decision depends on it.
  */
 #ifndef MODEL_TLSRPT_TYPO_H
 #define MODEL_TLSRPT_TYPO_H

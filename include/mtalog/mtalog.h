@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mtalog.h - what an MTA's log says about its TLS sessions, as events.
+ * mtalog.h - what an MTA's log says about its TLS sessions, as session results.
  *
- * In: lines of Exim's mainlog, or of Postfix's part of mail.log (RFC 3164, RFC 3339 or short-iso stamps;
- * Exim's own stamps, also behind syslog's).  All texts in them may come from a hostile server or sender. Out:
- * one struct event per TLS session and policy domain, through a callback. Source: the log forms of Exim 4.96
- * to 4.100 and Postfix 3.7 to 3.11; RFC 8460 section 4. Limits: MTALOG_*_MAX; a line longer than
- * MTALOG_LINE_MAX is counted and left alone.  Memory is fixed at birth.
+ * In:     lines of Exim's mainlog, or of Postfix's part of mail.log (RFC 3164, RFC 3339 or short-iso stamps;
+ *         Exim's own stamps, also after syslog's).  All texts in them may come from a hostile server or sender.
+ * Out:    one struct session_result for each TLS session and policy domain, through a callback.
+ * Source: the log forms of Exim 4.96 to 4.100 and Postfix 3.7 to 3.11; RFC 8460 section 4.
+ * Limits: MTALOG_*_MAX; a line longer than MTALOG_LINE_MAX is counted and skipped.  Memory is allocated once.
  *
- * What it counts: sessions, not recipients or messages.  Where the log does not tell an outcome, or not whose
- * it is, there is no event.  A policy is tlsa where the MTA says that it was DANE, sts where a policy plug-in
- * (postfix-tlspol) said so in the same log, else no-policy-found.
+ * It counts sessions, not recipients or messages.  Sessions whose result or policy domain the log does not show
+ * are not reported.  A policy is tlsa if the MTA says that it was DANE, sts if a policy plug-in (postfix-tlspol)
+ * said so in the same log, else no-policy-found.
  *
- * Not in: the TLSRPT record, policy texts, the EHLO answer; logs do not have them.
+ * Results have no TLSRPT record, policy text or EHLO answer: logs do not have them.
  */
 #ifndef MTALOG_MTALOG_H
 #define MTALOG_MTALOG_H
@@ -44,7 +44,7 @@ struct mtalog_relay {
 };
 
 /*
- * event and what it points to live until the callback returns; utc_s: when it was logged.  Anything but ST_OK
+ * result and what it points to live until the callback returns; utc_s: when it was logged.  Anything but ST_OK
  * ends the current mtalog_feed or mtalog_flush with that status.
  */
 typedef enum status mtalog_result_fn(void *context, const struct session_result *result, int64_t utc_s);
@@ -52,15 +52,14 @@ typedef enum status mtalog_result_fn(void *context, const struct session_result 
 /* All borrowed for the life of the reader. */
 struct mtalog_settings {
     enum mtalog_mta mta;
-    enum policy_type
-        mandatory_tls; /* what verified or required TLS stands for in Postfix's log, where it does not
-                          say: POLICY_NO_POLICY_FOUND unless the operator knows better */
+    /* The policy of verified or required TLS in Postfix's log, which does not name it: POLICY_NO_POLICY_FOUND
+     * unless the operator knows better. */
+    enum policy_type mandatory_tls;
     const struct mtalog_relay *relays;
     size_t relay_count;
     const char *const *ignored_senders; /* mail from these is not counted (our own reports) */
     size_t ignored_sender_count;
-    uint32_t open_max; /* a power of two, how many processes or messages may have something open; 0: the MAX
-                          above */
+    uint32_t open_max; /* a power of two: processes or messages with something open; 0: the MAX above */
     mtalog_result_fn *on_result;
     void *context;
 };
@@ -70,7 +69,7 @@ struct mtalog_counts {
     uint64_t too_long; /* lines over MTALOG_LINE_MAX */
     uint64_t results;
     uint64_t ambiguous; /* failures that could be any of several domains' */
-    uint64_t no_domain; /* outcomes whose recipient has no usable domain (an address literal) */
+    uint64_t no_domain; /* results whose recipient has no usable domain (an address literal) */
     uint64_t evicted;   /* open sessions that had to make room */
 };
 
@@ -85,12 +84,13 @@ void mtalog_free(struct mtalog **log);
 void mtalog_set_now(struct mtalog *log, int64_t now_s);
 
 /*
- * One line, without its newline.  offset: where it begins in the log; it must grow from line to line of one
- * file. ST_OK also for lines that say nothing.  Others: the callback's status, ST_NOMEM.
+ * One line, without its newline.  offset: where it begins in the log; it must grow from line to line.
+ * ST_OK     also for lines that are not about TLS sessions
+ * ST_NOMEM  or the callback's status
  */
 MUST_CHECK enum status mtalog_feed(struct mtalog *log, struct span line, uint64_t offset, struct err *err);
 
-/* The log is at its end (for now): tell what is certain and forget all that is open.  As mtalog_feed. */
+/* The log is at its end (for now): emit what is certain and drop all that is open.  Statuses as mtalog_feed. */
 MUST_CHECK enum status mtalog_flush(struct mtalog *log, struct err *err);
 
 /*
@@ -99,7 +99,7 @@ MUST_CHECK enum status mtalog_flush(struct mtalog *log, struct err *err);
  */
 uint64_t mtalog_replay_offset(const struct mtalog *log, uint64_t next_offset);
 
-/* What must be remembered beyond the replay (which hosts log TLSRPT lines); opaque. */
+/* State that a replay does not restore (which hosts log TLSRPT lines); opaque. */
 void mtalog_get_memory(const struct mtalog *log, uint64_t words_out[MTALOG_MEMORY_WORDS]);
 void mtalog_set_memory(struct mtalog *log, const uint64_t words[MTALOG_MEMORY_WORDS]);
 

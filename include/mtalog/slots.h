@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slots.h - a table of a fixed number of things, found by key; when it is full, the one that was touched
- * longest ago makes room.  This is what keeps the log reader's memory flat whatever a log says.
+ * slots.h - a table of a fixed number of items, found by key; when it is full, the least recently used one
+ * makes room.  So the log reader's memory does not depend on the log.
  *
- * A key is a keyed 64-bit hash of the thing's name (slots_key): nobody outside can aim at a collision, and
- * without aim one does not happen.  Each thing begins with a struct session_slot.
+ * A key is a keyed 64-bit hash of the item's name (slots_key): nobody outside can aim at a collision, and
+ * without aim one does not happen.  Each item begins with a struct session_slot.
  */
 #ifndef MTALOG_SLOTS_H
 #define MTALOG_SLOTS_H
@@ -23,7 +23,7 @@ struct session_slot {
     bool is_used;
 };
 
-/* Called with a thing that must make room, before it goes. */
+/* Called with the item that makes room, before it is removed. */
 typedef void slots_evict_fn(void *context, struct session_slot *slot);
 
 struct slots {
@@ -40,8 +40,10 @@ struct slots {
     void *context;
 };
 
-/* capacity: a power of two.  Of a new thing only the first clear_bytes are zero (slot_size: all).  False: out
- * of memory (slots_done is still fine). */
+/*
+ * capacity: a power of two.  Of a new item only the first clear_bytes are zero (slot_size: all).
+ * False: out of memory; slots_done may still be called.
+ */
 MUST_CHECK bool slots_init(struct slots *slots, size_t slot_size, size_t clear_bytes, uint32_t capacity,
                            slots_evict_fn *evict, void *context);
 void slots_done(struct slots *slots);
@@ -57,8 +59,7 @@ struct session_slot *slots_get(struct slots *slots, uint64_t key);
 
 void slots_remove(struct slots *slots, struct session_slot *slot);
 
-/* From the one touched longest ago; NULL at the end.  The current one may be removed after its next was asked
- * for. */
+/* From the least recently used one; NULL at the end.  Ask for the next one before removing one. */
 struct session_slot *slots_oldest(const struct slots *slots);
 struct session_slot *slots_next(const struct slots *slots, const struct session_slot *slot);
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_build.h - one domain's day, told by a source, becomes one JSON report of a bounded size.
+ * report_build.h - one domain's day, replayed by a source, becomes one JSON report of a bounded size.
  *
- * In: a source that tells policies and details in canonical order, as often as asked.  Out: JSON into a sink
- * (report_writer.h) and the numbers about it.  Memory is the same for one detail and for a million.
+ * In:  a source that replays policies and details in canonical order, as often as asked.
+ * Out: JSON into a sink (report_writer.h) and the numbers about it.
  *
- * Limits: a report of more than max_bytes loses its rarest details: of each policy they become one entry for
- * each result type that holds nothing but the type and their sum, so every total stays exact.  What says
- * nothing but its type already joins that entry.  Policies are never left out: if they alone pass max_bytes,
- * so does the report.
+ * Limits: a report of more than max_bytes loses its rarest details: in each policy they become one entry for
+ * each result type that holds nothing but the type and their sum, so every total stays exact.  A detail that
+ * holds nothing but its type joins that entry.  Policies are never left out: if they alone pass max_bytes,
+ * so does the report.  Memory: 16 bytes for each run of details with the same number of sessions.
  */
 #ifndef REPORT_REPORT_BUILD_H
 #define REPORT_REPORT_BUILD_H
@@ -27,9 +27,8 @@ struct report_built {
 };
 
 /*
- * source is asked once if the report fits, three times or a few more if not; sink->restart is called when the
- * first bytes turn out to be of a report that is too large.
- * ST_NOT_FOUND  the source tells of no policy (R74); bytes written so far are worth nothing
+ * The source is replayed once if the report fits, else twice, with a call of sink->restart in between.
+ * ST_NOT_FOUND  the source has no policy (R74); discard the bytes written so far
  * ST_NOMEM, ST_INTERNAL, or a status of source or sink
  */
 MUST_CHECK enum status report_build(const struct report_meta *meta, uint64_t max_bytes,

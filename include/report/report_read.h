@@ -3,11 +3,11 @@
  * report_read.h - read anybody's TLSRPT report, as far as it can be understood, and say where it departs
  * from RFC 8460.
  *
- * In: the JSON text, any bytes.  Out: its contents with nothing trusted (texts as the sender wrote them), and
- * a list of findings.  Source: RFC 8460 sections 4 and 5, RFC 7493, and what receivers refuse
- * (rfc8460.md B.2 to B.5).
+ * In:     the JSON text, any bytes.
+ * Out:    its contents with nothing trusted (texts as the sender wrote them), and a list of findings.
+ * Source: RFC 8460 sections 4 and 5, RFC 7493, and what receivers refuse (rfc8460.md B.2 to B.5).
  * Limits: the text should be at most REPORT_READ_BYTES_MAX; at most REPORT_READ_ITEMS_MAX items of each array
- * are kept (all are counted).
+ *         are kept (all are counted).
  */
 #ifndef REPORT_REPORT_READ_H
 #define REPORT_REPORT_READ_H
@@ -83,8 +83,10 @@ void report_check_envelope(const struct report_envelope *envelope, const struct 
 
 /*
  * Append the JSON text with one member a line and two blanks for each level, as `jq .` prints it, and a final
- * newline.  Characters that could disturb a terminal are written as \uXXXX.  ST_SYNTAX, ST_RANGE (out is
- * full), ST_NOMEM.
+ * newline.  Characters that could disturb a terminal are written as \uXXXX.
+ * ST_SYNTAX  not JSON
+ * ST_RANGE   out is full
+ * ST_NOMEM
  */
 MUST_CHECK enum status report_format_pretty(const char *json, size_t len, struct strbuf *out,
                                             struct err *err);

@@ -3,10 +3,10 @@
  * report_writer.h - write one report as JSON, piece by piece, into a sink: begin, then each policy followed
  * by its details, then end.  Memory does not grow with the number of policies or details.
  *
- * In: canonical policies and details (model/policy.h).  Out: the one line of ASCII JSON of RFC 8460 section 4
- * in the key order of rfc8460.md B.2, without blanks and without a final newline.  The result is valid
- * whatever the texts hold and whatever the order of the calls' contents; it is reproducible if the caller
- * keeps the order of model/report_source.h.
+ * In:     canonical policies and details (model/policy.h).
+ * Out:    the one line of ASCII JSON of RFC 8460 section 4 in the key order of rfc8460.md B.2, without blanks
+ *         and without a final newline.  It is valid whatever the texts hold and in whatever order policies and
+ *         details come; it is reproducible if the caller keeps the order of model/report_source.h.
  * Limits: texts longer than policy.h allows are cut, items beyond POLICY_LINES_MAX left out.
  */
 #ifndef REPORT_REPORT_WRITER_H
@@ -28,7 +28,7 @@
 /* Where the bytes go.  A status other than ST_OK ends the writing and is its result. */
 struct report_sink {
     enum status (*write)(void *context, const char *bytes, size_t len, struct err *err);
-    /* Forget what was written: the same report comes again, shorter.  Only report_build calls it. */
+    /* Drop what was written: the same report comes again, shorter.  Only report_build calls it. */
     enum status (*restart)(void *context, struct err *err);
     void *context;
 };
@@ -47,7 +47,9 @@ struct report_writer {
 
 /*
  * Begin a report.  sink is borrowed until report_done; meta only for the call.
- * All four functions below: ST_NOMEM, ST_INTERNAL (called out of order), or the sink's status.
+ * All four functions below:
+ * ST_INTERNAL  called out of order
+ * ST_NOMEM     or the sink's status
  */
 MUST_CHECK enum status report_begin(struct report_writer *writer, const struct report_meta *meta,
                                     const struct report_sink *sink, struct err *err);

@@ -5,8 +5,8 @@
  * In:      the bytes of one reply message (hostile: its content is chosen by whoever owns the name).
  * Out:     the TXT RRs, addresses or MX hosts of its answer section, CNAMEs followed.
  * Source:  RFC 1035; RFC 8460 section 3 (R2: strings of one RR joined, RRs kept apart); RFC 5321 section 5.1.
- * Limits:  a message has at most 65535 bytes, and so have its TXT RRs together; DNS_REPLY_ADDRESSES_MAX and
- *          DNS_REPLY_MX_MAX, what is beyond is left out.
+ * Limits:  a message has at most 65535 bytes, and so have its TXT RRs together; RRs beyond
+ *          DNS_REPLY_ADDRESSES_MAX and DNS_REPLY_MX_MAX are left out.
  *
  * All functions: *..._out live as long as arena; a count of 0 is possible.
  * ST_OK
@@ -45,9 +45,8 @@ MUST_CHECK enum status dns_reply_addresses(const unsigned char *reply, size_t le
                                            size_t *count_out);
 
 /*
- * In the order in which to try them; seed decides among equal preferences (RFC 5321 section 5.1).  A host
- * that is no name is left out; where all are, that is ST_SYNTAX: the section forbids to take the domain
- * itself then.
+ * In the order in which to try them; seed decides among equal preferences (RFC 5321 section 5.1).  Hosts that
+ * are no names are left out.  ST_SYNTAX also if none is left: the section forbids to use the domain itself then.
  */
 MUST_CHECK enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed,
                                     struct arena *arena, struct mx_host **hosts_out, size_t *count_out);

@@ -3,10 +3,10 @@
  * resolve.h - ask the DNS many things at once.
  *
  * In:      names, each with a callback.
- * Out:     for each one answer of three kinds: found, none, temporary.  What "several" means is for the
- * caller to say (tlsrpt_record_choose): RRs are never thrown away here. Source:  RFC 8460 section 3 (R1, R2,
- * R12, R13), RFC 5321 section 5.1 and RFC 7505 for MX. Limits:  RESOLVE_IN_FLIGHT questions at once,
- * RESOLVE_DEADLINE_MS for each; RESOLVE_SERVERS_MAX servers.
+ * Out:     for each one answer of three kinds: found, none, temporary.  All RRs are kept: what several of them
+ *          mean is the caller's decision (tlsrpt_record_choose).
+ * Source:  RFC 8460 section 3 (R1, R2, R12, R13), RFC 5321 section 5.1 and RFC 7505 for MX.
+ * Limits:  RESOLVE_IN_FLIGHT questions at once, RESOLVE_DEADLINE_MS for each; RESOLVE_SERVERS_MAX servers.
  *
  * A name is asked exactly as given, as an absolute name: no search list, no host file, no parent domain,
  * nothing from the environment.  A truncated answer is asked for again over TCP.  One thread only.
@@ -72,14 +72,15 @@ typedef void resolve_callback_fn(void *context, const struct resolve_answer *ans
 
 /*
  * servers: "192.0.2.1:53", "[2001:db8::1]:53", the port may be left out; none: the system's.  limits may be
- * NULL: the constants above.  Free with resolve_close. ST_CONFIG  a server that is no address, or too many
+ * NULL: the constants above.  Free with resolve_close.
+ * ST_CONFIG  a server is no address, or there are too many
  * ST_NOMEM, ST_IO
  */
 MUST_CHECK enum status resolve_open(const char *const *servers, size_t server_count,
                                     const struct resolve_limits *limits, struct resolver **resolver_out,
                                     struct err *err);
 
-/* Callbacks that are still owed are not called.  Accepts NULL, sets it to NULL. */
+/* Pending callbacks are not called.  Accepts NULL, sets it to NULL. */
 void resolve_close(struct resolver **resolver);
 
 /*

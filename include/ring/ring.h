@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.h - a queue of datagrams in a mapped file: what lies in it survives the death of the process.
+ * ring.h - a queue of datagrams in a mapped file: its records survive the death of the process.
  *
  * One thread appends (the writer), one reads and frees (the reader), without locks or system calls.  A
- * record's place is its sequence number: how many bytes were appended before it since the ring was made.  The
- * reader keeps the sequence up to which it has counted in its store, in the same transaction as the counts,
- * and gives it to ring_open after a restart: so each record is counted exactly once.
+ * record's sequence is the number of bytes appended before it since the ring was made.  The reader commits
+ * the sequence up to which it has counted in the same transaction as the counts, and passes it to ring_open
+ * after a restart: so each record is counted exactly once.
  *
- * In the file: a header page, then the data.  Every record has its own sequence, so that what an earlier lap
- * left behind is never taken for a record, and a checksum; damaged ones are skipped and counted.
- *
+ * In:     bytes, their kind and their time of arrival.
+ * Out:    the same in order, with a keyed hash of the bytes.
  * Limits: RING_RECORD_MAX bytes per record; ring sizes RING_SIZE_MIN to RING_SIZE_MAX.
  */
 #ifndef RING_RING_H
@@ -29,12 +28,12 @@
 
 enum ring_kind {
     RING_DATAGRAM = 1, /* bytes are a datagram */
-    RING_CUT,          /* bytes are the begin of one that was too long */
+    RING_CUT,          /* bytes are the start of one that was too long */
     RING_REFUSED,      /* bytes are the user id (uid_t) of a sender that is not allowed */
 };
 
 struct ring_record {
-    uint64_t sequence; /* where it lies */
+    uint64_t sequence; /* its position */
     enum ring_kind kind;
     int64_t arrival_ns; /* UTC */
     const char *bytes;  /* in the ring: until ring_free reaches it */
@@ -52,39 +51,46 @@ struct ring_position {
 
 /*
  * Open the ring at path, or make one of size bytes (rounded to pages).  owner names the store it belongs to.
- * The file's blocks are allocated, so that a full disk cannot hurt later.  Reading begins at from->sequence;
- * where that is not in the ring (the store is older than the ring or newer), reading begins at what there is.
- * ST_DENIED       the ring belongs to another store; err says what to do
- * ST_UNSUPPORTED  its records were written by a newer program, and some wait in it
+ * The file's blocks are allocated at once, so a disk that fills up later does no harm.  Reading begins at
+ * from->sequence; if the ring does not have that (the store is older or newer), at the oldest record.
+ * ST_DENIED       the ring belongs to another store, or the file is no ring; err says what to do
+ * ST_UNSUPPORTED  a newer program wrote its records, and some are not counted
  * ST_FULL         no room for the file
- * ST_IO, ST_NOMEM
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status ring_open(const char *path, size_t size, const char *owner,
                                  const struct ring_position *from, struct ring **ring_out, struct err *err);
 
-/* Unmap and close; the file stays. */
+/* Unmap; the file stays. */
 void ring_close(struct ring **ring);
 
-/* Was the ring found with another size or version than would be made now?  Then read it to its end and call
- * ring_remake. */
+/* Has the file another size or version than ring_open would make now?  Then read all and call ring_remake. */
 bool ring_is_outdated(const struct ring *ring);
 
 /*
- * Replace the ring, which the reader has read and freed to its end, by a new one with the same sequence.
- * Before the writer's thread starts.  On failure the old one is still there.
- * ST_BUSY  it is not empty;  ST_FULL, ST_IO, ST_NOMEM
+ * Replace an empty ring by a new one that continues its sequence.  Before the writer's thread starts.  On
+ * failure the old one is unchanged.
+ * ST_BUSY   it is not empty
+ * ST_FULL   no room for the file
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status ring_remake(struct ring *ring, struct err *err);
 
-/* What a ring holds, for somebody who only looks. */
+/* How full a ring is. */
 struct ring_level {
     uint64_t used_bytes;
     uint64_t capacity_bytes;
     uint64_t dropped;
 };
 
-/* Look at the ring at path, whoever works with it.  ST_NOT_FOUND, ST_IO, ST_UNSUPPORTED (no ring that we
- * know). */
+/*
+ * Read the level of the ring at path, without disturbing a collector that uses it.
+ * ST_NOT_FOUND
+ * ST_DENIED     the file is no ring
+ * ST_IO
+ */
 MUST_CHECK enum status ring_read_level(const char *path, struct ring_level *level_out, struct err *err);
 
 /* ---- the writer ---- */
@@ -96,44 +102,46 @@ MUST_CHECK bool ring_append(struct ring *ring, enum ring_kind kind, const void *
 /* Count records that found no room. */
 void ring_drop(struct ring *ring, uint64_t count);
 
-/* After appending, before looking whether the reader rests: a reader that said so before it looked at the
- * ring for the last time has seen everything. */
+/*
+ * Call it after appending and before looking whether the reader sleeps: a reader that announces its sleep and
+ * then looks at the ring again has seen every record.
+ */
 void ring_publish(struct ring *ring);
 
 /* ---- the reader ---- */
 
 enum ring_read {
     RING_READ,    /* *record_out is filled */
-    RING_EMPTY,   /* nothing more is there now */
-    RING_SKIPPED, /* damaged bytes were stepped over; call again */
+    RING_EMPTY,   /* no more for now */
+    RING_SKIPPED, /* damaged bytes were skipped; call again */
 };
 
 /* The next record; does not free it. */
 MUST_CHECK enum ring_read ring_next(struct ring *ring, struct ring_record *record_out);
 
-/* A record that ring_next gave before, by its sequence; not freed yet. */
+/* Read again a record that ring_next gave and ring_free did not free. */
 void ring_get(const struct ring *ring, uint64_t sequence, struct ring_record *record_out);
 
-/* Sequence of what ring_next gives next. */
+/* The sequence up to which ring_next has read. */
 uint64_t ring_sequence(const struct ring *ring);
 
-/* Give the record at this sequence, the last one read, again. */
+/* Undo the last ring_next, which gave the record at this sequence. */
 void ring_step_back(struct ring *ring, uint64_t sequence);
 
 /* Read again from the first record not freed. */
 void ring_rewind(struct ring *ring);
 
-/* Everything that ring_next gave so far is counted: the writer may use its room. */
+/* Free all records that ring_next gave: the writer may use their room. */
 void ring_free(struct ring *ring);
 
-/* Make the next pages writable ahead of the writer, so that it does not wait for the file system. */
+/* Make the pages ahead of the writer writable, so that the writer does not wait for the file system. */
 void ring_prepare(struct ring *ring);
 
 /* ---- either ---- */
 
 size_t ring_used_bytes(const struct ring *ring);     /* appended and not freed */
-size_t ring_capacity_bytes(const struct ring *ring); /* room for records in all */
+size_t ring_capacity_bytes(const struct ring *ring); /* room for records */
 uint64_t ring_dropped(const struct ring *ring);      /* since the ring was made */
-size_t ring_high_water(const struct ring *ring);     /* most bytes that ever waited, by the writer's view */
+size_t ring_high_water(const struct ring *ring);     /* the most that was ever used, as the writer saw it */
 
 #endif

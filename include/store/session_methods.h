@@ -42,8 +42,8 @@ struct session_methods {
     enum status (*delete_before)(struct session_store *store, int32_t utc_day, struct err *err);
 
     enum status (*each_day)(struct session_store *store, session_day_fn *fn, void *context, struct err *err);
-    enum status (*each_domain)(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
-                               void *context, struct err *err);
+    enum status (*each_domain)(struct session_store *store, int32_t utc_day, const char *after, int64_t max,
+                               session_domain_fn *fn, void *context, struct err *err);
     enum status (*read_domain)(struct session_store *store, int32_t utc_day, const char *domain,
                                const struct report_visitor *visitor, struct err *err);
     enum status (*each_record)(struct session_store *store, int32_t utc_day, const char *domain,

@@ -65,7 +65,7 @@
                       " GROUP BY utc_day ORDER BY utc_day") \
     X(LIST_DOMAINS,   "SELECT d.name, sum(t.success), sum(t.failure) FROM domain AS d" \
                       " CROSS JOIN tally AS t WHERE t.domain_id = d.id AND t.utc_day = ?1" \
-                      " GROUP BY d.name ORDER BY d.name") \
+                      " AND d.name > ?2 GROUP BY d.name ORDER BY d.name LIMIT ?3") \
     X(LIST_POLICIES,  "SELECT p.id, p.type, p.policy_domain, p.strings, p.mx_hosts, t.success, t.failure" \
                       " FROM policy AS p CROSS JOIN tally AS t" \
                       " WHERE p.domain_id = ?1 AND t.domain_id = ?1 AND t.utc_day = ?2 AND t.policy_id = p.id" \
@@ -145,8 +145,8 @@ enum status session_sqlite_count(struct session_store *store, struct tally_plan 
 /* session_sqlite_read.c */
 enum status session_sqlite_each_day(struct session_store *store, session_day_fn *fn, void *context,
                                     struct err *err);
-enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
-                                       void *context, struct err *err);
+enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+                                       int64_t max, session_domain_fn *fn, void *context, struct err *err);
 enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
                                        const struct report_visitor *visitor, struct err *err);
 enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,

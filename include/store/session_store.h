@@ -209,9 +209,13 @@ MUST_CHECK enum status session_store_each_day(struct session_store *store, sessi
 typedef enum status session_domain_fn(void *context, const char *domain,
                                       const struct session_counts *sessions, struct err *err);
 
-/* Each domain with sessions on that day, by name; sessions is summed over its policies. */
+/*
+ * One page of the domains with sessions on that day, by name: those after the name after ("": from the first on), at
+ * most max (1 or more).  sessions is summed over the domain's policies.
+ */
 MUST_CHECK enum status session_store_each_domain(struct session_store *store, int32_t utc_day,
-                                                 session_domain_fn *fn, void *context, struct err *err);
+                                                 const char *after, int64_t max, session_domain_fn *fn,
+                                                 void *context, struct err *err);
 
 /*
  * The domain's day in canonical order: policies as policy_compare, details by sessions descending and then as

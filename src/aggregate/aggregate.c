@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A hash table with open addressing.  Slots hold numbers of entries; entries never move, so the caller may
+ * keep pointers to them, and only the slots are made anew when the table grows.  The key of the hashes is
+ * random and secret, so their bits select the slot as they are.  Entries counted in this batch form a list.
+ */
 #include "aggregate/aggregate.h"
 
 #include <stdlib.h>
@@ -9,11 +14,10 @@
 #define SLOTS_MIN     1024
 #define NONE          UINT32_MAX /* no entry */
 
-/* Entries stay where they are; the slots hold their numbers and are made anew when the table grows. */
 struct aggregate {
     struct aggregate_entry *chunks[CHUNKS_MAX];
-    uint32_t *slots; /* power of two of them, at most two thirds used */
-    size_t slot_count;
+    uint32_t *slots;
+    size_t slot_count; /* a power of two; at most two thirds are used */
     uint32_t entry_count;
     uint32_t first; /* of this batch */
 };
@@ -65,8 +69,8 @@ void aggregate_free(struct aggregate **aggregate)
     *aggregate = NULL;
 }
 
-/* The day is part of the key: one bit of difference in it moves the place, and equality looks at it. */
-static size_t place_of(const struct aggregate *aggregate, const struct hash *hash, int32_t arrival_day)
+/* The day is part of the key. */
+static size_t slot_of(const struct aggregate *aggregate, const struct hash *hash, int32_t arrival_day)
 {
     return (size_t)(hash->words[0] + (uint64_t)arrival_day) & (aggregate->slot_count - 1);
 }
@@ -80,12 +84,12 @@ static bool is_same(const struct aggregate_entry *entry, const struct hash *hash
 /* The slot that holds the entry, or the free one where it belongs. */
 static uint32_t *find_slot(const struct aggregate *aggregate, const struct hash *hash, int32_t arrival_day)
 {
-    size_t place = place_of(aggregate, hash, arrival_day);
+    size_t slot = slot_of(aggregate, hash, arrival_day);
 
-    while (aggregate->slots[place] != NONE &&
-           !is_same(entry_at(aggregate, aggregate->slots[place]), hash, arrival_day))
-        place = (place + 1) & (aggregate->slot_count - 1);
-    return &aggregate->slots[place];
+    while (aggregate->slots[slot] != NONE &&
+           !is_same(entry_at(aggregate, aggregate->slots[slot]), hash, arrival_day))
+        slot = (slot + 1) & (aggregate->slot_count - 1);
+    return &aggregate->slots[slot];
 }
 
 static bool grow(struct aggregate *aggregate)
@@ -156,11 +160,6 @@ struct aggregate_entry *aggregate_first(struct aggregate *aggregate)
 struct aggregate_entry *aggregate_next(struct aggregate *aggregate, const struct aggregate_entry *entry)
 {
     return entry->next != NONE ? entry_at(aggregate, entry->next) : NULL;
-}
-
-size_t aggregate_size(const struct aggregate *aggregate)
-{
-    return aggregate->entry_count;
 }
 
 void aggregate_end_batch(struct aggregate *aggregate)

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A table names each setting with the kind of thing that its value must be on this host (folder, file, group,
+ * ...), and each kind has one check, one text for what is wrong and one fix.  The first fault ends the check.
+ */
 #include "app/host_settings.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The writer only remembers how deep it is and, for each level, whether a member was written before: that
+ * decides the comma, the line break and the indent in front of the next value.
+ */
 #include "app/json_out.h"
 
 #include <jansson.h>
@@ -38,7 +42,7 @@ static void new_line(struct json_out *json)
         strbuf_addf(json->out, "\n%*s", json->indent * (int)json->depth, "");
 }
 
-/* What stands before a value: the comma, the line break, the key. */
+/* What comes before a value: the comma, the line break, the key. */
 static void begin_value(struct json_out *json, const char *key)
 {
     if (json->depth > 0) {

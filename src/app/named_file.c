@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each kind has its own check: mode bits for secrets, the first line for passwords, a PEM marker for
+ * certificates.  The faults are a table, so that program start and `check` print the same text and fix.
+ */
 #include "app/named_file.h"
 
 #include <errno.h>

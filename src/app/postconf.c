@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * postconf(1) is started without a shell, its answer is read from a pipe, and its exit code decides.
+ */
 #include "app/postconf.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
+
+#define VERSION_PART_MAX 999
 
 static int spawn_postconf(const char *const argv[], int out_fd, bool is_quiet, pid_t *pid_out)
 {
@@ -83,4 +88,18 @@ enum status postconf_set(const char *name, const char *value, struct err *err)
     if (len < 0 || (size_t)len >= sizeof(assignment))
         return err_set(err, ST_RANGE, "postconf -e %s: the value is too long", name);
     return postconf(argv, false, nothing, sizeof(nothing), err);
+}
+
+uint64_t postfix_version_parse(const char *text)
+{
+    uint64_t major, minor, patch = 0;
+    struct cursor cursor;
+
+    cursor_init(&cursor, text, strlen(text));
+    major = cursor_take_number(&cursor, VERSION_PART_MAX);
+    cursor_expect(&cursor, ".");
+    minor = cursor_take_number(&cursor, VERSION_PART_MAX);
+    if (cursor_skip_word(&cursor, "."))
+        patch = cursor_take_number(&cursor, VERSION_PART_MAX);
+    return cursor.is_failed ? 0 : POSTFIX_VERSION(major, minor, patch);
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Options, settings, exit codes, and the change from root to the owner of state_dir: the same in each program.
+ */
 #include "app/program.h"
 
 #include <errno.h>
@@ -9,8 +12,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/terminal.h"
+#include "model/utc_day.h"
 
 static const int EXIT_CODES[] = {
     [ST_OK] = 0,
@@ -33,7 +38,7 @@ int program_exit_code(enum status status)
     return (size_t)status < ARRAY_COUNT(EXIT_CODES) ? EXIT_CODES[status] : EXIT_BUG;
 }
 
-/* What a file or a stranger wrote may stand in the text; it must not reach the terminal as it is. */
+/* The text may hold outside bytes; they must not reach the terminal as they are. */
 int program_fail(const struct program *program, const struct err *err)
 {
     struct terminal terminal;
@@ -65,6 +70,19 @@ bool program_take_option(struct program *program, int option, const char *argume
         return false;
     program->overrides[program->override_count++] = argument;
     return true;
+}
+
+enum status program_parse_day(const char *text, int32_t *utc_day_out, struct err *err)
+{
+    int32_t today = utc_day_of(clock_utc_s());
+
+    if (strcmp(text, "today") == 0)
+        *utc_day_out = today;
+    else if (strcmp(text, "yesterday") == 0)
+        *utc_day_out = today > 0 ? today - 1 : 0;
+    else if (!utc_day_parse(text, utc_day_out))
+        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
+    return ST_OK;
 }
 
 /* Without -c a missing default file is no error unless an identity is needed. */

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Printed from top to bottom: head, each policy with a bar and its failures, departures from RFC 8460.  Failure
+ * details are sorted by result type and grouped; the most frequent type comes first, with advice for the
+ * domain's owner.  Every list has a limit, because the report may be anybody's.
+ */
 #include "app/report_view.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Cells are cleaned and kept until table_print, which knows the width of every column only then.  If the table is
+ * wider than the terminal: first the hidden columns go, then the widest column is cut one column at a time.
+ */
 #include "app/table.h"
 
 #include <stdarg.h>

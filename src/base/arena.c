@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A list of blocks, newest first; memory comes from the newest one.  Nothing is freed alone: arena_done frees all
+ * blocks, arena_reset keeps the newest.
+ */
 #include "base/arena.h"
 
 #include <stdalign.h>

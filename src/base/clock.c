@@ -11,8 +11,6 @@
 /* Longest shift that is believed, in seconds: about 300 years. */
 #define MAX_SHIFT_S 10000000000LL
 
-static int64_t fixed_utc_ns = -1;
-
 static int64_t believed(long long shift_s)
 {
     return shift_s > -MAX_SHIFT_S && shift_s < MAX_SHIFT_S ? shift_s : 0;
@@ -47,8 +45,6 @@ int64_t clock_utc_ns(void)
     struct timespec now;
     int64_t shift_s, ignored;
 
-    if (fixed_utc_ns >= 0)
-        return fixed_utc_ns;
     read_shifts(&shift_s, &ignored);
     (void)clock_gettime(CLOCK_REALTIME, &now);
     return ((int64_t)now.tv_sec + shift_s) * NS_PER_S + now.tv_nsec;
@@ -87,9 +83,4 @@ void clock_sleep_us(int64_t us)
 void clock_sleep_ms(int64_t ms)
 {
     clock_sleep_us(1000 * ms);
-}
-
-void clock_set_fixed(int64_t utc_ns)
-{
-    fixed_utc_ns = utc_ns;
 }

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Every read checks the end first and sets is_failed instead of going past it; a failed cursor reads nothing more.
+ */
 #include "base/cursor.h"
 
 #include <string.h>

@@ -5,27 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const NAMES[] = {
-    [ST_OK] = "ok",
-    [ST_NOT_FOUND] = "not_found",
-    [ST_SYNTAX] = "syntax",
-    [ST_RANGE] = "range",
-    [ST_CONFIG] = "config",
-    [ST_UNSUPPORTED] = "unsupported",
-    [ST_DENIED] = "denied",
-    [ST_BUSY] = "busy",
-    [ST_TEMPORARY] = "temporary",
-    [ST_FULL] = "full",
-    [ST_IO] = "io",
-    [ST_NOMEM] = "nomem",
-    [ST_INTERNAL] = "internal",
-};
-
-const char *status_name(enum status code)
-{
-    return (size_t)code < ARRAY_COUNT(NAMES) ? NAMES[code] : "unknown";
-}
-
 #undef err_set
 #undef err_set_errno
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A file is replaced by a temporary file beside it, fsync and rename, so that readers see the old or the new one.
+ * Locks are flock(2): the kernel releases them when the process ends, however it ends.
+ */
 #include "base/file.h"
 
 #include <errno.h>

@@ -84,3 +84,10 @@ enum status json_text_load_repaired(struct arena *arena, const char *text, size_
     strbuf_done(&repaired);
     return status;
 }
+
+struct span json_text_span(const json_t *value)
+{
+    if (!json_is_string(value))
+        return (struct span){.at = "", .len = 0};
+    return (struct span){.at = json_string_value(value), .len = json_string_length(value)};
+}

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One lock around everything.  Each event has its own counter of lines in the current minute; beyond the limit
+ * lines are only counted, and the next line that is printed says how many.
+ */
 #include "base/log.h"
 
 #include <pthread.h>

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * 1. Physical lines become logical ones: a line that begins with a blank continues the one before.
+ * 2. A logical line is split at its first "=", and its name is looked up in the table.
+ * 3. The value is parsed by the row's kind and stored at the row's offset in the caller's struct; where it came
+ *    from is kept for messages and --show-config.
+ */
 #include "base/options.h"
 
 #include <string.h>
@@ -115,15 +121,6 @@ static enum status parse_mode(const struct option_row *option, const char *value
     return mode < option->min || mode > option->max ? out_of_range(option, value, err) : ST_OK;
 }
 
-static enum status parse_bool(const struct option_row *option, const char *value, bool *is_on_out,
-                              struct err *err)
-{
-    if (strcmp(value, "yes") != 0 && strcmp(value, "no") != 0)
-        return bad_value(option, value, "use yes or no", err);
-    *is_on_out = strcmp(value, "yes") == 0;
-    return ST_OK;
-}
-
 static enum status parse_choice(const struct option_row *option, const char *value, int *index_out,
                                 struct err *err)
 {
@@ -144,7 +141,7 @@ static enum status parse_choice(const struct option_row *option, const char *val
                    words);
 }
 
-/* Nothing, where something stands by default, is no value. */
+/* An empty value for a setting whose default is not empty. */
 static bool is_missing(const struct option_row *option, const char *value)
 {
     return option->kind == OPTION_TEXT && *value == '\0' && *option->default_value != '\0';
@@ -217,8 +214,6 @@ static enum status parse_value(struct options *options, const struct option_row 
         return parse_number(option, value, field, err);
     case OPTION_MODE:
         return parse_mode(option, value, field, err);
-    case OPTION_BOOL:
-        return parse_bool(option, value, field, err);
     case OPTION_CHOICE:
         return parse_choice(option, value, field, err);
     }
@@ -436,13 +431,6 @@ enum status options_init(struct options *options, const struct option_row *table
 void options_done(struct options *options)
 {
     arena_done(&options->arena);
-}
-
-bool options_is_set(const struct options *options, const char *name)
-{
-    const struct option_row *option = find(options, name);
-
-    return option != NULL && options->origins[option - options->table].file != NULL;
 }
 
 static void format_origin(const struct option_origin *origin, char *text_out, size_t size)

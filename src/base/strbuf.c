@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The memory doubles when it is full.  The first failure sticks, so that callers check once, at the end.
+ */
 #include "base/strbuf.h"
 
 #include <stdarg.h>
@@ -113,17 +116,4 @@ bool strbuf_is_failed(const struct strbuf *buf)
 bool strbuf_lacks_memory(const struct strbuf *buf)
 {
     return buf->lacks_memory;
-}
-
-char *strbuf_take(struct strbuf *buf, size_t *len_out)
-{
-    char *data;
-
-    if (!reserve(buf, 0))
-        return NULL;
-    data = buf->data;
-    data[buf->len] = '\0';
-    *len_out = buf->len;
-    strbuf_init(buf, buf->max_bytes);
-    return data;
 }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A text is walked one UTF-8 sequence at a time; three tables say which characters are invisible, combining or
+ * two columns wide.  Cleaning writes invisible ones as escapes, so that cleaned texts can be measured and cut.
+ */
 #include "base/terminal.h"
 
 #include <stdint.h>
@@ -14,14 +18,14 @@ struct code_range {
     uint32_t first, last;
 };
 
-/* Characters that nobody sees but that move, hide or turn what stands beside them. */
+/* Characters that nobody sees but that move, hide or turn the text beside them. */
 static const struct code_range INVISIBLE[] = {
     {0x0000, 0x001F}, {0x007F, 0x009F}, {0x00AD, 0x00AD},   {0x061C, 0x061C},
     {0x180E, 0x180E}, {0x200B, 0x200F}, {0x2028, 0x202E},   {0x2060, 0x206F},
     {0xFEFF, 0xFEFF}, {0xFFF9, 0xFFFB}, {0xE0000, 0xE0FFF},
 };
 
-/* Marks that stand on the character before them. */
+/* Marks on the character before them. */
 static const struct code_range COMBINING[] = {
     {0x0300, 0x036F}, {0x0483, 0x0489}, {0x0591, 0x05BD}, {0x0610, 0x061A}, {0x064B, 0x065F},
     {0x1AB0, 0x1AFF}, {0x1DC0, 0x1DFF}, {0x20D0, 0x20FF}, {0xFE00, 0xFE0F}, {0xFE20, 0xFE2F},

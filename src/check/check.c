@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The parts run in a fixed order, each one prints its findings as it makes them, and the sum comes last.  Later
+ * parts use what earlier ones found (sockets with a listener, a resolver that answers, loaded keys).
+ */
 #include "check/check.h"
 
 #include <getopt.h>
@@ -15,11 +19,11 @@
 #define TOPIC_COLUMNS   10
 #define TEXT_COLUMN     (6 + TOPIC_COLUMNS + 2)
 #define TEXT_BYTES      4096
-#define SETTING         "set " /* how a mend begins that is a line of the settings file */
+#define SETTING         "set " /* the start of a fix that is a line of the settings file */
 
 static void (*const PARTS[])(struct checkup *checkup) = {
-    check_settings,  check_folders, check_sockets, check_collector, check_postfix, check_resolver,
-    check_mailboxes, check_spf,     check_relay,   check_dkim,      check_fleet,   check_schedule,
+    check_settings, check_folders,   check_sockets, check_collector, check_ledger, check_postfix,
+    check_resolver, check_mailboxes, check_relay,   check_dkim,      check_fleet,  check_schedule,
 };
 
 /* ---- saying ---- */
@@ -37,7 +41,7 @@ static void print_finding(const struct terminal *terminal, enum verdict verdict,
     table_print_wrapped(terminal, TEXT_COLUMN, TEXT_COLUMN, text, stdout);
 }
 
-/* What is to be copied stays on one line, however long. */
+/* Text to be copied stays on one line, however long. */
 static void print_fix(struct checkup *checkup, const char *fix)
 {
     static const char *const LITERAL[] = {"run ", SETTING, "publish "};

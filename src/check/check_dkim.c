@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Each DKIM key against its DNS record: is it there, is it the same key, does a signed sample verify, and
- * what its s= says (RFC 6376 section 3.6.1, RFC 8460 section 3). */
+/*
+ * Each DKIM key against its DNS record: is it published, is it the same key, does a signed sample verify, and
+ * what its s= and t= say (RFC 6376 section 3.6.1, RFC 8460 section 3).
+ */
 #include <string.h>
 
 #include "base/cursor.h"

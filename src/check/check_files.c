@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Folders, files and sockets on this host. */
+/*
+ * Folders, files and sockets on this host, and the stores behind them: owners, modes, free space, the kind of
+ * file system, listeners, the collector's state.
+ */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -15,12 +18,14 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "app/collector_state.h"
 #include "app/named_file.h"
+#include "app/stores.h"
 #include "app/table.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
-#include "inspect/status_facts.h"
 
 #define SPACE_NEEDED   (100UL << 20) /* below that collecting is about to stop */
 #define SPACE_WANTED   (500UL << 20)
@@ -281,7 +286,7 @@ const char *check_start_command(void)
                                : "start tlsrpt-gen-collect";
 }
 
-const char *check_exim_command(void)
+static const char *exim_command(void)
 {
     return check_has_systemd()
                ? "run systemctl enable tlsrpt-gen-exim.socket && systemctl restart tlsrpt-gen-collect.socket "
@@ -306,7 +311,7 @@ static void check_mode(struct checkup *checkup, const char *path)
 
 static void check_socket(struct checkup *checkup, const char *path, int type)
 {
-    const char *start = type == SOCK_STREAM ? check_exim_command() : check_start_command();
+    const char *start = type == SOCK_STREAM ? exim_command() : check_start_command();
 
     checkup->sockets_asked++;
     switch (check_socket_state(path, type)) {
@@ -333,7 +338,7 @@ static void check_socket(struct checkup *checkup, const char *path, int type)
     check_mode(checkup, path);
 }
 
-/* How many datagrams the kernel holds for us; 0 if it cannot be told. */
+/* How many datagrams the kernel queues for us; 0: unknown. */
 static long queue_length(void)
 {
     struct strbuf text;
@@ -365,51 +370,69 @@ void check_sockets(struct checkup *checkup)
         checkup_say(checkup, VERDICT_OK, "socket", NULL, "net.unix.max_dgram_qlen is %ld", length);
 }
 
-/* ---- the collector ---- */
+/* ---- the collector and its stores ---- */
 
-static void judge_collector(struct checkup *checkup, const struct status_facts *facts)
+static void judge_collector(struct checkup *checkup, const struct collector_state *state, int64_t now_s)
 {
     char age[TABLE_NUMBER_SIZE];
 
-    if (facts->collector == COLLECTOR_UP && checkup->sockets_asked > 0 && checkup->sockets_heard == 0)
+    table_duration(now_s - state->alive_s, age);
+    if (state->liveness == COLLECTOR_UP && checkup->sockets_asked > 0 && checkup->sockets_heard == 0)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
                     "it listens on none of its sockets");
-    else if (facts->collector == COLLECTOR_UP)
+    else if (state->liveness == COLLECTOR_UP)
         checkup_say(checkup, VERDICT_OK, "collector", NULL, "it runs and counts");
-    else if (facts->collector == COLLECTOR_STUCK)
+    else if (state->liveness == COLLECTOR_STUCK)
         checkup_say(checkup, VERDICT_FAIL, "collector", "look for event=store_failed in its log",
-                    "it runs, but has counted nothing for %s",
-                    table_duration(facts->now_s - facts->alive_s, age));
-    else if (facts->collector == COLLECTOR_SILENT)
+                    "it runs, but has counted nothing for %s", age);
+    else if (state->liveness == COLLECTOR_SILENT)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
-                    "it has counted nothing for %s", table_duration(facts->now_s - facts->alive_s, age));
+                    "it has counted nothing for %s", age);
     else
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(), "it has never run here");
-    if (facts->counters[COUNTER_DROPPED] > 0)
+    if (state->counters[COUNTER_DROPPED] > 0)
         checkup_say(checkup, VERDICT_WARN, "collector", "set ring_size = 64M",
                     "%llu outcomes were lost because the ring was full",
-                    (unsigned long long)facts->counters[COUNTER_DROPPED]);
+                    (unsigned long long)state->counters[COUNTER_DROPPED]);
 }
 
 void check_collector(struct checkup *checkup)
 {
-    struct status_facts *facts = calloc(1, sizeof *facts);
+    const int64_t now_s = clock_utc_s();
+    struct session_store *sessions = NULL;
+    struct collector_state state;
     struct err err;
-    enum status status;
+    enum status status = stores_open_sessions(checkup->config, SESSION_STORE_READ, &sessions, &err);
 
-    if (facts == NULL)
-        return;
-    status = status_facts_gather(checkup->config, facts, &err);
     if (status == ST_OK)
-        judge_collector(checkup, facts);
-    else if (status == ST_NOT_FOUND)
-        checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(), "it has never run here");
+        status = collector_state_read(checkup->config, sessions, now_s, &checkup->arena, &state, &err);
+    if (status == ST_OK)
+        judge_collector(checkup, &state, now_s);
     else
-        checkup_say(checkup, VERDICT_FAIL, "collector",
-                    status == ST_DENIED && *checkup->config->fleet != '\0'
+        checkup_say(checkup, VERDICT_FAIL, "collector", "see what the message says", "%s", err.text);
+    session_store_close(&sessions);
+}
+
+/* reports.db, or the fleet's ledger in its place: prints nothing if it can be read. */
+void check_ledger(struct checkup *checkup)
+{
+    struct ledger_counts counts;
+    struct ledger *ledger = NULL;
+    struct fleet *fleet = NULL;
+    struct err err;
+    enum status status = stores_open_fleet(checkup->config, &fleet, &err);
+
+    if (status != ST_OK) /* check_fleet reports it */
+        return;
+    status = stores_open_ledger(checkup->config, fleet, LEDGER_READ, &ledger, NULL, &err);
+    if (status == ST_OK && ledger != NULL)
+        status = ledger_count(ledger, -1, &counts, &err);
+    if (status != ST_OK)
+        checkup_say(checkup, VERDICT_FAIL, "ledger",
+                    status == ST_DENIED && fleet != NULL
                         ? "grant this host's role tlsrpt_read or tlsrpt_generate (tlsrpt-gen-fleet(7))"
                         : "see what the message says",
                     "%s", err.text);
-    status_facts_done(facts);
-    free(facts);
+    ledger_close(&ledger);
+    fleet_close(&fleet);
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Postfix on this host, as postconf(1) tells it. */
+/*
+ * Postfix's version decides: from 3.10 on it can report by itself, and its main.cf and its socket are checked;
+ * an older one must have its log followed, which the lock files of tlsrpt-gen-log show.
+ */
 #include <dirent.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -12,18 +14,13 @@
 #include <unistd.h>
 
 #include "app/postconf.h"
-#include "base/cursor.h"
 #include "base/file.h"
 #include "check_socket.h"
 #include "checkup.h"
 
-#define SOCKET_NAME      "run/tlsrpt/tlsrpt.sock"
-#define VERSION(a, b, c) ((uint64_t)(a)*1000000 + (uint64_t)(b)*1000 + (uint64_t)(c))
-#define PART_MAX         999
-
 struct postfix_facts {
     char version[64];
-    uint64_t number; /* VERSION(); 0: not understood */
+    uint64_t number; /* POSTFIX_VERSION(); 0: not understood */
     char enable[64]; /* "": this Postfix does not know the setting */
     char socket_name[PATH_MAX / 4];
     char skip_reused[64];
@@ -52,21 +49,6 @@ static enum status read_postfix(struct postfix_facts *postfix, struct err *err)
     return status;
 }
 
-/* "3.10.13", "3.11-20250101": what is absent is 0. */
-static uint64_t parse_version(const char *text)
-{
-    struct cursor cursor;
-    uint64_t major, minor, patch = 0;
-
-    cursor_init(&cursor, text, strlen(text));
-    major = cursor_take_number(&cursor, PART_MAX);
-    cursor_expect(&cursor, ".");
-    minor = cursor_take_number(&cursor, PART_MAX);
-    if (cursor_skip_word(&cursor, "."))
-        patch = cursor_take_number(&cursor, PART_MAX);
-    return cursor.is_failed ? 0 : VERSION(major, minor, patch);
-}
-
 /* ---- the way over its log ---- */
 
 enum log_reader_state {
@@ -76,7 +58,7 @@ enum log_reader_state {
     LOG_READER_FOUND, /* somebody does */
 };
 
-/* The log that is followed stands in the lock file. */
+/* The lock file names the log that is followed. */
 static enum log_reader_state judge_lock(const char *path, char log_out[PATH_MAX])
 {
     struct strbuf text;
@@ -115,7 +97,7 @@ static enum log_reader_state find_log_reader(const char *state_dir, char log_out
     return found;
 }
 
-/* A Postfix that cannot report tells most of it in its log. */
+/* A Postfix that cannot report logs most of it. */
 static void check_log_reader(struct checkup *checkup, const struct postfix_facts *postfix, const char *why)
 {
     bool has_systemd = check_has_systemd();
@@ -158,17 +140,17 @@ static bool check_version(struct checkup *checkup, const struct postfix_facts *p
 {
     static const char UPGRADE[] = "upgrade Postfix to 3.10.6, 3.11.0 or newer";
 
-    if (postfix->number < VERSION(3, 10, 0) || *postfix->enable == '\0') {
+    if (postfix->number < POSTFIX_VERSION(3, 10, 0) || *postfix->enable == '\0') {
         check_log_reader(checkup, postfix,
-                         postfix->number < VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
-                                                             : "was built without libtlsrpt");
+                         postfix->number < POSTFIX_VERSION(3, 10, 0) ? "cannot report TLS sessions by itself"
+                                                                     : "was built without libtlsrpt");
         return false;
     }
-    if (postfix->number < VERSION(3, 10, 4))
+    if (postfix->number < POSTFIX_VERSION(3, 10, 4))
         checkup_say(checkup, VERDICT_FAIL, "postfix", UPGRADE,
                     "version %s reports about the delivery of reports, which makes reports for ever",
                     postfix->version);
-    else if (postfix->number < VERSION(3, 10, 6))
+    else if (postfix->number < POSTFIX_VERSION(3, 10, 6))
         checkup_say(checkup, VERDICT_WARN, "postfix", UPGRADE,
                     "version %s leaves out facts that 3.10.6 reports", postfix->version);
     else
@@ -248,7 +230,7 @@ static void check_main_cf(struct checkup *checkup, const struct postfix_facts *p
                     "smtp_tlsrpt_enable = %s: it reports nothing", postfix->enable);
     if (*postfix->socket_name == '\0')
         checkup_say(checkup, VERDICT_FAIL, "postfix",
-                    "run postconf -e 'smtp_tlsrpt_socket_name = " SOCKET_NAME "' && postfix reload",
+                    "run postconf -e 'smtp_tlsrpt_socket_name = " POSTFIX_SOCKET_NAME "' && postfix reload",
                     "smtp_tlsrpt_socket_name is empty: it knows no socket to report to");
     else
         check_reporting_socket(checkup, postfix);
@@ -275,7 +257,7 @@ void check_postfix(struct checkup *checkup)
                     err.text);
         return;
     }
-    postfix.number = parse_version(postfix.version);
+    postfix.number = postfix_version_parse(postfix.version);
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A short talk with the relay: greeting, EHLO, MAIL FROM, and nothing sent. */
+/*
+ * One SMTP session with the relay: greeting, EHLO, MAIL FROM, QUIT.  No mail is sent.  Each step has a time limit.
+ */
 #include <errno.h>
 #include <limits.h>
 #include <netdb.h>
@@ -94,7 +96,7 @@ static bool is_complete(const struct strbuf *reply)
     return end - line >= 4 && line[3] != '-';
 }
 
-/* Read one whole reply; talk->code is 0 if none came. */
+/* Read one whole reply; probe->code is 0 if none came. */
 static void read_reply(struct probe *probe)
 {
     int64_t until_ms = clock_monotonic_ms() + STEP_MS;
@@ -190,7 +192,7 @@ static void check_offers(struct checkup *checkup, const struct probe *probe)
                     max_bytes, needed);
 }
 
-/* A password is only sent over TLS, which this talk has not; so the sender is tried only without one. */
+/* A password needs TLS, which this session has not; so the sender is only tried without relay_auth. */
 static void check_sender(struct checkup *checkup, struct probe *probe)
 {
     const struct config *config = checkup->config;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Does anything start tlsrpt-gen every now and then: a timer of systemd, or cron? */
+/*
+ * Does anything start tlsrpt-gen regularly?  Looks for the timer's link that systemctl enable makes, then for a
+ * line with a run of tlsrpt-gen in the tables and folders of cron.
+ */
 #include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
@@ -29,7 +32,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* Is what stands behind the program's name that of a run, not a command as status or push? */
+/* Do the arguments after the program's name make it a run, not a command such as status or push? */
 static bool is_run(const char *at, size_t len)
 {
     const char *end = at + len;
@@ -126,7 +129,7 @@ static bool find_timer(void)
     return false;
 }
 
-/* Our own path, for the line that is to be added; "tlsrpt-gen" if it cannot be told. */
+/* Our own path, for the line to add; the usual one if /proc does not say. */
 static const char *own_path(char path_out[PATH_MAX])
 {
     ssize_t len = readlink("/proc/self/exe", path_out, PATH_MAX - 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_socket.h - is somebody listening on a socket?
+ * check_socket.h - does a process listen on a socket?
  */
 #ifndef CHECK_CHECK_SOCKET_H
 #define CHECK_CHECK_SOCKET_H
@@ -21,8 +21,7 @@ enum socket_state check_socket_state(const char *path, int type);
 /* Does systemd run this host? */
 bool check_has_systemd(void);
 
-/* The mend for a collector that does not run, or does not listen for Exim. */
+/* The fix for a collector that does not run. */
 const char *check_start_command(void);
-const char *check_exim_command(void);
 
 #endif

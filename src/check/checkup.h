@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * checkup.h - what the parts of `check` share.  Each part looks at one thing and says what it found, once for
- * each fact.
+ * checkup.h - what the parts of `check` share.  Each part examines one thing and prints each fact once.
  *
- * A mend is meant literally: "run COMMAND", "set KEY = VALUE" (in the settings file), "publish NAME. TYPE
- * DATA" (in DNS), or words for what no command can do.
+ * A fix can be copied: "run COMMAND", "set KEY = VALUE" (in the settings file), "publish NAME. TYPE DATA" (in
+ * DNS), or words for what no command can do.
  */
 #ifndef CHECK_CHECKUP_H
 #define CHECK_CHECKUP_H
@@ -36,17 +35,16 @@ struct checkup {
     struct resolver *resolver; /* NULL: it could not be opened */
     bool has_resolver;         /* and it answers */
     struct dkim_keys *keys;
-    size_t sockets_asked,
-        sockets_heard;    /* of the settings: how many there are, on how many somebody listens */
-    bool has_setting_fix; /* a mend was a line of the settings file */
+    size_t sockets_asked, sockets_heard; /* sockets of the settings; those with a listener */
+    bool has_setting_fix;                /* a fix was a line of the settings file */
     size_t counts[VERDICT_COUNT];
 };
 
-/* Print a finding.  mend is NULL for VERDICT_OK; topic is a word. */
+/* Print a finding.  fix is NULL for VERDICT_OK; topic is a word. */
 void checkup_say(struct checkup *checkup, enum verdict verdict, const char *topic, const char *fix,
                  const char *format, ...) PRINTF_LIKE(5, 6);
 
-/* printf into the checkup's arena, for mends; "" when memory is out. */
+/* printf into the checkup's arena, for fixes; "" when memory is out. */
 const char *checkup_format(struct checkup *checkup, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* The part of a mail address behind its @. */
@@ -58,10 +56,10 @@ void check_settings(struct checkup *checkup);
 void check_folders(struct checkup *checkup);
 void check_sockets(struct checkup *checkup);
 void check_collector(struct checkup *checkup);
+void check_ledger(struct checkup *checkup);
 void check_postfix(struct checkup *checkup);
 void check_resolver(struct checkup *checkup);
 void check_mailboxes(struct checkup *checkup);
-void check_spf(struct checkup *checkup);
 void check_relay(struct checkup *checkup);
 void check_dkim(struct checkup *checkup);
 void check_fleet(struct checkup *checkup);

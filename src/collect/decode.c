@@ -1,25 +1,44 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * If every datagram is a new one, decoding takes as long as storing, so two processors share the work.
+ *
+ * Entries are taken in order, a chunk at a time, by whichever thread is free: the decoder's own thread as
+ * long as a chunk is free, and the caller's when decoder_next finds no chunk decoded.  Chunks are a queue:
+ * the caller gets the oldest, and gives it back with the next call.  Only these two threads use the
+ * condition, so a signal always reaches the other one.
+ */
 #include "decode.h"
 
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
 #include "datagram/datagram.h"
 #include "datagram/exim_line.h"
 
 #define CHUNK_ARENA_BYTES ((size_t)2 * DATAGRAM_ARENA_BYTES)
 
-struct decode_line {
-    struct decode_chunk *chunks[DECODE_CHUNKS];
-    size_t first;               /* the oldest that was pushed */
-    size_t pushed;              /* and not taken yet; the next one is being filled */
-    struct decode_chunk *taken; /* to be emptied */
+struct decode_chunk {
+    struct decoded items[DECODE_CHUNK_ITEMS];
+    size_t count;
+    struct arena arena; /* of the items' results */
+    bool is_decoded;    /* under the lock */
+};
+
+struct decoder {
     bool has_thread;
     pthread_t thread;
-    pthread_mutex_t lock;
+    size_t given; /* items of the oldest chunk that the caller had; the caller's */
+
+    pthread_mutex_t lock; /* of all that follows, but for the insides of used chunks */
     pthread_cond_t is_changed;
     bool is_ending;
+    const struct ring *ring;
+    struct aggregate *aggregate;
+    struct aggregate_entry *next; /* the first that no chunk has; NULL: none */
+    size_t first, used;           /* chunks in use */
+    struct decode_chunk chunks[DECODE_CHUNKS];
 };
 
 /* ---- one chunk ---- */
@@ -33,199 +52,175 @@ static enum status decode(const struct ring_record *record, struct arena *arena,
     return datagram_decode(record->bytes, record->len, arena, result_out, err);
 }
 
-static void decode_chunk_run(struct decode_chunk *chunk)
+static void decode_chunk(struct decode_chunk *chunk)
 {
-    struct err err;
-
     for (size_t i = 0; i < chunk->count; i++) {
-        struct decode_job *job = &chunk->jobs[i];
+        struct decoded *item = &chunk->items[i];
+        struct err err = {.code = ST_OK};
 
-        err.text[0] = '\0';
-        job->status = decode(&job->record, &chunk->arena, &job->result, &err);
-        if (job->status != ST_OK)
-            (void)snprintf(job->reason, sizeof job->reason, "%.*s", DECODE_REASON_SIZE - 1, err.text);
+        item->status = decode(&item->record, &chunk->arena, &item->result, &err);
+        if (item->status != ST_OK)
+            (void)snprintf(item->reason, sizeof item->reason, "%.*s", DECODE_REASON_SIZE - 1, err.text);
     }
 }
 
-static void empty(struct decode_chunk *chunk)
+/* ---- under the lock ---- */
+
+static struct decode_chunk *oldest(struct decoder *decoder)
 {
-    chunk->count = chunk->bytes = 0;
-    chunk->state = DECODE_FILLING;
-    arena_reset(&chunk->arena);
+    return &decoder->chunks[decoder->first];
 }
 
-/* ---- the thread, and who helps it ---- */
-
-static struct decode_chunk *chunk_at(const struct decode_line *line, size_t place)
+static struct aggregate_entry *find_new(struct aggregate *aggregate, struct aggregate_entry *entry)
 {
-    return line->chunks[(line->first + place) % DECODE_CHUNKS];
+    while (entry != NULL && entry->state != AGGREGATE_NEW)
+        entry = aggregate_next(aggregate, entry);
+    return entry;
 }
 
-/* The oldest that waits, now the caller's to decode; NULL if none does.  Under the lock. */
-static struct decode_chunk *claim(struct decode_line *line)
+/* The next entries in a free chunk; NULL: no entry or no chunk. */
+static struct decode_chunk *fill_chunk(struct decoder *decoder)
 {
-    for (size_t i = 0; i < line->pushed; i++) {
-        struct decode_chunk *chunk = chunk_at(line, i);
+    struct decode_chunk *chunk = &decoder->chunks[(decoder->first + decoder->used) % DECODE_CHUNKS];
+    size_t bytes = 0;
 
-        if (chunk->state == DECODE_QUEUED) {
-            chunk->state = DECODE_RUNNING;
-            return chunk;
-        }
-    }
-    return NULL;
-}
-
-/* Decode the oldest that waits, else sleep until something has changed.  Under the lock, but for the work. */
-static void work_or_wait(struct decode_line *line)
-{
-    struct decode_chunk *chunk = claim(line);
-
-    if (chunk == NULL) {
-        (void)pthread_cond_wait(&line->is_changed, &line->lock);
-        return;
-    }
-    (void)pthread_mutex_unlock(&line->lock);
-    decode_chunk_run(chunk);
-    (void)pthread_mutex_lock(&line->lock);
-    chunk->state = DECODE_DONE;
-    (void)pthread_cond_broadcast(&line->is_changed);
-}
-
-static void *run(void *argument)
-{
-    struct decode_line *line = argument;
-
-    (void)pthread_mutex_lock(&line->lock);
-    while (!line->is_ending)
-        work_or_wait(line);
-    (void)pthread_mutex_unlock(&line->lock);
-    return NULL;
-}
-
-/* ---- the line ---- */
-
-static bool add_chunks(struct decode_line *line)
-{
-    for (size_t i = 0; i < DECODE_CHUNKS; i++) {
-        line->chunks[i] = malloc(sizeof *line->chunks[i]);
-        if (line->chunks[i] == NULL)
-            return false;
-        line->chunks[i]->count = line->chunks[i]->bytes = 0;
-        line->chunks[i]->state = DECODE_FILLING;
-        arena_init(&line->chunks[i]->arena, CHUNK_ARENA_BYTES);
-    }
-    return true;
-}
-
-struct decode_line *decode_line_new(void)
-{
-    struct decode_line *line = calloc(1, sizeof *line);
-
-    if (line == NULL)
+    if (decoder->next == NULL || decoder->used == DECODE_CHUNKS)
         return NULL;
-    (void)pthread_mutex_init(&line->lock, NULL);
-    (void)pthread_cond_init(&line->is_changed, NULL);
-    if (add_chunks(line))
-        line->has_thread = pthread_create(&line->thread, NULL, run, line) == 0;
-    else
-        decode_line_free(&line);
-    return line;
-}
+    decoder->used++;
+    chunk->is_decoded = false;
+    for (chunk->count = 0;
+         decoder->next != NULL && chunk->count < DECODE_CHUNK_ITEMS && bytes < DECODE_CHUNK_BYTES;) {
+        struct decoded *item = &chunk->items[chunk->count++];
 
-static void end_thread(struct decode_line *line)
-{
-    (void)pthread_mutex_lock(&line->lock);
-    line->is_ending = true;
-    (void)pthread_cond_broadcast(&line->is_changed);
-    (void)pthread_mutex_unlock(&line->lock);
-    (void)pthread_join(line->thread, NULL);
-}
-
-void decode_line_free(struct decode_line **line)
-{
-    if (*line == NULL)
-        return;
-    if ((*line)->has_thread)
-        end_thread(*line);
-    for (size_t i = 0; i < DECODE_CHUNKS && (*line)->chunks[i] != NULL; i++) {
-        arena_done(&(*line)->chunks[i]->arena);
-        free((*line)->chunks[i]);
+        item->entry = decoder->next;
+        ring_get(decoder->ring, item->entry->sequence, &item->record);
+        bytes += item->record.len;
+        decoder->next = find_new(decoder->aggregate, aggregate_next(decoder->aggregate, decoder->next));
     }
-    (void)pthread_cond_destroy(&(*line)->is_changed);
-    (void)pthread_mutex_destroy(&(*line)->lock);
-    free(*line);
-    *line = NULL;
-}
-
-void decode_line_add(struct decode_line *line, struct aggregate_entry *entry,
-                     const struct ring_record *record)
-{
-    struct decode_chunk *chunk = chunk_at(line, line->pushed);
-    struct decode_job *job = &chunk->jobs[chunk->count++];
-
-    job->entry = entry;
-    job->record = *record;
-    chunk->bytes += record->len;
-}
-
-bool decode_line_is_full(const struct decode_line *line)
-{
-    const struct decode_chunk *chunk = chunk_at(line, line->pushed);
-
-    return chunk->count == DECODE_JOBS_MAX || chunk->bytes >= DECODE_BYTES_MAX;
-}
-
-bool decode_line_has_room(const struct decode_line *line)
-{
-    return line->pushed < DECODE_CHUNKS - 2; /* one is being filled, one was taken */
-}
-
-void decode_line_push(struct decode_line *line)
-{
-    (void)pthread_mutex_lock(&line->lock);
-    chunk_at(line, line->pushed++)->state = DECODE_QUEUED;
-    (void)pthread_cond_signal(&line->is_changed);
-    (void)pthread_mutex_unlock(&line->lock);
-}
-
-static void put_back(struct decode_line *line)
-{
-    if (line->taken != NULL)
-        empty(line->taken);
-    line->taken = NULL;
-}
-
-static struct decode_chunk *take_oldest(struct decode_line *line)
-{
-    struct decode_chunk *chunk = chunk_at(line, 0);
-
-    (void)pthread_mutex_lock(&line->lock);
-    while (chunk->state != DECODE_DONE)
-        work_or_wait(line);
-    line->first = (line->first + 1) % DECODE_CHUNKS;
-    line->pushed--;
-    (void)pthread_mutex_unlock(&line->lock);
     return chunk;
 }
 
-struct decode_chunk *decode_line_take(struct decode_line *line)
+/*
+ * Decode the next chunk; if there is none, or no room for it, wait until the other thread has changed
+ * something.
+ */
+static void work_or_wait(struct decoder *decoder)
 {
-    put_back(line);
-    if (line->pushed > 0) {
-        line->taken = take_oldest(line);
-    } else if (chunk_at(line, 0)->count > 0) {
-        /* Too few to wake another thread for. */
-        line->taken = chunk_at(line, 0);
-        decode_chunk_run(line->taken);
-        line->first = (line->first + 1) % DECODE_CHUNKS;
+    struct decode_chunk *chunk = fill_chunk(decoder);
+
+    if (chunk == NULL) {
+        (void)pthread_cond_wait(&decoder->is_changed, &decoder->lock);
+        return;
     }
-    return line->taken;
+    if (decoder->next != NULL)
+        (void)pthread_cond_signal(&decoder->is_changed);
+    (void)pthread_mutex_unlock(&decoder->lock);
+    decode_chunk(chunk);
+    (void)pthread_mutex_lock(&decoder->lock);
+    chunk->is_decoded = true;
+    (void)pthread_cond_signal(&decoder->is_changed);
 }
 
-void decode_line_forget(struct decode_line *line)
+static void give_back_oldest(struct decoder *decoder)
 {
-    put_back(line);
-    while (line->pushed > 0)
-        empty(take_oldest(line));
-    empty(chunk_at(line, 0));
+    arena_reset(&oldest(decoder)->arena);
+    decoder->first = (decoder->first + 1) % DECODE_CHUNKS;
+    decoder->used--;
+    decoder->given = 0;
+    if (decoder->next != NULL)
+        (void)pthread_cond_signal(&decoder->is_changed);
+}
+
+/* ---- the caller ---- */
+
+void decoder_start(struct decoder *decoder, const struct ring *ring, struct aggregate *aggregate)
+{
+    (void)pthread_mutex_lock(&decoder->lock);
+    decoder->ring = ring;
+    decoder->aggregate = aggregate;
+    decoder->next = find_new(aggregate, aggregate_first(aggregate));
+    (void)pthread_mutex_unlock(&decoder->lock);
+}
+
+/* Give back the chunk whose items the caller had, and wait for the next one; NULL: that was all. */
+static struct decode_chunk *next_chunk(struct decoder *decoder)
+{
+    struct decode_chunk *chunk = NULL;
+
+    (void)pthread_mutex_lock(&decoder->lock);
+    if (decoder->given > 0)
+        give_back_oldest(decoder);
+    while (decoder->used > 0 ? !oldest(decoder)->is_decoded : decoder->next != NULL)
+        work_or_wait(decoder);
+    if (decoder->used > 0)
+        chunk = oldest(decoder);
+    (void)pthread_mutex_unlock(&decoder->lock);
+    return chunk;
+}
+
+struct decoded *decoder_next(struct decoder *decoder)
+{
+    struct decode_chunk *chunk = oldest(decoder);
+
+    if (decoder->given == 0 || decoder->given == chunk->count)
+        chunk = next_chunk(decoder);
+    return chunk != NULL ? &chunk->items[decoder->given++] : NULL;
+}
+
+void decoder_stop(struct decoder *decoder)
+{
+    (void)pthread_mutex_lock(&decoder->lock);
+    decoder->next = NULL;
+    while (decoder->used > 0) {
+        while (!oldest(decoder)->is_decoded)
+            work_or_wait(decoder);
+        give_back_oldest(decoder);
+    }
+    (void)pthread_mutex_unlock(&decoder->lock);
+}
+
+/* ---- the thread ---- */
+
+static void *run(void *argument)
+{
+    struct decoder *decoder = argument;
+
+    (void)pthread_mutex_lock(&decoder->lock);
+    while (!decoder->is_ending)
+        work_or_wait(decoder);
+    (void)pthread_mutex_unlock(&decoder->lock);
+    return NULL;
+}
+
+struct decoder *decoder_new(void)
+{
+    struct decoder *decoder = calloc(1, sizeof *decoder);
+
+    if (decoder == NULL)
+        return NULL;
+    for (size_t i = 0; i < DECODE_CHUNKS; i++)
+        arena_init(&decoder->chunks[i].arena, CHUNK_ARENA_BYTES);
+    (void)pthread_mutex_init(&decoder->lock, NULL);
+    (void)pthread_cond_init(&decoder->is_changed, NULL);
+    decoder->has_thread = pthread_create(&decoder->thread, NULL, run, decoder) == 0;
+    return decoder;
+}
+
+void decoder_free(struct decoder **decoder)
+{
+    if (*decoder == NULL)
+        return;
+    decoder_stop(*decoder);
+    (void)pthread_mutex_lock(&(*decoder)->lock);
+    (*decoder)->is_ending = true;
+    (void)pthread_cond_signal(&(*decoder)->is_changed);
+    (void)pthread_mutex_unlock(&(*decoder)->lock);
+    if ((*decoder)->has_thread)
+        (void)pthread_join((*decoder)->thread, NULL);
+    for (size_t i = 0; i < DECODE_CHUNKS; i++)
+        arena_done(&(*decoder)->chunks[i].arena);
+    (void)pthread_cond_destroy(&(*decoder)->is_changed);
+    (void)pthread_mutex_destroy(&(*decoder)->lock);
+    free(*decoder);
+    *decoder = NULL;
 }

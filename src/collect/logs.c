@@ -8,21 +8,24 @@
 
 #define NOTE_PREFIX "log " /* then the reader's id, 16 hexadecimal digits */
 
-/* The one with this id; else a new one in an unused place, or in that of the one unheard of for longest. */
+/*
+ * The one with this id; else a new one in an unused slot, or in that of the one that sent nothing for
+ * longest.
+ */
 static struct log_source *get_source(struct log_sources *sources, uint64_t id)
 {
-    struct log_source *place = &sources->sources[0];
+    struct log_source *slot = &sources->sources[0];
 
     for (size_t i = 0; i < COLLECT_LOGS_MAX; i++) {
         struct log_source *source = &sources->sources[i];
 
         if (source->id == id)
             return source;
-        if (place->id != 0 && (source->id == 0 || source->heard < place->heard))
-            place = source;
+        if (slot->id != 0 && (source->id == 0 || source->heard < slot->heard))
+            slot = source;
     }
-    *place = (struct log_source){.id = id};
-    return place;
+    *slot = (struct log_source){.id = id};
+    return slot;
 }
 
 static enum status load_note(void *context, const char *name, const char *text, struct err *err)
@@ -41,8 +44,10 @@ static enum status load_note(void *context, const char *name, const char *text, 
 
 enum status log_sources_load(struct log_sources *sources, struct session_store *store, struct err *err)
 {
-    memset(sources, 0, sizeof *sources);
-    return session_store_each_note(store, load_note, sources, err);
+    enum status status = sources->is_loaded ? ST_OK : session_store_each_note(store, load_note, sources, err);
+
+    sources->is_loaded = status == ST_OK;
+    return status;
 }
 
 bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t number)

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * collect_logs.h - how far each log reader's outcomes are counted.
+ * logs.h - up to which number each log reader's results are counted.
  *
- * A log reader that is killed between telling an outcome and remembering that it did tells it again, under
- * the same number.  The greatest number counted of each reader is a note in the store, written in the
- * transaction of the counts: so each outcome is counted once.  In one batch the same outcome is the same
- * bytes, and counts once too. Limits: COLLECT_LOGS_MAX readers; of more, the one unheard of for longest is
- * forgotten.
+ * A log reader that is killed after it sent a result and before it saved its position sends the result again,
+ * with the same number.  The greatest number counted of each reader is a note in the store, written in the
+ * transaction of the counts: so each result is counted once.  In one batch equal results are equal bytes,
+ * which count once too.
+ *
+ * Limits: COLLECT_LOGS_MAX readers; of more, the one that sent nothing for longest is forgotten.
  */
 #ifndef COLLECT_LOGS_H
 #define COLLECT_LOGS_H
@@ -19,22 +20,24 @@ struct log_source {
     uint64_t id;      /* 0: unused */
     uint64_t counted; /* as committed */
     uint64_t pending; /* greatest number of this batch */
-    uint64_t heard;   /* when, in batches */
+    uint64_t heard;   /* the last batch with a result of it */
 };
 
+/* Starts as zeros. */
 struct log_sources {
     struct log_source sources[COLLECT_LOGS_MAX];
     uint64_t batches;
+    bool is_loaded;
 };
 
-/* What the store remembers.  Statuses as session_store_each_note. */
+/* Read the store's notes, unless that was done.  Statuses as session_store_each_note. */
 MUST_CHECK enum status log_sources_load(struct log_sources *sources, struct session_store *store,
                                         struct err *err);
 
-/* Was this outcome counted in an earlier batch?  If not, it is of this batch now. */
+/* Did an earlier batch count this result?  If not, it now belongs to this batch. */
 bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t number);
 
-/* Note this batch's numbers in its transaction.  Statuses as session_store_set_note. */
+/* Write this batch's numbers in its transaction.  Statuses as session_store_set_note. */
 MUST_CHECK enum status log_sources_store(struct log_sources *sources, struct session_store *store,
                                          struct err *err);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "collect/service.h"
+#include "service.h"
 
 #include <stddef.h>
 #include <stdlib.h>
@@ -21,7 +21,7 @@ void service_notify(const char *state)
         return;
     memcpy(address.sun_path, path, len);
     if (path[0] == '@')
-        address.sun_path[0] = '\0'; /* the abstract name space */
+        address.sun_path[0] = '\0'; /* the abstract namespace */
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * zlib works in chunks on the stack; each chunk goes to the caller's buffer, whose limit stops both directions,
+ * so that a small file which inflates to gigabytes (a "zip bomb") costs no more than that buffer.
+ */
 #include "compress/gzip.h"
 
 #include <stdlib.h>

@@ -16,7 +16,7 @@
 #include "model/domain.h"
 #include "model/utc_day.h"
 
-/* One event in the making.  Out of memory sticks, so that it is asked for once, at the end. */
+/* A failed allocation sticks, so that it is checked once, at the end. */
 struct datagram_decoder {
     struct arena *arena;
     bool is_out_of_memory;
@@ -83,7 +83,7 @@ static enum status json_failure(enum status status, const json_error_t *error, s
     return err_set(err, ST_SYNTAX, "not JSON: byte %d: %s", error->position, error->text);
 }
 
-/* Jansson's tree dies with the event, in its arena. */
+/* Jansson's tree lives in the result's arena and dies with it. */
 static enum status load(struct arena *arena, const char *text, size_t len, json_t **root_out,
                         bool *is_repaired_out, struct err *err)
 {
@@ -96,18 +96,11 @@ static enum status load(struct arena *arena, const char *text, size_t len, json_
     return status == ST_OK ? ST_OK : json_failure(status, &error, err);
 }
 
-static struct span span_of(const json_t *value)
-{
-    if (!json_is_string(value))
-        return (struct span){.at = "", .len = 0};
-    return (struct span){.at = json_string_value(value), .len = json_string_length(value)};
-}
-
 /* The cleaned text under key; NULL if it is missing, not a string, or nothing usable is in it (R32). */
 static const char *get_text(struct datagram_decoder *decoder, const json_t *object, const char *key,
                             clean_fn *clean)
 {
-    struct span text = span_of(json_object_get(object, key));
+    struct span text = json_text_span(json_object_get(object, key));
     const char *cleaned = NULL;
 
     if (text.len > 0 && clean(text, decoder->arena, &cleaned) == ST_NOMEM)
@@ -132,7 +125,7 @@ static struct text_list get_list(struct datagram_decoder *decoder, const json_t 
     }
     for (size_t i = 0; i < count; i++) {
         enum status status =
-            clean(span_of(json_array_get(array, i)), decoder->arena, &list.items[list.count]);
+            clean(json_text_span(json_array_get(array, i)), decoder->arena, &list.items[list.count]);
 
         if (status == ST_OK)
             list.count++;
@@ -205,7 +198,7 @@ static void decode_details(struct datagram_decoder *decoder, const json_t *array
             decode_detail(decoder, json_array_get(array, i), &out->details[out->detail_count++]);
 }
 
-/* "f" is 0 or 1; where it is missing or no number, the details tell. */
+/* "f" is 0 or 1; if it is missing or no number, the details decide. */
 static bool has_failed(const json_t *flag, size_t detail_count)
 {
     if (json_is_number(flag))
@@ -272,11 +265,11 @@ static enum status decode_policies(struct datagram_decoder *decoder, const json_
     return ST_OK;
 }
 
-/* ---- 3. the event ---- */
+/* ---- 3. the session result ---- */
 
 static enum status check_version(const json_t *version, struct err *err)
 {
-    struct span text = span_of(version);
+    struct span text = json_text_span(version);
 
     if (version == NULL || span_is(text, "1") ||
         (json_is_integer(version) && json_integer_value(version) == 1))
@@ -287,7 +280,7 @@ static enum status check_version(const json_t *version, struct err *err)
 static enum status decode_domain(const json_t *value, struct arena *arena, struct session_result *result,
                                  struct err *err)
 {
-    struct span text = span_of(value);
+    struct span text = json_text_span(value);
     struct err reason;
     enum status status;
 
@@ -301,15 +294,15 @@ static enum status decode_domain(const json_t *value, struct arena *arena, struc
 
 static void decode_day(const json_t *value, struct session_result *result)
 {
-    struct span text = span_of(value);
+    struct span text = json_text_span(value);
 
     result->has_utc_day = text.len == UTC_DAY_TEXT_SIZE - 1 && utc_day_parse(text.at, &result->utc_day);
 }
 
-/* A log reader's name and its number of the outcome; both or none. */
+/* A log reader's id and its number of the result; both or none. */
 static void decode_log_number(const json_t *id, const json_t *number, struct session_result *result)
 {
-    struct span text = span_of(id);
+    struct span text = json_text_span(id);
     struct cursor cursor;
     struct span digits;
 

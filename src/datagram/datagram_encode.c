@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Builds a Jansson tree and prints it compactly.  A failed allocation sets one flag that is checked at the end.
+ */
 #include <inttypes.h>
 #include <jansson.h>
 

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The line's JSON tree lives in an arena of its own and dies with the call; only canonical texts are copied into
+ * the caller's.  A failure's reason comes from Exim's name of a DANE failure first, then from its words.
+ */
 #include "datagram/exim_line.h"
 
 #include <stdlib.h>
@@ -24,11 +28,7 @@ bool exim_line_is_one(const void *bytes, size_t len)
 
 static struct span span_of(const json_t *object, const char *key)
 {
-    const json_t *value = json_object_get(object, key);
-
-    if (!json_is_string(value))
-        return (struct span){"", 0};
-    return (struct span){json_string_value(value), json_string_length(value)};
+    return json_text_span(json_object_get(object, key));
 }
 
 /* A decimal number in a JSON string; 0 if it is none. */

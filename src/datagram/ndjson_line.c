@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One object is read as one policy with its details, or "policies" as several; then the domains fill in for each
+ * other.  Words with a fixed list (result-type, policy-type) must be valid; other bad fields are left out.
+ */
 #include "datagram/ndjson_line.h"
 
 #include <string.h>
@@ -17,13 +21,6 @@ struct ndjson_decoder {
 
 typedef enum status clean_fn(struct span text, struct arena *arena, const char **text_out);
 
-static struct span span_of(const json_t *value)
-{
-    if (!json_is_string(value))
-        return (struct span){"", 0};
-    return (struct span){json_string_value(value), json_string_length(value)};
-}
-
 static enum status no_memory(struct ndjson_decoder *decoder)
 {
     return err_set(decoder->err, ST_NOMEM, "line: out of memory");
@@ -34,7 +31,7 @@ static enum status no_memory(struct ndjson_decoder *decoder)
 static enum status get_text(struct ndjson_decoder *decoder, const json_t *object, const char *key,
                             clean_fn *clean, const char **text_out)
 {
-    struct span text = span_of(json_object_get(object, key));
+    struct span text = json_text_span(json_object_get(object, key));
 
     *text_out = NULL;
     return text.len > 0 && clean(text, decoder->arena, text_out) == ST_NOMEM ? no_memory(decoder) : ST_OK;
@@ -65,7 +62,7 @@ static enum status get_list(struct ndjson_decoder *decoder, const json_t *array,
         return no_memory(decoder);
     for (size_t i = 0; i < count; i++) {
         enum status status =
-            clean(span_of(json_array_get(array, i)), decoder->arena, &out->items[out->count]);
+            clean(json_text_span(json_array_get(array, i)), decoder->arena, &out->items[out->count]);
 
         if (status == ST_NOMEM)
             return no_memory(decoder);
@@ -79,7 +76,7 @@ static enum status get_list(struct ndjson_decoder *decoder, const json_t *array,
 /* The word under key as a C string; false if it is no string or too long. */
 static bool get_word(const json_t *object, const char *key, char word[NAME_MAX_BYTES])
 {
-    struct span text = span_of(json_object_get(object, key));
+    struct span text = json_text_span(json_object_get(object, key));
 
     if (text.len == 0 || text.len >= NAME_MAX_BYTES)
         return false;
@@ -135,7 +132,7 @@ static enum status decode_detail(struct ndjson_decoder *decoder, const json_t *o
     return status;
 }
 
-/* "failure-details", or the one failure that stands in the object itself. */
+/* "failure-details", or the one failure in the object itself. */
 static enum status decode_details(struct ndjson_decoder *decoder, const json_t *object,
                                   struct result_policy *out)
 {
@@ -202,10 +199,9 @@ static enum status decode_policies(struct ndjson_decoder *decoder, const json_t 
     return status;
 }
 
-/* ---- the event ---- */
+/* ---- the session result ---- */
 
-/* The domain that asked for reports, and each policy's: each stands for the other where one is missing (R31).
- */
+/* The domain that asked for reports, and each policy's: a missing one is copied from the other (R31). */
 static enum status settle_domains(struct ndjson_decoder *decoder, const json_t *root,
                                   struct session_result *result)
 {
@@ -278,7 +274,7 @@ static enum status decode(struct ndjson_decoder *decoder, const json_t *root, in
     *utc_s_out = now_s;
     if (!json_is_object(root))
         return err_set(decoder->err, ST_SYNTAX, "not a JSON object");
-    if (datetime != NULL && !parse_datetime(span_of(datetime), utc_s_out))
+    if (datetime != NULL && !parse_datetime(json_text_span(datetime), utc_s_out))
         return err_set(decoder->err, ST_SYNTAX, "\"datetime\" is not as 2026-11-21T18:23:07Z");
     status = decode_policies(decoder, root, result);
     if (status == ST_OK)

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  One curl multi handle and a slot with an easy handle for each post in progress; the loop is
+ * in run().  A slot's life:
+ *
+ * 1. take_post asks the caller for a post.  prepare checks it and keeps the addresses that the policy allows;
+ *    without any, the result is known.
+ * 2. launch pins host and port to these addresses (CURLOPT_RESOLVE) and starts the transfer.  on_open_socket
+ *    checks each address again before a socket is made (R61).
+ * 3. finish gets curl's result.  With a bad certificate (fall_back), or after a redirect (follow), the slot
+ *    is launched once more; else the result follows from the status (R58) or from curl's error.
+ */
 #include "deliver/https.h"
 
 #include <curl/curl.h>
@@ -13,7 +24,7 @@
 #include "base/strbuf.h"
 
 #define POLL_MS        1000
-#define SETTLE_MS      20 /* how long outcomes gather before settled is called */
+#define SETTLE_MS      20 /* how long results are collected before settled is called */
 #define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
 #define CLASS_OF(code) ((code) / 100)
 
@@ -21,17 +32,17 @@ struct https_slot {
     CURL *easy;
     bool is_busy;
     struct https_post post;
-    char url[HTTPS_URL_MAX + 1]; /* where to now: the post's, or a redirect's */
+    char url[HTTPS_URL_MAX + 1]; /* of the post, or of the last redirect; so are host and port */
     char host[256];
     uint16_t port;
-    struct address addresses[HTTPS_ADDRESSES_MAX]; /* that the guard allows */
+    struct address addresses[HTTPS_ADDRESSES_MAX]; /* that the address policy allows */
     size_t address_count;
     struct curl_slist *pins; /* CURLOPT_RESOLVE */
     unsigned redirects;      /* followed so far */
-    bool is_unverified;      /* sent without looking at the certificate */
-    bool is_refused;         /* the guard refused at the socket */
+    bool is_unverified;      /* sent without checking the certificate */
+    bool is_refused;         /* the address policy refused when the socket was made */
     size_t answer_bytes;
-    char certificate_words[CURL_ERROR_SIZE]; /* why the certificate is not good */
+    char certificate_words[CURL_ERROR_SIZE]; /* what is wrong with the certificate */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -44,12 +55,12 @@ struct https_pool {
     size_t slot_count;
     size_t busy;
     bool is_asking;            /* next may have more */
-    bool has_news;             /* outcomes were told since the last settled */
+    bool has_news;             /* there were results since the last call of settled */
     int64_t news_ms;           /* since when */
     char unverified_host[256]; /* the last whose certificate was bad: work comes sorted by host */
 };
 
-/* ---- outcomes ---- */
+/* ---- results ---- */
 
 static void set_result(struct delivery_result *result, const struct https_slot *slot,
                        enum delivery_result_kind kind, long code, const char *words)
@@ -150,7 +161,7 @@ static bool is_pinned(const struct https_slot *slot, const struct address *addre
     return false;
 }
 
-/* The last look before a connection is made (R61). */
+/* The last check before a connection is made (R61). */
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose, struct curl_sockaddr *peer)
 {
     struct https_slot *slot = context;
@@ -185,7 +196,7 @@ static struct curl_slist *make_pins(const struct https_slot *slot)
     return pins;
 }
 
-/* Keep what the guard allows; 0 if that is nothing. */
+/* Keep the addresses that the policy allows; returns the number. */
 static size_t take_addresses(struct https_slot *slot, const struct address_policy *address_policy,
                              const struct address *addresses, size_t count)
 {
@@ -196,7 +207,7 @@ static size_t take_addresses(struct https_slot *slot, const struct address_polic
     return slot->address_count;
 }
 
-/* Aim slot at its url, host, port and addresses, and let curl begin. */
+/* Start a transfer to the slot's url, host, port and addresses. */
 static bool launch(struct https_pool *pool, struct https_slot *slot)
 {
     bool is_verified = pool->settings->verify != HTTPS_VERIFY_OFF && !slot->is_unverified;
@@ -267,7 +278,7 @@ static const char *prepare(struct https_pool *pool, struct https_slot *slot, str
     return NULL;
 }
 
-/* Give the slot a post that is under way; false if there is none. */
+/* Start the next post in this slot; false if there is none. */
 static bool take_post(struct https_pool *pool, struct https_slot *slot)
 {
     struct delivery_result result;
@@ -289,7 +300,7 @@ static bool take_post(struct https_pool *pool, struct https_slot *slot)
 
 /* ---- redirects ---- */
 
-/* Host and port of url into the slot; false if it is no https URL that we would send to. */
+/* Copy url, its host and port into the slot; false if it is not an https URL that we would post to. */
 static bool take_url(struct https_slot *slot, const char *url)
 {
     CURLU *parts = curl_url();
@@ -319,7 +330,7 @@ out:
     return is_fine;
 }
 
-/* Follow a 307 or 308 if settings, URL and guard allow it; true if a new request is under way. */
+/* Follow a 307 or 308 if settings, URL and address policy allow it; true if a new request was started. */
 static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
 {
     struct address addresses[HTTPS_ADDRESSES_MAX];
@@ -340,9 +351,9 @@ static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
     return launch(pool, slot);
 }
 
-/* ---- ends ---- */
+/* ---- the end of a transfer ---- */
 
-/* The certificate is bad and settings say to send all the same: true if that is under way. */
+/* The certificate is bad and the settings say to post all the same; true if a new request was started. */
 static bool fall_back(struct https_pool *pool, struct https_slot *slot, CURLcode result)
 {
     if (result != CURLE_PEER_FAILED_VERIFICATION || slot->is_unverified || slot->is_refused ||
@@ -387,7 +398,7 @@ static void take_messages(struct https_pool *pool)
     }
 }
 
-/* Break everything off; what is under way may be tried later. */
+/* Abort everything; what is in progress may be tried later. */
 static void give_up_all(struct https_pool *pool)
 {
     for (size_t i = 0; i < pool->slot_count; i++) {
@@ -406,7 +417,7 @@ static void give_up_all(struct https_pool *pool)
     }
 }
 
-/* Outcomes gather for a moment, so that one commit does for many. */
+/* Results are collected for a moment, so that one commit is enough for many. */
 static void report_news(struct https_pool *pool)
 {
     if (!pool->has_news || (pool->busy > 0 && clock_monotonic_ms() < pool->news_ms + SETTLE_MS))
@@ -440,7 +451,7 @@ static enum status run(struct https_pool *pool, struct err *err)
 
 /* ---- setting up ---- */
 
-/* Options that are the same for every post.  Whatever curl refuses would be a hole: so all or nothing. */
+/* Options that are the same for every post.  A refused option would be a security hole: all or nothing. */
 static CURLcode set_common(const struct https_pool *pool, struct https_slot *slot)
 {
     const struct https_settings *settings = pool->settings;
@@ -462,7 +473,7 @@ static CURLcode set_common(const struct https_pool *pool, struct https_slot *slo
     } texts[] = {
         {CURLOPT_PROTOCOLS_STR, "https"},
         {CURLOPT_REDIR_PROTOCOLS_STR, "https"},
-        {CURLOPT_PROXY, ""}, /* an environment's proxy would get around the guard */
+        {CURLOPT_PROXY, ""}, /* a proxy from the environment would bypass the address policy */
         {CURLOPT_USERAGENT, settings->user_agent},
         {CURLOPT_ERRORBUFFER, slot->error},
     };

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Each host has a range of the caller's items, of which those before next are taken.  Hosts
+ * that may still get attempts are in a linked list, in the order of the items; find_host takes the first one
+ * that can start something, and removes those that can start nothing any more.
+ */
 #include "deliver/queue.h"
 
 #include <stdint.h>
@@ -12,7 +17,7 @@ struct queue_host {
     size_t at_once;
     size_t failures;
     bool has_success;
-    size_t after, before; /* neighbours in the list of open hosts; host_count: none */
+    size_t after, before; /* neighbours in the list; host_count: none */
 };
 
 enum status queue_open(struct queue *queue, const struct queue_limits *limits, size_t count,
@@ -68,7 +73,7 @@ static size_t smaller(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* What is left of a limit, of which 0 means that there is none. */
+/* What is left of a limit; 0 means that there is no limit. */
 static size_t left_of(size_t limit, size_t used)
 {
     if (limit == 0)
@@ -81,7 +86,7 @@ static bool is_broken(const struct queue *queue, const struct queue_host *host)
     return left_of(queue->limits.failures, host->failures) == 0;
 }
 
-/* How many more of its items may ever be taken. */
+/* How many more of its items may be taken in this run. */
 static size_t may_take(const struct queue *queue, const struct queue_host *host)
 {
     if (is_broken(queue, host))
@@ -90,7 +95,7 @@ static size_t may_take(const struct queue *queue, const struct queue_host *host)
                    left_of(queue->limits.per_run, queue->taken));
 }
 
-/* How many attempts may be under way: few until the host has shown that it works, and again once it fails. */
+/* Attempts that may be in progress: few until the host has accepted something, and again once it fails. */
 static size_t may_run(const struct queue *queue, const struct queue_host *host)
 {
     size_t limit = queue->limits.at_once != 0 ? queue->limits.at_once : SIZE_MAX;
@@ -105,7 +110,7 @@ static bool can_begin(const struct queue *queue, const struct queue_host *host)
     return may_take(queue, host) > 0 && host->at_once < may_run(queue, host);
 }
 
-/* Take a host out of the list of open ones. */
+/* Remove a host from the list. */
 static void close_host(struct queue *queue, const struct queue_host *host)
 {
     if (host->before < queue->host_count)
@@ -116,10 +121,7 @@ static void close_host(struct queue *queue, const struct queue_host *host)
         queue->hosts[host->after].before = host->before;
 }
 
-/*
- * The first host that can begin something; NULL if there is none.  Those before it have all they may have
- * under way, so there are never many.
- */
+/* The first host that can start something, or NULL.  Those before it, never many, wait for their attempts. */
 static struct queue_host *find_host(struct queue *queue)
 {
     for (size_t at = queue->first; at < queue->host_count; at = queue->hosts[at].after) {

@@ -1,4 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  A slot is one connection: a batch and a worker process, with a socket pair as its stdin and
+ * stdout.  The loop (smtp_deliver) alternates turn and serve:
+ *
+ * 1. turn gives each free slot a batch and starts its worker (start).
+ * 2. serve polls: feed writes settings, messages and "go" as far as the worker reads them; hear reads
+ *    progress and results; check_deadline kills a worker that takes too long.
+ * 3. When a worker's output ends, turn calls finish: if the session failed before its first mail, the batch
+ *    is started again without TLS (R48) or with the next target; else mails without a result get the
+ *    session's (settle_rest).
+ */
 #include "deliver/smtp.h"
 
 #include <errno.h>
@@ -18,30 +29,30 @@
 #include "base/strbuf.h"
 
 #define WORKER_NAME  "tlsrpt-gen-smtp"
-#define REPLIES_MAX  (1u << 20) /* of a worker that are not taken yet */
+#define REPLIES_MAX  (1u << 20) /* bytes from a worker that are not taken yet */
 #define READ_BYTES   16384
 #define POLL_MAX_MS  60000
-#define FRAMES_SLACK 4096 /* of a message's frame besides its bytes */
-#define QUIT_MS      3000 /* for the goodbye after the last mail's outcome */
-#define SETTLE_MS    20   /* how long outcomes gather before settled is called */
+#define FRAMES_SLACK 4096 /* of a message's frame without the message */
+#define QUIT_MS      3000 /* for QUIT after the last mail's result */
+#define SETTLE_MS    20   /* how long results are collected before settled is called */
 
 enum slot_state {
     SLOT_FREE,
     SLOT_RUNNING,
-    SLOT_ENDED, /* its output is at an end: to be reaped */
+    SLOT_ENDED, /* its output has ended; to be reaped */
 };
 
 struct smtp_slot {
     struct smtp_batch batch;
-    size_t unsettled;            /* mails without an outcome */
+    size_t unsettled;            /* mails without a result */
     size_t target;               /* index into batch.targets */
-    struct delivery_result rest; /* what becomes of mails without an outcome of their own */
+    struct delivery_result rest; /* the result of mails that get none of their own */
 
     /* the worker process */
     int64_t started_ms;
     int64_t settled_ms; /* when unsettled became 0 */
-    size_t sent;        /* mails that are in out or gone */
-    size_t out_at;      /* bytes of out that are gone */
+    size_t sent;        /* mails that were put into out */
+    size_t out_at;      /* bytes of out that were written */
     struct strbuf out;
     struct strbuf in;
     pid_t pid;
@@ -49,8 +60,8 @@ struct smtp_slot {
     enum slot_state state;
     enum smtp_progress progress;
     bool is_go_sent;
-    bool has_ended;  /* with words of its own */
-    bool is_tls_off; /* second try without TLS */
+    bool has_ended;  /* it sent an end frame */
+    bool is_tls_off; /* second try, without TLS */
     bool is_settled[SMTP_BATCH_MAX];
 };
 
@@ -60,13 +71,13 @@ struct smtp_pool {
     const struct smtp_hooks *hooks;
     struct smtp_slot *slots;
     size_t slot_count;
-    bool is_dry; /* next has no more just now */
+    bool is_dry; /* next has no more now */
     bool is_broken_off;
-    bool has_news;   /* outcomes were told since the last settled */
+    bool has_news;   /* there were results since the last call of settled */
     int64_t news_ms; /* since when */
 };
 
-/* ---- outcomes ---- */
+/* ---- results ---- */
 
 static void settle(struct smtp_pool *pool, struct smtp_slot *slot, size_t index,
                    const struct delivery_result *result)
@@ -81,8 +92,8 @@ static void settle(struct smtp_pool *pool, struct smtp_slot *slot, size_t index,
 }
 
 /*
- * A worker that came to its end has told which mails are in doubt.  Of one that did not, only the first mail
- * without an outcome can be: it sends one after the other.
+ * A worker that sent an end frame has reported which mails are in doubt.  If it did not, only the first mail
+ * without a result can be in doubt, because the worker sends one mail after the other.
  */
 static void settle_rest(struct smtp_pool *pool, struct smtp_slot *slot)
 {
@@ -199,7 +210,7 @@ static int open_worker(struct smtp_slot *slot, const char *worker)
     return error;
 }
 
-/* A worker for what is unsettled in the slot's batch.  If there can be none, the slot ends at once. */
+/* Start a worker for the batch's mails that have no result.  If that fails, the slot has ended. */
 static void start(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     int error;
@@ -227,7 +238,7 @@ static void start(struct smtp_pool *pool, struct smtp_slot *slot)
 
 /* ---- feeding it ---- */
 
-/* The next frame into out; false when there is nothing more to say. */
+/* Put the next frame into out; false if everything was put. */
 static bool put_next(struct smtp_slot *slot)
 {
     while (slot->sent < slot->batch.count && slot->is_settled[slot->sent])
@@ -263,8 +274,7 @@ static bool has_output(const struct smtp_slot *slot)
     return slot->out_at < slot->out.len || !slot->is_go_sent;
 }
 
-/* Write until the pipe is full or all is said.  A worker that does not read any more says why, or its end
- * does. */
+/* Write until the socket is full or all is written.  If the worker reads no more, its output says why. */
 static void feed(struct smtp_slot *slot)
 {
     while (slot->state == SLOT_RUNNING) {
@@ -285,7 +295,7 @@ static void feed(struct smtp_slot *slot)
             continue;
         if (sent < 0 && errno == EAGAIN)
             return;
-        if (sent < 0) { /* it is gone, or ends now: nothing more to say, its end will be read */
+        if (sent < 0) { /* it has ended or is ending: write no more, its last frames will be read */
             (void)shutdown(slot->fd, SHUT_WR);
             slot->is_go_sent = true;
             slot->sent = slot->batch.count;
@@ -296,7 +306,7 @@ static void feed(struct smtp_slot *slot)
     }
 }
 
-/* ---- hearing it ---- */
+/* ---- reading its output ---- */
 
 static bool take_result(struct smtp_pool *pool, struct smtp_slot *slot, struct span payload)
 {
@@ -341,7 +351,7 @@ static bool take_frame(struct smtp_pool *pool, struct smtp_slot *slot, enum smtp
     return false;
 }
 
-/* Take the whole frames in slot->in and keep the rest; false if they are not of our protocol. */
+/* Take all complete frames in slot->in and keep the rest; false if they are not of our protocol. */
 static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     size_t at = 0;
@@ -366,7 +376,7 @@ static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
     return found == SMTP_WIRE_MORE;
 }
 
-/* Read what is there. */
+/* Read until nothing more is there. */
 static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     char chunk[READ_BYTES];
@@ -404,7 +414,7 @@ static void check_deadline(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     if (clock_monotonic_ms() < deadline_ms(pool, slot))
         return;
-    hear(pool, slot); /* what it said in time counts */
+    hear(pool, slot); /* what it wrote in time counts */
     if (slot->state == SLOT_RUNNING)
         kill_worker(slot, stage_of(slot->progress),
                     slot->progress == SMTP_PROGRESS_NONE ? "no connection within the time limit"
@@ -420,7 +430,7 @@ static void reap(struct smtp_slot *slot)
 
     if (slot->pid <= 0)
         return;
-    (void)kill(slot->pid, SIGKILL); /* it has said all it will say; it must not outstay that */
+    (void)kill(slot->pid, SIGKILL); /* nothing more is expected from it */
     while (waitpid(slot->pid, &status, 0) < 0 && errno == EINTR) {
     }
     (void)close(slot->fd);
@@ -470,7 +480,7 @@ static void take_batch(struct smtp_pool *pool, struct smtp_slot *slot)
     start(pool, slot);
 }
 
-/* Give every free slot a batch and end what has ended; the number of running workers. */
+/* Give free slots a batch and finish slots that have ended; returns the number of running workers. */
 static size_t turn(struct smtp_pool *pool)
 {
     size_t running = 0;
@@ -478,7 +488,7 @@ static size_t turn(struct smtp_pool *pool)
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct smtp_slot *slot = &pool->slots[i];
 
-        /* A batch that ends at once must not keep the next from being asked for. */
+        /* If a batch ends at once, the next one is asked for. */
         while (slot->state == SLOT_ENDED || (slot->state == SLOT_FREE && !pool->is_dry)) {
             if (slot->state == SLOT_ENDED)
                 finish(pool, slot);
@@ -508,7 +518,7 @@ static int wait_ms(const struct smtp_pool *pool)
     return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
 }
 
-/* Wait until a worker can be read or fed, and do so.  False if poll fails for good. */
+/* Wait until a worker can be read or written, and do so.  False if poll fails. */
 static bool serve(struct smtp_pool *pool)
 {
     struct pollfd fds[SMTP_CONNECTIONS_MAX];
@@ -579,7 +589,7 @@ enum status smtp_deliver(const char *worker, const struct smtp_limits *limits, c
     return status;
 }
 
-/* ---- the worker's place ---- */
+/* ---- finding the worker ---- */
 
 /* "/folder/of/the/running/program/tlsrpt-gen-smtp" */
 static bool path_beside_program(char *path_out, size_t size)

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Writing: begin_frame leaves room for the length, end_frame fills it in; errors stick in the
+ * strbuf.  Reading: smtp_wire_find separates one frame, then a wire_reader takes the payload's fields one by
+ * one; its failure sticks, and is_done at the end also refuses bytes that are left over.
+ */
 #include "deliver/smtp_wire.h"
 
 #include <string.h>
@@ -23,7 +28,7 @@ static void put_span(struct strbuf *out, struct span text)
     strbuf_add(out, text.at, text.len);
 }
 
-/* Where the frame begins; its length is filled in by end_frame. */
+/* Returns where the frame starts; end_frame fills in its length. */
 static size_t begin_frame(struct strbuf *out, enum smtp_wire_type type)
 {
     size_t begin = out->len;
@@ -141,7 +146,7 @@ enum smtp_wire_found smtp_wire_find(const void *bytes, size_t len, enum smtp_wir
     return SMTP_WIRE_FRAME;
 }
 
-/* A payload being read: after the first thing that is not there, everything is 0 or empty. */
+/* A payload being read; after a failure every field is 0 or empty. */
 struct wire_reader {
     struct span rest;
     bool is_failed;

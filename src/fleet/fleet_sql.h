@@ -97,7 +97,8 @@
                         " (SELECT domain, utc_day, sum(success) AS success, sum(failure) AS failure" \
                         "  FROM tlsrpt_gen.tally GROUP BY domain, utc_day) AS t GROUP BY utc_day ORDER BY utc_day") \
     X(LIST_DOMAINS,     "SELECT domain, sum(success), sum(failure) FROM tlsrpt_gen.tally" \
-                        " WHERE utc_day = $1 AND bucket = ANY($2::integer[]) GROUP BY domain ORDER BY domain") \
+                        " WHERE utc_day = $1 AND bucket = ANY($2::integer[]) AND domain > $3" \
+                        " GROUP BY domain ORDER BY domain LIMIT $4") \
     X(READ_POLICIES,    "SELECT t.domain, p.policy_id, p.type, p.policy_domain, p.strings, p.mx_hosts, t.success, t.failure" \
                         " FROM (SELECT domain, policy_id, sum(success) AS success, sum(failure) AS failure" \
                         "  FROM tlsrpt_gen.tally WHERE domain = ANY($1::text[]) AND utc_day = $2 GROUP BY domain, policy_id) AS t" \

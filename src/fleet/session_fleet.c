@@ -204,8 +204,8 @@ static enum status give_domain(void *context, const struct pg_row *row, struct e
     return walk->domain(walk->context, pg_text(row, 0), &sessions, err);
 }
 
-static enum status fleet_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
-                                     void *context, struct err *err)
+static enum status fleet_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+                                     int64_t max, session_domain_fn *fn, void *context, struct err *err)
 {
     struct session_fleet *sessions = fleet_of(store);
     struct session_walk walk = {.context = context, .domain = fn};
@@ -214,6 +214,8 @@ static enum status fleet_each_domain(struct session_store *store, int32_t utc_da
 
     pg_add_int(&params, utc_day);
     pg_add_text(&params, fleet_scope(sessions->fleet, buckets));
+    pg_add_text(&params, after);
+    pg_add_int(&params, max);
     return pg_query(sessions->fleet->pg, FLEET_LIST_DOMAINS, &params, give_domain, &walk, NULL, err);
 }
 

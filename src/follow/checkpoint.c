@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The file holds two records, each with a sequence number and a checksum.  A save overwrites the older one; a
+ * reader takes the newer one that is whole.  So a kill in the middle of a save costs that save only.
+ */
 #include "follow/checkpoint.h"
 
 #include <errno.h>
@@ -10,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/fnv1a.h"
 
 #define MAGIC      UINT64_C(0x31306563616c7074) /* "tplace01" */
 #define FILE_BYTES 4096
@@ -25,12 +30,7 @@ _Static_assert(2 * sizeof(struct checkpoint_record) <= FILE_BYTES, "two records 
 
 static uint64_t checksum_of(const struct checkpoint_record *record)
 {
-    const unsigned char *bytes = (const unsigned char *)record;
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < offsetof(struct checkpoint_record, checksum); i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
+    return fnv1a(FNV1A_START, record, offsetof(struct checkpoint_record, checksum));
 }
 
 static bool is_whole(const struct checkpoint_record *record)

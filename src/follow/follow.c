@@ -2,10 +2,11 @@
 /*
  * A chain of files is read one after the other; its last one is the log itself, which may grow.
  *
- * At the begin the chain is: the remembered file (found again by its mark), everything newer, the log.  At
- * the end of the log, follow_next looks whether the log is still the file that is open: another file stands
- * at the path   the open one is over (after a short time for a writer that still holds it) it became shorter,
- * or begins otherwise   it was truncated: the copy's rest comes first, then the log anew
+ * At the start the chain is: the file of the checkpoint (found again by its mark), everything newer, the log.  At
+ * the end of the log, follow_next checks whether the log is still the open file:
+ *   another file has the path             the open one is finished, after a short time for a writer that still
+ *                                         holds it
+ *   it became shorter, or starts otherwise  it was truncated: first comes the rest of the copy, then the log anew
  */
 #include "follow/follow.h"
 
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/fnv1a.h"
 
 #define OVER_AFTER_MS                                                                                        \
     500 /* a rotated file is over when its successor has bytes and it did not grow for so long */
@@ -46,11 +48,11 @@ struct follow {
     uint64_t position;     /* stream offset of the next line */
     uint64_t base;         /* stream offset of the first byte of the file being read */
     struct file_mark mark; /* of that file */
-    uint64_t last_base;    /* the same of the file before; last_mark.is_known tells whether there is one */
+    uint64_t last_base;    /* the same of the file before, if last_mark.is_known */
     struct file_mark last_mark;
-    int64_t over_since_ms; /* since when another file with bytes stands at the path; 0: it does not */
+    int64_t over_since_ms; /* since when another file with bytes has the path; 0: none has */
     unsigned rotations;
-    /* what was told in an earlier life: up to done_offset of link done_at */
+    /* what an earlier process emitted: up to done_offset of link done_at */
     bool has_done;
     size_t done_at;
     uint64_t done_offset, done_results;
@@ -58,18 +60,9 @@ struct follow {
 
 /* ---- marks ---- */
 
-static uint64_t hash_bytes(const char *bytes, size_t len)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
 static bool same_head(const struct file_mark *mark, const char *head, size_t head_len)
 {
-    return mark->head_len <= head_len && hash_bytes(head, mark->head_len) == mark->head_hash;
+    return mark->head_len <= head_len && fnv1a(FNV1A_START, head, mark->head_len) == mark->head_hash;
 }
 
 static bool same_inode(const struct file_mark *mark, const struct stat *stat)
@@ -78,8 +71,9 @@ static bool same_inode(const struct file_mark *mark, const struct stat *stat)
 }
 
 /*
- * The first bytes of what is in a source that was just opened; it stands at its begin again afterwards.  Of a
- * broken gzip file, what can be had.  ST_IO, ST_NOMEM: nobody knows which file it is.
+ * The first bytes of the content of a source that was just opened; it is rewound afterwards.  Of a broken gzip
+ * file, as many as can be read.
+ * ST_IO, ST_NOMEM  it is unknown which file it is
  */
 static enum status read_head(struct source *source, char head[CHECKPOINT_HEAD_MAX], size_t *len_out,
                              struct err *err)
@@ -102,7 +96,7 @@ static void set_mark(struct file_mark *mark, const struct stat *stat, const char
 {
     *mark = (struct file_mark){.device = (uint64_t)stat->st_dev,
                                .inode = (uint64_t)stat->st_ino,
-                               .head_hash = hash_bytes(head, head_len),
+                               .head_hash = fnv1a(FNV1A_START, head, head_len),
                                .head_len = (uint32_t)head_len,
                                .is_known = 1};
 }
@@ -162,8 +156,7 @@ static enum status open_link(const char *path, struct link *link, struct err *er
     return ST_OK;
 }
 
-/* Is it this file, under whatever name?  A head of a few bytes proves something only together with the inode.
- */
+/* Is it this file, under any name?  A head of a few bytes proves it only together with the inode. */
 static bool is_marked(const struct link *link, const struct file_mark *mark)
 {
     bool is_same_inode = link->mark.device == mark->device && link->mark.inode == mark->inode;
@@ -245,7 +238,8 @@ static void add_signature(struct follow *follow, const char *path, void *context
 
     (void)follow;
     if (lstat(path, &stat) == 0)
-        *signature += (hash_bytes(path, strlen(path)) ^ (uint64_t)stat.st_ino) * UINT64_C(0x9e3779b97f4a7c15);
+        *signature +=
+            (fnv1a(FNV1A_START, path, strlen(path)) ^ (uint64_t)stat.st_ino) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 /* Which file has which name; it changes while a rotator is at work. */
@@ -265,8 +259,7 @@ struct adding {
     struct err *err;
 };
 
-/* A file that has gone, that is not ours to read or that is no file is passed over; without any other, lines
- * would be lost. */
+/* A file that is gone, unreadable or not regular is skipped; any other error ends it, or lines would be lost. */
 static void add_rotated(struct follow *follow, const char *path, void *context)
 {
     struct link *link = &follow->chain[follow->count];
@@ -298,8 +291,11 @@ static enum status add_all_rotated(struct follow *follow, struct err *err)
     return status != ST_OK ? status : adding.status;
 }
 
-/* All files: the rotated ones by age, then the log.  ST_NOT_FOUND if there is no log (the others are listed).
- * ST_DENIED, ST_IO, ST_NOMEM, ST_SYNTAX */
+/*
+ * All files: the rotated ones by age, then the log.
+ * ST_NOT_FOUND  there is no log; the others are listed
+ * ST_DENIED, ST_IO, ST_NOMEM, ST_SYNTAX
+ */
 static enum status list_files(struct follow *follow, struct err *err)
 {
     enum status status = ST_BUSY;
@@ -331,8 +327,8 @@ static size_t find_marked(const struct follow *follow, const struct file_mark *m
 }
 
 /*
- * Chain from the place on.  If the file to replay from is gone, nothing is replayed; if the one where reading
- * ended is gone too, everything that changed since is read, and *is_found_out is false.
+ * Make the chain from a checkpoint.  If the file to replay from is gone, nothing is replayed; if the one where
+ * reading ended is gone too, everything that changed since is read, and *is_found_out is false.
  */
 static enum status chain_from(struct follow *follow, const struct checkpoint *checkpoint, bool *is_found_out,
                               struct err *err)
@@ -397,7 +393,7 @@ static enum status next_link(struct follow *follow, struct err *err)
     return begin_link(follow, err);
 }
 
-/* Find the rest of the file in hand under its new name, and what came after it. */
+/* Find the rest of the current file under its new name, and what came after it. */
 static enum status rebuild(struct follow *follow, struct err *err)
 {
     struct checkpoint here = {.saved_s = 0};
@@ -516,8 +512,12 @@ static void fill_line(struct follow *follow, struct span text, uint64_t offset, 
         out->emitted_results = follow->done_results;
 }
 
-/* The end of the file in hand was reached.  ST_OK with a line; ST_BUSY: go on; ST_NOT_FOUND: that is all for
- * now. */
+/*
+ * At the end of the current file.
+ * ST_OK         a line
+ * ST_BUSY       go on with the next file
+ * ST_NOT_FOUND  that is all for now
+ */
 static enum status at_end(struct follow *follow, struct follow_line *line_out, struct err *err)
 {
     struct span text;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A plain file is read with read(2), a gzip file through zlib on a copy of the descriptor, standard input after a
+ * poll(2) with the caller's time limit.
+ */
 #include "follow/source.h"
 
 #include <errno.h>

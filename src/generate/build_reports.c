@@ -1,36 +1,39 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Each complete day is built in three steps (build_day):
+ *
+ * 1. The day is closed in the session store: results that come from now on are late, so that the reports hold
+ *    all there is.
+ * 2. Batch by batch (build_domains): list domains that have no report yet, look up their records, then build
+ *    the batch's reports and freeze them with their deliveries in the ledger, in one transaction.  After a
+ *    crash the next run lists what is left.
+ * 3. The day is closed in the ledger when no domain waits for its record.
+ *
+ * One domain cannot stop a run: if its record cannot be read or its report cannot be built, it waits, for at
+ * most RECORD_WAIT_S; then it gets no report.  A failure of a store stops the run.
+ */
 #include "build_reports.h"
 
 #include "app/log_events.h"
 #include "candidates.h"
 #include "model/schedule.h"
 #include "model/utc_day.h"
+#include "reportable_days.h"
 
-/* A domain whose record cannot be read for that long gets no report. */
-#define RECORD_WAIT_S (24 * 3600)
-
-#define NOTE_MAX_BYTES REPORT_SUMMARY_TEXT_MAX
+#define RECORD_WAIT_S (24 * 3600) /* rfc8460.md A.1.5 */
 
 struct day_build {
     struct generator *generator;
-    int32_t utc_day;
+    struct build_totals *totals;
     struct report_file file;
-    struct build_totals totals;
-    uint64_t waiting; /* on this day */
+    int32_t utc_day;
+    char day[UTC_DAY_TEXT_SIZE];
+    uint64_t waiting; /* domains of this day */
 };
 
-static enum status is_open(void *context, const char *domain, bool *is_wanted_out, struct err *err)
-{
-    struct day_build *build = context;
-    enum ledger_entry entry;
-    enum status status = ledger_find(build->generator->ledger, build->utc_day, domain, &entry, NULL, err);
+/* ---- one domain ---- */
 
-    if (status == ST_OK)
-        *is_wanted_out = entry == LEDGER_NOTHING || entry == LEDGER_WAITING;
-    return status;
-}
-
-/* One delivery for each destination (R55, R63), due when its domain's time has come (R62). */
+/* One delivery for each destination (R55, R63), due at its domain's time (R62). */
 static enum status plan_deliveries(const struct day_build *build, const struct candidate *candidate,
                                    struct arena *arena, struct ledger_delivery *deliveries, struct err *err)
 {
@@ -71,7 +74,7 @@ static enum status freeze(struct day_build *build, const struct candidate *candi
     struct strbuf note;
     enum status status;
 
-    strbuf_init(&note, NOTE_MAX_BYTES);
+    strbuf_init(&note, REPORT_SUMMARY_TEXT_MAX);
     report_summary_format(&file->built.summary, &note);
     report = (struct ledger_report){
         .utc_day = build->utc_day,
@@ -103,13 +106,13 @@ static enum status freeze(struct day_build *build, const struct candidate *candi
 static enum status skip_one(struct day_build *build, const struct candidate *candidate, const char *reason,
                             struct err *err)
 {
-    build->totals.skipped++;
+    build->totals->skipped++;
     return ledger_skip(build->generator->ledger, build->utc_day, candidate->domain, reason,
                        build->generator->now_s, err);
 }
 
-/* No record, or no report, for now: wait, but not for ever (rfc8460.md A.1.5). */
-static enum status wait_one(struct day_build *build, const struct candidate *candidate, struct err *err)
+static enum status wait_one(struct day_build *build, const struct candidate *candidate, const char *reason,
+                            struct err *err)
 {
     struct ledger *ledger = build->generator->ledger;
     int64_t now_s = build->generator->now_s;
@@ -120,101 +123,117 @@ static enum status wait_one(struct day_build *build, const struct candidate *can
     if (status != ST_OK)
         return status;
     if (entry == LEDGER_WAITING && now_s - since_s >= RECORD_WAIT_S)
-        return skip_one(build, candidate, candidate->reason, err);
+        return skip_one(build, candidate, reason, err);
     build->waiting++;
-    return ledger_wait(ledger, build->utc_day, candidate->domain, candidate->reason, now_s, err);
+    return ledger_wait(ledger, build->utc_day, candidate->domain, reason, now_s, err);
 }
 
 static void log_built(const struct day_build *build, const struct candidate *candidate)
 {
     const struct report_built *built = &build->file.built;
-    char day[UTC_DAY_TEXT_SIZE];
 
-    utc_day_format(build->utc_day, day);
     if (built->summary.clamped > 0)
-        LOG_FACT(EV_COUNT_CLAMPED, log_text("day", day), log_text("domain", candidate->domain),
+        LOG_FACT(EV_COUNT_CLAMPED, log_text("day", build->day), log_text("domain", candidate->domain),
                  log_number("counts", (int64_t)built->summary.clamped));
     if (built->summary.folded > 0)
-        LOG_FACT(EV_REPORT_FOLDED, log_text("day", day), log_text("domain", candidate->domain),
+        LOG_FACT(EV_REPORT_FOLDED, log_text("day", build->day), log_text("domain", candidate->domain),
                  log_number("details", (int64_t)built->summary.folded));
-    LOG_FACT(EV_REPORT_BUILT, log_text("day", day), log_text("domain", candidate->domain),
+    LOG_FACT(EV_REPORT_BUILT, log_text("day", build->day), log_text("domain", candidate->domain),
              log_number("destinations", (int64_t)candidate->record.rua_count),
              log_number("bytes", (int64_t)build->file.gzip.len));
 }
 
-/* What is the store's trouble, and not this one domain's: no other domain would fare better. */
+/* A failure of the store, which would affect every other domain too. */
 static bool is_of_store(enum status status)
 {
     return status == ST_BUSY || status == ST_IO || status == ST_UNSUPPORTED || status == ST_TEMPORARY;
 }
 
-/* No domain can stop a run: one whose report cannot be built waits, and is told. */
-static enum status build_one(struct day_build *build, struct candidate *candidate, struct arena *arena,
+static enum status build_one(struct day_build *build, const struct candidate *candidate, struct arena *arena,
                              struct err *err)
 {
-    char day[UTC_DAY_TEXT_SIZE];
     enum status status = report_file_build(build->generator, build->utc_day, candidate->domain, false, arena,
                                            &build->file, err);
 
-    if (status == ST_OK) {
-        status = freeze(build, candidate, arena, err);
-        if (status == ST_OK)
-            log_built(build, candidate);
-        build->totals.reports += status == ST_OK;
-        if (status != ST_RANGE) /* larger than the ledger takes: only this one's trouble */
-            return status;
-    }
     if (is_of_store(status))
         return status;
-    utc_day_format(build->utc_day, day);
-    LOG_FACT(EV_REPORT_FAILED, log_text("day", day), log_text("domain", candidate->domain),
+    if (status == ST_OK) {
+        status = freeze(build, candidate, arena, err);
+        if (status == ST_OK) {
+            log_built(build, candidate);
+            build->totals->reports++;
+        }
+        if (status != ST_RANGE) /* larger than the ledger takes */
+            return status;
+    }
+    LOG_FACT(EV_REPORT_FAILED, log_text("day", build->day), log_text("domain", candidate->domain),
              log_text("reason", err->text));
-    candidate->reason = "the report could not be built";
-    return wait_one(build, candidate, err);
+    return wait_one(build, candidate, "the report could not be built", err);
 }
 
-/* What the batch will ask of the stores, in as few questions as there can be. */
-static enum status prefetch(const struct day_build *build, const struct candidate *candidates, size_t count,
-                            struct err *err)
+/* ---- one batch ---- */
+
+/* A session store that is far away reads the whole batch at once. */
+static enum status prefetch(const struct day_build *build, const struct candidates *batch, struct err *err)
 {
     const char *names[CANDIDATES_AT_ONCE];
     size_t wanted = 0;
 
-    for (size_t i = 0; i < count; i++)
-        if (candidates[i].disposition == CANDIDATE_REPORT)
-            names[wanted++] = candidates[i].domain;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->items[i].disposition == CANDIDATE_REPORT)
+            names[wanted++] = batch->items[i].domain;
     return session_store_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
 }
 
-/* One transaction for the batch: a crash leaves it built or not built, never half. */
-static enum status build_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
-                               struct err *err)
+static enum status settle_one(struct day_build *build, const struct candidate *candidate, struct arena *arena,
+                              struct err *err)
 {
-    struct day_build *build = context;
+    switch (candidate->disposition) {
+    case CANDIDATE_REPORT:
+        return build_one(build, candidate, arena, err);
+    case CANDIDATE_SKIP:
+        return skip_one(build, candidate, candidate->reason, err);
+    case CANDIDATE_WAIT:
+        return wait_one(build, candidate, candidate->reason, err);
+    }
+    return ST_OK;
+}
+
+/* In one transaction: a crash leaves the batch built or not built, never half. */
+static enum status build_batch(struct day_build *build, struct candidates *batch, struct err *err)
+{
     struct ledger *ledger = build->generator->ledger;
-    enum status status = prefetch(build, candidates, count, err);
+    enum status status = prefetch(build, batch, err);
 
     if (status == ST_OK)
         status = ledger_begin(ledger, err);
     if (status != ST_OK)
         return status;
-    for (size_t i = 0; status == ST_OK && i < count; i++) {
-        switch (candidates[i].disposition) {
-        case CANDIDATE_REPORT:
-            status = build_one(build, &candidates[i], arena, err);
-            break;
-        case CANDIDATE_SKIP:
-            status = skip_one(build, &candidates[i], candidates[i].reason, err);
-            break;
-        case CANDIDATE_WAIT:
-            status = wait_one(build, &candidates[i], err);
-            break;
-        }
-    }
+    for (size_t i = 0; status == ST_OK && i < batch->count; i++)
+        status = settle_one(build, &batch->items[i], &batch->arena, err);
     if (status == ST_OK)
         status = ledger_commit(ledger, err);
     if (status != ST_OK)
         ledger_rollback(ledger);
+    return status;
+}
+
+/* ---- one day ---- */
+
+static enum status build_domains(struct day_build *build, struct err *err)
+{
+    struct candidates batch;
+    enum status status;
+
+    candidates_open(&batch, build->generator, build->utc_day, CANDIDATES_OPEN, NULL);
+    while ((status = candidates_next(&batch, err)) == ST_OK && batch.count > 0) {
+        status = candidates_look_up(&batch, err);
+        if (status == ST_OK)
+            status = build_batch(build, &batch, err);
+        if (status != ST_OK)
+            break;
+    }
+    candidates_close(&batch);
     return status;
 }
 
@@ -225,93 +244,93 @@ struct closed_day_search {
 
 static enum status compare_day(void *context, int32_t utc_day, int64_t closed_at_s, struct err *err)
 {
-    struct closed_day_search *day = context;
+    struct closed_day_search *search = context;
 
     (void)closed_at_s;
     (void)err;
-    day->is_closed = day->is_closed || utc_day == day->utc_day;
+    search->is_closed = search->is_closed || utc_day == search->utc_day;
     return ST_OK;
 }
 
-/* Of a fleet's day we may have closed one share of many: only the last one closes it. */
-static enum status log_closed(struct day_build *build, const char *day_text, struct err *err)
+/* A generator of a fleet closes its share of a day; the day is closed with the last share. */
+static enum status close_in_ledger(struct day_build *build, struct err *err)
 {
-    struct closed_day_search day = {.utc_day = build->utc_day};
-    enum status status = ledger_each_closed_day(build->generator->ledger, compare_day, &day, err);
+    struct generator *generator = build->generator;
+    struct closed_day_search search = {.utc_day = build->utc_day};
+    enum status status = ledger_close_day(generator->ledger, build->utc_day, generator->now_s, err);
 
-    if (status != ST_OK || !day.is_closed)
+    if (status == ST_OK)
+        status = ledger_each_closed_day(generator->ledger, compare_day, &search, err);
+    if (status != ST_OK || !search.is_closed)
         return status;
-    build->totals.days++;
-    LOG_FACT(EV_DAY_CLOSED, log_text("day", day_text));
+    build->totals->days++;
+    LOG_FACT(EV_DAY_CLOSED, log_text("day", build->day));
     return ST_OK;
 }
 
-/*
- * 1. From now on outcomes for the day are late, so that what is built is all there is.
- * 2. Build what has no report yet: after a crash, only the rest.
- * 3. The day is closed when no domain waits for its record.
- */
 static enum status build_day(struct day_build *build, struct err *err)
 {
     struct generator *generator = build->generator;
-    char day[UTC_DAY_TEXT_SIZE];
     enum status status;
 
-    utc_day_format(build->utc_day, day);
     build->waiting = 0;
     status = session_store_close_day(generator->sessions, build->utc_day, generator->now_s, err); /* 1 */
     if (status == ST_OK)
-        status = candidates_each(generator, build->utc_day, is_open, build_batch, build, err); /* 2 */
+        status = build_domains(build, err); /* 2 */
+    if (status == ST_OK && build->waiting == 0)
+        status = close_in_ledger(build, err); /* 3 */
     if (status != ST_OK)
-        return err_wrap(err, "day %s", day);
-    build->totals.waiting += build->waiting;
-    if (build->waiting > 0) {
-        LOG_FACT(EV_RECORDS_WAIT, log_text("day", day), log_number("domains", (int64_t)build->waiting));
-        return ST_OK;
-    }
-    status = ledger_close_day(generator->ledger, build->utc_day, generator->now_s, err); /* 3 */
-    if (status == ST_OK)
-        status = log_closed(build, day, err);
-    return status == ST_OK ? ST_OK : err_wrap(err, "day %s", day);
+        return err_wrap(err, "day %s", build->day);
+    build->totals->waiting += build->waiting;
+    if (build->waiting > 0)
+        LOG_FACT(EV_RECORDS_WAIT, log_text("day", build->day),
+                 log_number("domains", (int64_t)build->waiting));
+    return ST_OK;
 }
 
-/* ---- the fleet ---- */
+/* ---- all days ---- */
 
-struct missing {
-    struct generator *generator;
-    int32_t utc_day;
-};
-
+/* A host of the fleet whose results of the day are not all there. */
 static enum status note_missing(void *context, const struct fleet_instance *instance, struct err *err)
 {
-    const struct missing *missing = context;
-    char day[UTC_DAY_TEXT_SIZE], through[UTC_STAMP_TEXT_SIZE];
+    const struct day_build *build = context;
+    char through[UTC_STAMP_TEXT_SIZE];
     bool is_new = false;
     enum status status;
 
-    if (instance->complete_through_s > utc_day_last_s(missing->utc_day))
+    if (instance->complete_through_s > utc_day_last_s(build->utc_day))
         return ST_OK;
-    status = fleet_note_missed(missing->generator->fleet, missing->utc_day, instance, &is_new, err);
+    status = fleet_note_missed(build->generator->fleet, build->utc_day, instance, &is_new, err);
     if (!is_new)
         return status;
-    utc_day_format(missing->utc_day, day);
     utc_stamp_format(instance->complete_through_s, through);
-    LOG_FACT(EV_FLEET_HOST_MISSED, log_text("day", day), log_text("host", instance->host),
+    LOG_FACT(EV_FLEET_HOST_MISSED, log_text("day", build->day), log_text("host", instance->host),
              log_text("complete_through", through));
     return ST_OK;
 }
 
-/* The wait is over: name the hosts whose counts the reports of the day will lack. */
-static enum status name_missing(struct generator *generator, int32_t utc_day, struct err *err)
+static enum status take_day(struct day_build *build, const struct reportable_day *day, struct err *err)
 {
-    struct missing missing = {generator, utc_day};
+    struct generator *generator = build->generator;
+    enum status status = ST_OK;
 
-    return fleet_each_instance(generator->fleet, generator->now_s, note_missing, &missing, err);
+    build->utc_day = day->utc_day;
+    utc_day_format(day->utc_day, build->day);
+    if (day->is_waited && generator->fleet != NULL)
+        status = fleet_each_instance(generator->fleet, generator->now_s, note_missing, build, err);
+    if (status == ST_OK && day->is_complete)
+        return build_day(build, err);
+    if (status == ST_OK)
+        LOG_FACT(EV_DAY_WAITS, log_text("day", build->day),
+                 log_text("reason", generator->fleet != NULL
+                                        ? "not every host of the fleet has pushed to its end"
+                                        : "the collector has not counted to its end"));
+    return status;
 }
 
-enum status build_reports(struct generator *generator, struct build_totals *totals_out, struct err *err)
+enum status build_reports(struct generator *generator, struct build_totals *totals, struct err *err)
 {
-    struct day_build build = {.generator = generator};
+    struct day_build build = {.generator = generator, .totals = totals};
     struct reportable_days days;
     enum status status = reportable_days_find(generator, &days, err);
 
@@ -321,22 +340,8 @@ enum status build_reports(struct generator *generator, struct build_totals *tota
         LOG_FACT(EV_DAYS_MISSED, log_number("days", (int64_t)days.missed),
                  log_number("max_age_days", generator->config->max_age_days));
     report_file_init(&build.file);
-    for (size_t i = 0; status == ST_OK && i < days.count; i++) {
-        char day[UTC_DAY_TEXT_SIZE];
-
-        build.utc_day = days.items[i].utc_day;
-        utc_day_format(build.utc_day, day);
-        if (days.items[i].is_waited && generator->fleet != NULL)
-            status = name_missing(generator, build.utc_day, err);
-        if (status == ST_OK && days.items[i].is_complete)
-            status = build_day(&build, err);
-        else if (status == ST_OK)
-            LOG_FACT(EV_DAY_WAITS, log_text("day", day),
-                     log_text("reason", generator->fleet != NULL
-                                            ? "not every host of the fleet has pushed to its end"
-                                            : "the collector has not counted to its end"));
-    }
+    for (size_t i = 0; status == ST_OK && i < days.count; i++)
+        status = take_day(&build, &days.items[i], err);
     report_file_done(&build.file);
-    *totals_out = build.totals;
     return status;
 }

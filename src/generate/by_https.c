@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Every host is looked up once, before the first post.  The queue says which item may be
+ * posted next, and https_deliver asks for one post at a time (next_post).  To save transactions, an item is
+ * marked in the ledger together with those that will most likely be taken next; at the end, marked items that
+ * were not started are put back.
+ */
 #include "by_https.h"
 
 #include <stdlib.h>
@@ -18,7 +24,7 @@
 #define HOSTS_ARENA_MAX (256u << 20)
 #define BATCH_ARENA_MAX (1u << 30)
 
-/* A host and what its name stands for, looked up once: what was checked is what is connected to (R61). */
+/* A host, looked up once: the addresses that were checked are those that we connect to (R61). */
 struct host {
     const char *name;
     enum resolve_result result;
@@ -28,13 +34,13 @@ struct host {
     struct arena *arena;
 };
 
-/* Reports that were read together. */
+/* Items that were marked, and whose reports were read, together. */
 struct post_batch {
-    struct arena arena;
-    size_t open; /* posts that are not done */
+    struct arena arena; /* the reports */
+    size_t open;        /* posts that are not done */
 };
 
-/* What goes with one item. */
+/* What belongs to one item. */
 struct post {
     const struct host *host;
     struct post_batch *batch; /* NULL: not marked as being sent */
@@ -49,11 +55,11 @@ struct post_run {
     struct address_policy address_policy;
     struct queue queue;
     struct arena arena;
-    struct host *hosts; /* in the items' order */
+    struct host *hosts; /* in the order of the items */
     size_t host_count;
 };
 
-/* ---- look-ups ---- */
+/* ---- lookups ---- */
 
 static void take_addresses(void *context, const struct resolve_answer *answer)
 {
@@ -96,11 +102,11 @@ static enum status resolve_hosts(struct post_run *run, struct err *err)
         run->posts[i].host = &run->hosts[run->host_count - 1];
     }
     resolve_run(run->delivery->generator->resolver,
-                NULL); /* whatever was asked: the hosts do not outlive us */
+                NULL); /* also after a failure: run dies with our caller */
     return status;
 }
 
-/* A redirect's host; the look-up holds up the other posts for its few seconds. */
+/* Look up a redirect's host; the other posts wait meanwhile, for a few seconds at most. */
 static size_t locate(void *context, const char *name, struct address *addresses_out, size_t max)
 {
     struct post_run *run = context;
@@ -149,7 +155,7 @@ static bool mark(struct post_run *run, size_t index)
     return delivery_begin(run->delivery, items, batch->open, &batch->arena);
 }
 
-/* What was marked and not begun is as it was. */
+/* Marked items that were not started become due as before. */
 static void put_back_rest(struct post_run *run)
 {
     for (size_t i = 0; run->posts != NULL && i < run->count; i++) {
@@ -182,7 +188,7 @@ static void fail(struct post_run *run, size_t index, enum delivery_result_kind k
     release(&run->posts[index]);
 }
 
-/* Fill *post_out for an item; false if its outcome is known already. */
+/* Fill *post_out for an item; false if its result is known already. */
 static bool prepare(struct post_run *run, size_t index, struct https_post *post_out)
 {
     const struct delivery_item *item = &run->items[index];
@@ -214,7 +220,7 @@ static bool prepare(struct post_run *run, size_t index, struct https_post *post_
     return true;
 }
 
-/* ---- hooks ---- */
+/* ---- hooks of https_deliver ---- */
 
 static bool next_post(void *context, struct https_post *post_out)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * deliver_https.h - post due reports to their URLs.
+ * by_https.h - post due reports to their URLs.
  */
 #ifndef GENERATE_BY_HTTPS_H
 #define GENERATE_BY_HTTPS_H
@@ -8,8 +8,8 @@
 #include "delivery.h"
 
 /*
- * Look up the hosts of every due post of the delivery, then post.  What a server does to us is an outcome, not
- * an error.  Statuses of address_policy_init, https_deliver and the ledger; ST_NOMEM.
+ * Look up the hosts of all due posts, then post.  What a server does is the result of a delivery, not an
+ * error.  Statuses of address_policy_init, https_deliver and the ledger; ST_NOMEM.
  */
 MUST_CHECK enum status deliver_https(struct delivery *delivery, struct err *err);
 

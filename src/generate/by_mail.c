@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  The queue says which item may be sent next.  smtp_deliver asks for batches (next_batch):
+ * what one connection carries, for the relay any items, for direct delivery items of one mailbox domain.  A
+ * batch is taken from the queue, marked in the ledger, and its messages are composed from the frozen
+ * reports.  smtp_deliver gives the result of each mail (take_result) and says when a connection ends
+ * (finish_batch).
+ */
 #include "by_mail.h"
 
 #include <limits.h>
@@ -14,23 +21,22 @@
 /* Reports and messages of one batch together. */
 #define BATCH_ARENA_MAX (1u << 30)
 
-/* Circuit breaker: so many failed sessions in a row at the relay, so many failed mails of a domain's hosts.
- */
+/* Circuit breaker: failed sessions in a row with the relay; failed mails to a domain's hosts. */
 #define FAILURES_MAX 5
 
 /* Sessions at once with the hosts of one mailbox domain. */
 #define DIRECT_AT_ONCE 2
 
-/* More than that goes not over one connection; the worker takes twice as much. */
+/* Most bytes for one connection; the worker takes twice as much. */
 #define BATCH_BYTES_MAX (128u << 20)
 
-/* The id of a copy is that of its mail and this. */
+/* The id of a copy is the id of its mail plus this. */
 #define COPY_ID (INT64_C(1) << 40)
 
 struct mail_batch {
     struct delivery_item *items[SMTP_BATCH_MAX];
     size_t count;
-    size_t attempt;     /* the item that stands for the session in the queue */
+    size_t attempt;     /* the item that represents the connection in the queue */
     struct arena arena; /* reports */
     struct strbuf messages[SMTP_BATCH_MAX];
     struct smtp_mail mails[SMTP_BATCH_MAX];
@@ -42,7 +48,7 @@ struct mail_run {
     size_t count;
     struct queue queue;
     struct mail_targets targets;
-    unsigned relay_failures; /* sessions in a row that came to no mail */
+    unsigned relay_failures; /* sessions in a row that did not get as far as MAIL FROM */
 };
 
 /* ---- batches ---- */
@@ -74,19 +80,18 @@ static void settle_item(struct mail_run *run, struct delivery_item *item,
     queue_settle(&run->queue, (size_t)(item - run->items), result->kind);
 }
 
-/* An item that is taken goes into the batch, unless its fate is known without sending. */
+/* An item that was taken goes into the batch, unless its mailbox is suppressed. */
 static void add_item(struct mail_run *run, struct mail_batch *batch, size_t index)
 {
     struct delivery_item *item = &run->items[index];
 
-    if (!delivery_is_suppressed(run->delivery, item))
+    if (delivery_is_suppressed(run->delivery, item))
+        delivery_record_suppressed(run->delivery, item);
+    else
         batch->items[batch->count++] = item;
 }
 
-/*
- * Fill a batch: for the relay whatever comes next, for direct delivery only mails of one domain.  False if
- * there is nothing to begin now.
- */
+/* Fill a batch; false if nothing can be started now. */
 static bool fill(struct mail_run *run, struct mail_batch *batch)
 {
     bool is_direct = run->targets.is_direct;
@@ -107,7 +112,7 @@ static bool fill(struct mail_run *run, struct mail_batch *batch)
     return true;
 }
 
-/* Make the message again from what was frozen: the same bytes at every try (R66). */
+/* Compose the message from what was frozen: the same bytes at every try (R66). */
 static enum status compose(struct mail_run *run, const struct delivery_item *item, struct strbuf *out,
                            struct err *err)
 {
@@ -138,22 +143,22 @@ static enum status compose(struct mail_run *run, const struct delivery_item *ite
     return status == ST_OK ? report_mail_write(run->delivery->generator, &parts, out, err) : status;
 }
 
-/* A copy goes out once, with the first try. */
+/* A copy is sent once, with the first try. */
 static bool wants_copy(const struct mail_run *run, const struct delivery_item *item)
 {
     return *run->delivery->generator->config->bcc != '\0' && item->row.tries == 0;
 }
 
-/* A batch of very large messages is cut short: this one waits, untried, for the next run. */
+/* The batch is full before this message: it waits for the next run, without a try. */
 static void put_back(struct mail_run *run, struct delivery_item *item, struct strbuf *message)
 {
     strbuf_done(message);
     delivery_put_back(run->delivery, item);
     queue_settle(&run->queue, (size_t)(item - run->items),
-                 DELIVERY_RESULT_DELIVERED); /* no fault of its host */
+                 DELIVERY_RESULT_DELIVERED); /* its host did not fail */
 }
 
-/* A message that cannot be made is a failed delivery of that one; the rest of the batch goes on. */
+/* If one message cannot be composed, only its delivery fails. */
 static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct smtp_batch *batch_out)
 {
     const struct mail_route *route = mail_targets_of(&run->targets, batch->items[0]);
@@ -199,7 +204,7 @@ static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct
                                      .owner = batch};
 }
 
-/* ---- hooks ---- */
+/* ---- hooks of smtp_deliver ---- */
 
 static bool next_batch(void *context, struct smtp_batch *batch_out)
 {
@@ -241,7 +246,7 @@ static void settle(void *context)
     delivery_commit(run->delivery);
 }
 
-static bool came_to_a_mail(const struct mail_batch *batch)
+static bool has_sent_a_mail(const struct mail_batch *batch)
 {
     for (size_t i = 0; i < batch->count; i++)
         if (batch->items[i]->reached >= DELIVERY_AT_MAIL)
@@ -255,7 +260,7 @@ static void finish_batch(void *context, const struct smtp_batch *batch)
     struct mail_batch *ours = batch->owner;
 
     if (!run->targets.is_direct)
-        run->relay_failures = came_to_a_mail(ours) ? 0 : run->relay_failures + 1;
+        run->relay_failures = has_sent_a_mail(ours) ? 0 : run->relay_failures + 1;
     queue_release(&run->queue, ours->attempt);
     batch_free(ours);
 }
@@ -269,7 +274,7 @@ static const char *host_of(void *context, size_t index)
     return run->items[index].row.host;
 }
 
-/* The relay's answer to a mail says nothing of the mailbox's host: there only its sessions can fail. */
+/* The relay's answer to a mail says nothing about the mailbox's host; only sessions with it can fail. */
 static enum status open_queue(struct mail_run *run, struct err *err)
 {
     struct queue_limits limits = run->targets.is_direct

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * deliver_mail.h - hand due reports to the relay, and due posts to their hosts.
+ * by_mail.h - send the due mails, to the relay or to the recipients' mail hosts.
  */
 #ifndef GENERATE_BY_MAIL_H
 #define GENERATE_BY_MAIL_H
@@ -8,8 +8,10 @@
 #include "delivery.h"
 
 /*
- * Deliver every due mail of the delivery through `relay`.  What a server does to us is an outcome, not an
- * error. ST_NOT_FOUND  tlsrpt-gen-smtp is not where it should be ST_NOMEM, or the ledger's status
+ * Send every due mail.  What a server does is the result of a delivery, not an error.
+ * ST_NOT_FOUND  tlsrpt-gen-smtp is not installed where it should be
+ * ST_NOMEM
+ * else          as mail_targets_open, smtp_deliver and the ledger
  */
 MUST_CHECK enum status deliver_mail(struct delivery *delivery, struct err *err);
 

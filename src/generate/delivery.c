@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  All due rows are read at the start.  A transport marks items "sending" before it sends them
+ * (delivery_begin, one transaction), and reports results one by one; the results between two calls of
+ * delivery_commit are one transaction too.  After a crash, what is still marked may have arrived: the next
+ * run's recovery makes it due again, in doubt.
+ */
 #include "delivery.h"
 
 #include <limits.h>
@@ -62,9 +68,9 @@ static enum status take_row(void *context, const struct ledger_delivery *row, st
 }
 
 enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
-                          struct err *err)
+                          struct delivery_totals *totals, struct err *err)
 {
-    *delivery = (struct delivery){.generator = generator};
+    *delivery = (struct delivery){.generator = generator, .totals = totals};
     arena_init(&delivery->arena, ROWS_ARENA_MAX);
     return ledger_each_due(generator->ledger, due_s, take_row, delivery, err);
 }
@@ -90,7 +96,7 @@ struct delivery_item *delivery_items_of(const struct delivery *delivery, enum de
     return *count_out > 0 ? delivery->items + first : NULL;
 }
 
-/* ---- the ledger's word before and after ---- */
+/* ---- before and after an attempt ---- */
 
 static bool keep_failure(struct delivery *delivery, enum status status, const struct err *err)
 {
@@ -143,7 +149,7 @@ static uint32_t random_number(void)
 {
     uint32_t number = 0;
 
-    /* Without randomness all retries keep the same distance: a pity, no fault. */
+    /* Without randomness the retries of all deliveries have the same distance; that is acceptable. */
     if (getrandom(&number, sizeof number, GRND_NONBLOCK) != (ssize_t)sizeof number)
         number = UINT32_MAX / 2;
     return number;
@@ -187,7 +193,7 @@ static void log_result(const struct delivery_item *item, const struct delivery_r
              log_text("reply", result->text), log_text("next", next));
 }
 
-/* A copy that cannot be kept is told and costs nothing else. */
+/* A copy that cannot be written is logged; the delivery itself is done. */
 static void archive(const struct delivery *delivery, const struct delivery_item *item)
 {
     const char *folder = delivery->generator->config->archive_dir;
@@ -219,7 +225,6 @@ static void count(struct delivery_totals *totals, enum delivery_state state)
     totals->suppressed += state == DELIVERY_SUPPRESSED;
 }
 
-/* Whatever is recorded between two commits is one transaction. */
 static enum status begin_transaction(struct delivery *delivery, struct err *err)
 {
     enum status status = ST_OK;
@@ -242,8 +247,8 @@ void delivery_put_back(struct delivery *delivery, const struct delivery_item *it
 }
 
 /*
- * A refusal of the recipient says something of the mailbox, all else of this message or of us: so does a
- * policy (X.7.Y of RFC 3463), as that of a relay which does not relay for us.
+ * Only a refusal of the recipient is about the mailbox; any other is about this message or about us.  So is a
+ * policy (X.7.Y of RFC 3463), such as that of a relay which does not relay for us.
  */
 static bool is_refusal_of_mailbox(const struct delivery_result *result)
 {
@@ -271,7 +276,7 @@ static enum status suppress(struct delivery *delivery, const struct delivery_ite
     return ST_OK;
 }
 
-/* What a mail's outcome says of its mailbox and of the sessions that it will cause (R50). */
+/* What a mail's result says about its mailbox, and about the session that the mail caused (R50). */
 static enum status note_mail(struct delivery *delivery, const struct delivery_item *item,
                              const struct delivery_result *result, int64_t now_s, struct err *err)
 {
@@ -305,32 +310,35 @@ void delivery_record(struct delivery *delivery, struct delivery_item *item,
     if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
         status = note_mail(delivery, item, result, now_s, &err);
     (void)keep_failure(delivery, status, &err);
-    count(&delivery->totals, state);
+    count(delivery->totals, state);
     log_result(item, result, state, next_at_s);
     if (state == DELIVERY_DELIVERED)
         archive(delivery, item);
 }
 
-bool delivery_is_suppressed(struct delivery *delivery, struct delivery_item *item)
+bool delivery_is_suppressed(struct delivery *delivery, const struct delivery_item *item)
 {
-    struct ledger *ledger = delivery->generator->ledger;
-    int64_t now_s = clock_utc_s();
     bool is_suppressed = false;
+    struct err err;
+    enum status status =
+        ledger_is_suppressed(delivery->generator->ledger, item->row.rua, clock_utc_s(), &is_suppressed, &err);
+
+    return keep_failure(delivery, status, &err) && is_suppressed;
+}
+
+void delivery_record_suppressed(struct delivery *delivery, const struct delivery_item *item)
+{
     struct delivery_result result;
     struct err err;
-    enum status status = ledger_is_suppressed(ledger, item->row.rua, now_s, &is_suppressed, &err);
+    enum status status = begin_transaction(delivery, &err);
 
-    if (status == ST_OK && is_suppressed) {
-        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0,
-                            "the mailbox refused lately");
-        status = begin_transaction(delivery, &err);
-        if (status == ST_OK)
-            status = ledger_record_result(ledger, &item->row, DELIVERY_SUPPRESSED, 0, &result, now_s, &err);
-        count(&delivery->totals, DELIVERY_SUPPRESSED);
-        log_result(item, &result, DELIVERY_SUPPRESSED, 0);
-    }
+    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "the mailbox refused lately");
+    if (status == ST_OK)
+        status = ledger_record_result(delivery->generator->ledger, &item->row, DELIVERY_SUPPRESSED, 0,
+                                      &result, clock_utc_s(), &err);
     (void)keep_failure(delivery, status, &err);
-    return is_suppressed;
+    count(delivery->totals, DELIVERY_SUPPRESSED);
+    log_result(item, &result, DELIVERY_SUPPRESSED, 0);
 }
 
 /* ---- limits ---- */

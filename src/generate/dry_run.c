@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The first half of a run in memory: the same days, look-ups and reports, shown instead of frozen and sent.
+/*
+ * How it works.  The first half of a run, with the same days, lookups and reports, which are shown instead of
+ * frozen and sent.  A view (VIEWS) is one format: it gets every candidate of a day in turn.  If there was
+ * none at all, stderr says why.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,16 +12,15 @@
 #include "app/json_out.h"
 #include "app/program.h"
 #include "app/table.h"
-#include "build_reports.h"
 #include "dry_run.h"
 #include "report_mail.h"
+#include "reportable_days.h"
 
 #define LINE_MAX_BYTES (300u << 20)
 
 /* ---- json ---- */
 
-static enum status json_line(struct dry_run *dry_run, const struct candidate *candidate, bool has_report,
-                             struct err *err)
+static enum status json_show(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
     struct json_out json;
 
@@ -31,7 +33,7 @@ static enum status json_line(struct dry_run *dry_run, const struct candidate *ca
     for (size_t i = 0; i < candidate->record.rua_count; i++)
         json_out_text(&json, NULL, candidate->record.ruas[i].uri);
     json_out_end_array(&json);
-    if (has_report)
+    if (candidate->disposition == CANDIDATE_REPORT)
         json_out_raw(&json, "report", dry_run->file.json.data, dry_run->file.json.len);
     else
         json_out_text(&json, "skipped", candidate->reason);
@@ -40,18 +42,6 @@ static enum status json_line(struct dry_run *dry_run, const struct candidate *ca
         return err_set(err, ST_NOMEM, "%s: out of memory", candidate->domain);
     (void)printf("%s\n", dry_run->text.data);
     return ST_OK;
-}
-
-static enum status json_report(struct dry_run *dry_run, const struct candidate *candidate,
-                               struct arena *arena, struct err *err)
-{
-    (void)arena;
-    return json_line(dry_run, candidate, true, err);
-}
-
-static enum status json_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
-{
-    return json_line(dry_run, candidate, false, err);
 }
 
 /* ---- mail ---- */
@@ -80,8 +70,7 @@ static void print_message(struct dry_run *dry_run)
     print_bytes(&dry_run->text);
 }
 
-static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsigned number,
-                            struct arena *arena, struct err *err)
+static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsigned number, struct err *err)
 {
     const struct report_file *file = &dry_run->file;
     struct mail_parts parts = {
@@ -95,7 +84,7 @@ static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsi
         .gzip_len = file->gzip.len,
     };
     enum status status =
-        report_message_id_format(file->meta.report_id, number, arena, &parts.message_id, err);
+        report_message_id_format(file->meta.report_id, number, &dry_run->batch.arena, &parts.message_id, err);
 
     strbuf_reset(&dry_run->text);
     if (status == ST_OK)
@@ -105,23 +94,16 @@ static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsi
     return status;
 }
 
-static enum status mail_report(struct dry_run *dry_run, const struct candidate *candidate,
-                               struct arena *arena, struct err *err)
+static enum status mail_show(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
     enum status status = ST_OK;
 
+    if (candidate->disposition != CANDIDATE_REPORT)
+        return ST_OK;
     for (size_t i = 0; status == ST_OK && i < candidate->record.rua_count; i++)
         if (candidate->record.ruas[i].kind == RUA_MAILTO)
-            status = mail_one(dry_run, &candidate->record.ruas[i], (unsigned)i + 1, arena, err);
+            status = mail_one(dry_run, &candidate->record.ruas[i], (unsigned)i + 1, err);
     return status;
-}
-
-static enum status mail_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
-{
-    (void)dry_run;
-    (void)candidate;
-    (void)err;
-    return ST_OK;
 }
 
 static enum status mail_end(struct dry_run *dry_run, struct err *err)
@@ -135,43 +117,23 @@ static enum status mail_end(struct dry_run *dry_run, struct err *err)
 
 static const struct view VIEWS[] = {
     [DRY_RUN_TABLE] = {.begin_day = dry_run_table_begin_day,
-                       .report = dry_run_table_report,
-                       .skip = dry_run_table_skip,
+                       .show = dry_run_table_show,
                        .end_day = dry_run_table_end_day},
-    [DRY_RUN_JSON] = {.report = json_report, .skip = json_skip, .needs_json = true},
-    [DRY_RUN_MAIL] = {.report = mail_report, .skip = mail_skip, .end = mail_end},
+    [DRY_RUN_JSON] = {.show = json_show, .needs_json = true},
+    [DRY_RUN_MAIL] = {.show = mail_show, .end = mail_end},
 };
 
 /* ---- the dry run ---- */
 
-static enum status is_wanted(void *context, const char *domain, bool *is_wanted_out, struct err *err)
+static enum status show_one(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
 {
-    struct dry_run *dry_run = context;
-    enum ledger_entry entry = LEDGER_NOTHING;
     enum status status = ST_OK;
 
-    if (dry_run->options->domain != NULL && strcmp(domain, dry_run->options->domain) != 0) {
-        *is_wanted_out = false;
-        return ST_OK;
-    }
-    if (dry_run->options->days == DRY_RUN_OPEN_DAYS && dry_run->generator.ledger != NULL)
-        status = ledger_find(dry_run->generator.ledger, dry_run->utc_day, domain, &entry, NULL, err);
-    *is_wanted_out = entry == LEDGER_NOTHING || entry == LEDGER_WAITING;
-    return status;
-}
-
-static enum status show_one(struct dry_run *dry_run, struct candidate *candidate, struct arena *arena,
-                            struct err *err)
-{
-    const struct view *view = dry_run->view;
-    enum status status;
-
     dry_run->shown++;
-    if (candidate->disposition != CANDIDATE_REPORT)
-        return view->skip(dry_run, candidate, err);
-    status = report_file_build(&dry_run->generator, dry_run->utc_day, candidate->domain, dry_run->needs_json,
-                               arena, &dry_run->file, err);
-    return status == ST_OK ? view->report(dry_run, candidate, arena, err) : status;
+    if (candidate->disposition == CANDIDATE_REPORT)
+        status = report_file_build(&dry_run->generator, dry_run->utc_day, candidate->domain,
+                                   dry_run->needs_json, &dry_run->batch.arena, &dry_run->file, err);
+    return status == ST_OK ? dry_run->view->show(dry_run, candidate, err) : status;
 }
 
 static void show_progress(struct progress *progress, uint64_t done)
@@ -184,18 +146,6 @@ static void show_progress(struct progress *progress, uint64_t done)
                       table_number(progress->total, total_text));
 }
 
-static enum status show_batch(void *context, struct candidate *candidates, size_t count, struct arena *arena,
-                              struct err *err)
-{
-    struct dry_run *dry_run = context;
-    enum status status = ST_OK;
-
-    for (size_t i = 0; status == ST_OK && i < count; i++)
-        status = show_one(dry_run, &candidates[i], arena, err);
-    show_progress(&dry_run->progress, count);
-    return status;
-}
-
 static enum status take_total(void *context, const struct session_day *day, struct err *err)
 {
     struct dry_run *dry_run = context;
@@ -206,7 +156,7 @@ static enum status take_total(void *context, const struct session_day *day, stru
     return ST_OK;
 }
 
-/* Lines that scroll by on the same terminal are progress enough. */
+/* Not if each domain's output scrolls by on the same terminal. */
 static enum status begin_progress(struct dry_run *dry_run, struct err *err)
 {
     struct progress *progress = &dry_run->progress;
@@ -228,6 +178,26 @@ static void end_progress(const struct progress *progress)
         (void)fputs("\r\033[K", stderr);
 }
 
+static enum status show_domains(struct dry_run *dry_run, struct err *err)
+{
+    struct candidates *batch = &dry_run->batch;
+    enum status status;
+
+    candidates_open(batch, &dry_run->generator, dry_run->utc_day,
+                    dry_run->options->days == DRY_RUN_OPEN_DAYS ? CANDIDATES_OPEN : CANDIDATES_ALL,
+                    dry_run->options->domain);
+    while ((status = candidates_next(batch, err)) == ST_OK && batch->count > 0) {
+        status = candidates_look_up(batch, err);
+        for (size_t i = 0; status == ST_OK && i < batch->count; i++)
+            status = show_one(dry_run, &batch->items[i], err);
+        if (status != ST_OK)
+            break;
+        show_progress(&dry_run->progress, batch->count);
+    }
+    candidates_close(batch);
+    return status;
+}
+
 static enum status show_day(struct dry_run *dry_run, int32_t utc_day, struct err *err)
 {
     const struct view *view = dry_run->view;
@@ -239,7 +209,7 @@ static enum status show_day(struct dry_run *dry_run, int32_t utc_day, struct err
     if (status == ST_OK && view->begin_day != NULL)
         status = view->begin_day(dry_run, err);
     if (status == ST_OK)
-        status = candidates_each(&dry_run->generator, utc_day, is_wanted, show_batch, dry_run, err);
+        status = show_domains(dry_run, err);
     end_progress(&dry_run->progress);
     if (status == ST_OK && view->end_day != NULL)
         status = view->end_day(dry_run, err);
@@ -262,7 +232,7 @@ static enum status show_days(struct dry_run *dry_run, struct err *err)
     return status;
 }
 
-/* ---- why nothing is to be sent ---- */
+/* ---- why there is nothing to send ---- */
 
 struct day_survey {
     struct dry_run *dry_run;
@@ -283,8 +253,7 @@ static enum status survey_day(void *context, const struct session_day *day, stru
     return ST_OK;
 }
 
-/* Days that wait for the collector, if any; else all that is complete was sent, or nothing is complete yet.
- */
+/* A day waits for the collector, or all complete days are reported, or no day is complete yet. */
 static void explain_open_days(struct dry_run *dry_run, char *text_out, size_t size)
 {
     struct day_survey survey = {.dry_run = dry_run, .newest_past = -1};

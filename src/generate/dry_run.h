@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * dry_run.h - what the ways to show a dry run share: table (dry_run_table.c), json and mail (dry_run.c).
+ * dry_run.h - what the formats of a dry run share: table (dry_run_table.c), json and mail (dry_run.c).
  */
 #ifndef GENERATE_DRY_RUN_H
 #define GENERATE_DRY_RUN_H
@@ -16,18 +16,17 @@
 struct dry_run_table;
 struct dry_run;
 
-/* One way to show a candidate; all but report and skip may be NULL. */
+/* One format; all but show may be NULL. */
 struct view {
     enum status (*begin_day)(struct dry_run *dry_run, struct err *err);
-    enum status (*report)(struct dry_run *dry_run, const struct candidate *candidate, struct arena *arena,
-                          struct err *err);
-    enum status (*skip)(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
+    /* The report, if the candidate gets one, is in dry_run->file. */
+    enum status (*show)(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
     enum status (*end_day)(struct dry_run *dry_run, struct err *err);
     enum status (*end)(struct dry_run *dry_run, struct err *err);
     bool needs_json;
 };
 
-/* A line on stderr that says how far the day is; only on a terminal, and gone when the day is done. */
+/* A line on stderr that says how much of the day is done; only on a terminal, erased at the day's end. */
 struct progress {
     bool is_wanted;
     uint64_t done, total; /* domains */
@@ -39,9 +38,10 @@ struct dry_run {
     const struct view *view;
     int32_t utc_day;
     char day[UTC_DAY_TEXT_SIZE];
+    struct candidates batch;
     struct report_file file;
     struct strbuf text; /* one line or message */
-    struct strbuf held; /* view mail: the first message, until it is known whether it is the only one */
+    struct strbuf held; /* view mail: the first message, until a second one comes or the run ends */
     uint64_t shown;     /* reports and skipped domains */
     uint64_t messages;
 
@@ -53,9 +53,7 @@ struct dry_run {
 
 /* The rows of a day are held until it ends, then sorted by failures and printed with their totals. */
 enum status dry_run_table_begin_day(struct dry_run *dry_run, struct err *err);
-enum status dry_run_table_report(struct dry_run *dry_run, const struct candidate *candidate,
-                                 struct arena *arena, struct err *err);
-enum status dry_run_table_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
+enum status dry_run_table_show(struct dry_run *dry_run, const struct candidate *candidate, struct err *err);
 enum status dry_run_table_end_day(struct dry_run *dry_run, struct err *err);
 void dry_run_table_free(struct dry_run_table **table);
 

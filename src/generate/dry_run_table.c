@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* `--dry-run` for a person: a table of the day, or with -v and --domain each report in words. */
+/*
+ * How it works.  `--dry-run` for a person: a table of the day, or with -v or --domain each report in words.
+ * A row is kept for each domain until the day ends; then the rows are sorted and printed.  Words are made
+ * when the report is at hand, by reading its JSON back as its receiver would.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,15 +167,11 @@ static enum status put_in_words(struct dry_run *dry_run, struct dry_run_row *row
     return status;
 }
 
-enum status dry_run_table_report(struct dry_run *dry_run, const struct candidate *candidate,
-                                 struct arena *arena, struct err *err)
+static enum status add_report(struct dry_run *dry_run, struct dry_run_row *row,
+                              const struct candidate *candidate, struct err *err)
 {
     struct dry_run_table *table = dry_run->table;
-    struct dry_run_row *row = add_row(table, candidate);
 
-    (void)arena;
-    if (row == NULL)
-        return out_of_memory(err);
     row->top = report_summary_top(&dry_run->file.built.summary);
     row->gzip_bytes = dry_run->file.gzip.len;
     row->destinations = list_destinations(table, row, candidate);
@@ -197,19 +197,25 @@ static void count_reason(struct totals *totals, const char *text)
         totals->other_reasons++;
 }
 
-enum status dry_run_table_skip(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
+static enum status add_reason(struct dry_run_table *table, struct dry_run_row *row,
+                              const struct candidate *candidate, struct err *err)
 {
-    struct dry_run_table *table = dry_run->table;
-    struct dry_run_row *row = add_row(table, candidate);
-
-    if (row == NULL)
-        return out_of_memory(err);
     row->is_waiting = candidate->disposition == CANDIDATE_WAIT;
     row->reason = arena_copy_text(&table->arena, candidate->reason, strlen(candidate->reason));
     if (row->reason == NULL)
         return out_of_memory(err);
     count_reason(&table->totals, row->reason);
     return ST_OK;
+}
+
+enum status dry_run_table_show(struct dry_run *dry_run, const struct candidate *candidate, struct err *err)
+{
+    struct dry_run_row *row = add_row(dry_run->table, candidate);
+
+    if (row == NULL)
+        return out_of_memory(err);
+    return candidate->disposition == CANDIDATE_REPORT ? add_report(dry_run, row, candidate, err)
+                                                      : add_reason(dry_run->table, row, candidate, err);
 }
 
 /* ---- printing ---- */

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Everything that can be wrong with the settings is found first, before the lock is taken and
+ * any store is opened.  Then come the lock (a real run only), the fleet, the two stores, the resolver and the
+ * compressor.
+ */
 #include "generator.h"
 
 #include <limits.h>
@@ -18,7 +23,7 @@ static enum status take_lock(struct generator *generator, struct err *err)
     return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
 }
 
-/* A store that nobody has made yet is no error: there is nothing to report. */
+/* A store that does not exist yet is not an error: there is nothing to report. */
 static enum status open_sessions(struct generator *generator, enum generator_mode mode, struct err *err)
 {
     if (generator->fleet != NULL)
@@ -28,7 +33,7 @@ static enum status open_sessions(struct generator *generator, enum generator_mod
                                 &generator->sessions, err);
 }
 
-/* Only a run that is at work already may be ST_BUSY for our caller. */
+/* For our caller ST_BUSY means that another run is in progress, and nothing else. */
 static enum status open_stores(struct generator *generator, enum generator_mode mode, struct err *err)
 {
     enum status status = stores_open_fleet(generator->config, &generator->fleet, err);
@@ -44,7 +49,7 @@ static enum status open_stores(struct generator *generator, enum generator_mode 
     return status;
 }
 
-/* R44: a key that cannot be used is found now, not when the first mail is due. */
+/* R44: an unusable key is found now, not when the first mail is due. */
 static enum status load_keys(struct generator *generator, struct err *err)
 {
     const struct option_list *list = &generator->config->dkim_key;
@@ -63,11 +68,14 @@ static enum status load_keys(struct generator *generator, struct err *err)
     return status;
 }
 
-/* An error of what a setting names gets the setting's place in front: "FILE:LINE: NAME: ...". */
-static enum status name_setting(const struct generator *generator, const char *setting, struct err *err)
+/* What is wrong with the file that a setting names starts with the setting: "FILE:LINE: NAME: ...". */
+static enum status name_setting(const struct generator *generator, const char *setting, enum status status,
+                                struct err *err)
 {
     char origin[256];
 
+    if (status != ST_CONFIG)
+        return status;
     options_origin_format(&generator->config->options, setting, origin, sizeof origin);
     return err_wrap(err, "%s: %s", origin, setting);
 }
@@ -78,7 +86,6 @@ static enum status load_suppressed(struct generator *generator, struct err *err)
     struct strbuf text;
     enum status status;
 
-    suppress_list_init(&generator->suppressed);
     if (*path == '\0')
         return ST_OK;
     strbuf_init(&text, SUPPRESS_LIST_MAX);
@@ -91,6 +98,33 @@ static enum status load_suppressed(struct generator *generator, struct err *err)
     return status;
 }
 
+static enum status load_settings(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    enum status status = host_settings_check(
+        generator->config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_DRY_RUN, err);
+
+    if (status == ST_OK)
+        status = name_setting(generator, "suppress", load_suppressed(generator, err), err);
+    if (status == ST_OK)
+        status = name_setting(generator, "dkim_key", load_keys(generator, err), err);
+    return status;
+}
+
+static enum status open_all(struct generator *generator, enum generator_mode mode, struct err *err)
+{
+    const struct option_list *servers = &generator->config->resolver;
+    enum status status = load_settings(generator, mode, err);
+
+    if (status == ST_OK && mode == GENERATOR_RUN)
+        status = take_lock(generator, err);
+    if (status == ST_OK)
+        status = open_stores(generator, mode, err);
+    if (status != ST_OK)
+        return status;
+    status = resolve_open(servers->items, servers->count, NULL, &generator->resolver, err);
+    return status == ST_OK ? gzip_open(&generator->gzip, err) : status;
+}
+
 enum status generator_open(struct generator *generator, const struct config *config, enum generator_mode mode,
                            struct err *err)
 {
@@ -98,25 +132,7 @@ enum status generator_open(struct generator *generator, const struct config *con
 
     *generator = (struct generator){.config = config, .lock_fd = -1, .now_s = clock_utc_s()};
     suppress_list_init(&generator->suppressed);
-    status =
-        host_settings_check(config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_DRY_RUN, err);
-    if (status == ST_OK) {
-        status = load_suppressed(generator, err);
-        status = status == ST_CONFIG ? name_setting(generator, "suppress", err) : status;
-    }
-    if (status == ST_OK) {
-        status = load_keys(generator, err);
-        status = status == ST_CONFIG ? name_setting(generator, "dkim_key", err) : status;
-    }
-    if (status == ST_OK && mode == GENERATOR_RUN)
-        status = take_lock(generator, err);
-    if (status == ST_OK)
-        status = open_stores(generator, mode, err);
-    if (status == ST_OK)
-        status =
-            resolve_open(config->resolver.items, config->resolver.count, NULL, &generator->resolver, err);
-    if (status == ST_OK)
-        status = gzip_open(&generator->gzip, err);
+    status = open_all(generator, mode, err);
     if (status != ST_OK)
         generator_close(generator);
     return status;

@@ -24,30 +24,31 @@
 
 enum generator_mode {
     GENERATOR_DRY_RUN, /* reads the stores; writes nothing */
-    GENERATOR_RUN,     /* the only one of its kind, under the lock of state_dir */
+    GENERATOR_RUN,     /* holds the lock of state_dir: one at a time */
 };
 
 struct generator {
     const struct config *config;
-    struct fleet *fleet;            /* NULL: this host is alone */
-    char owner[FLEET_ID_SIZE];      /* this state folder as a generator of the fleet */
+    struct fleet *fleet;       /* NULL: this host is not in a fleet */
+    char owner[FLEET_ID_SIZE]; /* id of this state folder as a generator of the fleet; "": not known yet */
     struct session_store *sessions; /* NULL: no collector has run yet */
     struct ledger *ledger;          /* NULL: a dry run before the first run */
     struct resolver *resolver;
     struct gzip gzip;
     struct suppress_list suppressed; /* by the operator */
     struct dkim_keys *keys;          /* NULL: none are set, the relay must sign */
-    bool is_first_run;               /* GENERATOR_RUN made the ledger just now */
+    bool is_first_run;               /* generator_open created the ledger */
     int lock_fd;
-    int64_t now_s; /* when the run began */
+    int64_t now_s; /* when the run started */
 };
 
 /*
- * Open the stores and the resolver, and load the keys that sign the mails.
- * ST_BUSY       GENERATOR_RUN and another run is at work
- * ST_TEMPORARY  a store is held by somebody else
- * ST_CONFIG     a key cannot be used, or the suppress file
- * else as session_store_open, ledger_open and resolve_open; a store that is not there yet is no error
+ * Load the suppress file and the keys that sign the mails, and open the stores and the resolver.  A store
+ * that does not exist yet is not an error.  After a failure nothing is open.
+ * ST_BUSY       GENERATOR_RUN: another run is in progress
+ * ST_TEMPORARY  another process holds a store
+ * ST_CONFIG     a key or the suppress file cannot be used
+ * else          as host_settings_check, session_store_open, ledger_open, fleet_open and resolve_open
  */
 MUST_CHECK enum status generator_open(struct generator *generator, const struct config *config,
                                       enum generator_mode mode, struct err *err);
@@ -69,7 +70,7 @@ void report_file_done(struct report_file *file);
 /*
  * Build the report of one domain's day; its texts live in arena.
  * ST_NOT_FOUND  no session of that domain on that day
- * else as report_build
+ * else          as report_build
  */
 MUST_CHECK enum status report_file_build(struct generator *generator, int32_t utc_day, const char *domain,
                                          bool with_json, struct arena *arena, struct report_file *file,

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  Relay: one route for all mail, from the settings.  Direct: one route for each mailbox
+ * domain, found in two rounds of lookups, the MX of all domains and then the addresses of all mail hosts; the
+ * addresses that the policy allows become the route's targets, in the order to try them.  A domain without a
+ * target gets a fault, which is the result of its deliveries.
+ */
 #include "mail_targets.h"
 
 #include <limits.h>
@@ -12,10 +18,10 @@
 
 #define RELAY_PORT     25
 #define TARGETS_ARENA  (256u << 20)
-#define MX_HOSTS_MAX   5 /* mail hosts of a domain whose addresses are asked for */
-#define HOST_ADDRESSES 4 /* addresses of one of them */
+#define MX_HOSTS_MAX   5 /* mail hosts of a domain whose addresses are looked up */
+#define HOST_ADDRESSES 4 /* addresses of one mail host */
 
-/* ---- what both modes share ---- */
+/* ---- both modes ---- */
 
 /* This host's name in EHLO. */
 static const char *ehlo_name(struct mail_targets *targets, const struct config *config)
@@ -37,7 +43,7 @@ static enum status allocate(struct mail_targets *targets, size_t count, struct e
 
 /* ---- relay ---- */
 
-/* "host" or "host:port", as the options table has checked. */
+/* The options table has checked that it is "host" or "host:port". */
 static enum status open_relay(struct mail_targets *targets, const struct config *config, struct err *err)
 {
     enum status status = allocate(targets, 1, err);
@@ -74,7 +80,7 @@ static enum status open_relay(struct mail_targets *targets, const struct config 
 
 /* ---- direct ---- */
 
-/* One mailbox domain while the DNS is asked. */
+/* One mailbox domain during the lookups. */
 struct target_search {
     struct mail_targets *targets;
     struct mail_route *route;
@@ -168,7 +174,7 @@ static void make_route(struct target_search *search, const struct smtp_target *b
                             route->domain);
 }
 
-/* Ask one question for each search; a name that cannot be asked for has no answer. */
+/* A name that cannot be looked up gets no answer. */
 static enum status ask(struct generator *generator, enum resolve_kind kind, const char *name,
                        resolve_callback_fn *callback, struct target_search *search, struct err *err)
 {
@@ -187,7 +193,7 @@ static enum status search_all(struct mail_targets *targets, struct generator *ge
         set_fault(searches[i].route, DELIVERY_RESULT_GIVE_UP, "not a name that can be looked up");
         status = ask(generator, RESOLVE_MX, searches[i].route->domain, take_mail_hosts, &searches[i], err);
     }
-    resolve_run(generator->resolver, NULL); /* whatever was asked: the searches do not outlive us */
+    resolve_run(generator->resolver, NULL); /* also after a failure: the searches die with our caller */
     for (size_t i = 0; i < targets->route_count && status == ST_OK; i++)
         for (size_t k = 0; k < searches[i].host_count && status == ST_OK; k++)
             if (searches[i].hosts[k].host != NULL)
@@ -246,7 +252,7 @@ static enum status open_direct(struct mail_targets *targets, struct generator *g
     return status;
 }
 
-/* ---- the whole ---- */
+/* ---- opening ---- */
 
 enum status mail_targets_open(struct mail_targets *targets, struct generator *generator,
                               const struct delivery_item *items, size_t count, struct err *err)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mail_targets.h - where mail goes: to the relay, or to the mail hosts of each mailbox domain.
+ * mail_targets.h - where mail is sent: to the relay, or to the mail hosts of each mailbox domain.
  * Source: RFC 5321 section 5.1 (preference, implicit MX), RFC 7505 (null MX).
  *
- * Limits: MAIL_TARGETS_MAX addresses of a domain are tried.
+ * Limits: at most MAIL_TARGETS_MAX addresses of a domain are tried.
  */
 #ifndef GENERATE_MAIL_TARGETS_H
 #define GENERATE_MAIL_TARGETS_H
@@ -37,10 +37,10 @@ struct mail_targets {
 };
 
 /*
- * Read what the settings say, and for direct mode ask the DNS for every domain of items.  Free with
- * mail_targets_close, also after a failure.
- * ST_CONFIG  relay_auth cannot be read or is open to everybody
- * ST_NOMEM, and the statuses of resolve_add
+ * Relay: read the settings.  Direct: look up the mail hosts of every domain of items, which are sorted by
+ * domain.  Free with mail_targets_close, also after a failure.
+ * ST_CONFIG  relay_auth cannot be read or is world-readable, or smtp_allow is wrong
+ * ST_NOMEM
  */
 MUST_CHECK enum status mail_targets_open(struct mail_targets *targets, struct generator *generator,
                                          const struct delivery_item *items, size_t count, struct err *err);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "own_traffic.h"
 
-/* Successes by policy type: a session stands in each type at most once, but may stand in several. */
+/* Successes by policy type: a session is counted at most once in each type, but maybe in several types. */
 struct counts {
     uint64_t by_type[POLICY_TYPE_COUNT];
 };

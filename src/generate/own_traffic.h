@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * own_traffic.h - no report about reports: a domain whose only sessions of a day carried the reports that we
- * mailed to it has nothing to hear about, or two reporters would go on for ever.
- * Source: RFC 8460 section 3 (R50); rfc 8689 helps only where every MTA on the way knows it.
+ * own_traffic.h - no report about reports: a domain gets none if all its sessions of a day carried reports
+ * that we mailed to it.  Otherwise two reporters would send each other reports for ever.
+ * Source: RFC 8460 section 3 (R50); RFC 8689 helps only if every MTA on the way supports it.
  */
 #ifndef GENERATE_OWN_TRAFFIC_H
 #define GENERATE_OWN_TRAFFIC_H

@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  push_now opens push.db, which remembers what was pushed, and if no other push holds
+ * push.lock sends what has changed in sessions.db since then.  The other commands are one call of the fleet
+ * each, and what it prints.
+ */
 #include "generate/push.h"
 
 #include <stdio.h>
@@ -26,7 +31,7 @@ static void log_pushed(const struct push_totals *totals)
              log_number("looked_at", (int64_t)totals->examined), log_text("complete_through", through));
 }
 
-/* Days that can be neither pushed nor reported any more go from sessions.db; once a day. */
+/* Delete days that can be neither pushed nor reported any more from sessions.db; once a day. */
 static enum status forget_old_days(const struct config *config, int64_t now_s, struct err *err)
 {
     const struct retention_time time = {.now_s = now_s};
@@ -86,7 +91,7 @@ enum status push_now(const struct config *config, struct fleet *fleet, char owne
     return status;
 }
 
-/* -1 to go on, else the exit code. */
+/* -1: no word was given, continue; else the exit code. */
 static int take_words(int argc, char **argv, const char *usage)
 {
     bool is_help = argc == 2 && strcmp(argv[1], "--help") == 0;
@@ -185,7 +190,7 @@ static enum status forget_host(struct fleet *fleet, const char *host, struct err
     return status;
 }
 
-/* One that is not known keeps nobody from being forgotten; the exit code is that of the last failure. */
+/* An unknown host does not stop the others; the exit code is that of the last failure. */
 static int forget_hosts(struct fleet *fleet, char **hosts, int count)
 {
     int code = 0;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* The joint of session store, report builder and compressor: one domain's day becomes one file. */
+/* Connects session store, report builder and compressor: one domain's day becomes one file. */
 #include "generator.h"
 
-/* Most bytes of one report, as JSON and as gzip: policies are never folded, so it may pass max_report_size.
- */
+/* Most bytes of one report, as JSON and as gzip; with many policies it is larger than max_report_size. */
 #define FILE_MAX_BYTES (256u << 20)
 
 struct domain_day {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "build_reports.h"
+#include "reportable_days.h"
 
 #include "model/utc_day.h"
 
-/* How long past a day's end a collector that is down or slow is waited for. */
+/* How long a collector that is down or slow holds a day open after its end. */
 #define COLLECTOR_WAIT_S (24 * 3600)
 
 struct day_search {

@@ -1,4 +1,19 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  The steps of a run (run_once, and work for each share):
+ *
+ * 1. Check the clock (clock_guard.c), and delete old days (retention.c).  By a clock that jumped nothing else
+ *    is done.
+ * 2. In a fleet: push what this host counted, then take a share of the work.  Steps 3 to 5 are done for one
+ *    share after the other.
+ * 3. Recover deliveries that a crash interrupted.
+ * 4. Build the reports of complete days (build_reports.c).
+ * 5. Deliver what is due, mail first (by_mail.c), then HTTPS (by_https.c).
+ * 6. Log a summary.
+ * 7. With --linger: wait until something is due, and start again.
+ *
+ * The first failure decides the exit code; steps that do not depend on what failed are done all the same.
+ */
 #include "generate/run.h"
 
 #include <signal.h>
@@ -12,11 +27,50 @@
 #include "clock_guard.h"
 #include "generate/push.h"
 #include "model/utc_day.h"
+#include "reportable_days.h"
 #include "retention.h"
 
-#define LINGER_RETRY_S (15 * 60)   /* for what waits, and what a run left */
-#define LINGER_MAX_S   (26 * 3600) /* whatever is open then is for the next run */
-#define LINGER_POLL_MS 250         /* how often a sleeper looks at the clock, which may be set */
+#define LINGER_RETRY_S (15 * 60)   /* for what waits, and for what a run's limits left */
+#define LINGER_MAX_S   (26 * 3600) /* what is still open then is left to the next run */
+#define LINGER_POLL_MS 250         /* the clock may be set while we sleep */
+
+struct generator_run {
+    struct generator generator;
+    bool is_flush;
+    bool has_worked; /* steps 2 to 4 were done at least once */
+    struct build_totals built;
+    struct delivery_totals sent;
+    struct err err; /* first failure */
+};
+
+static void keep_first(struct generator_run *run, enum status status, const struct err *err)
+{
+    if (status != ST_OK && run->err.code == ST_OK)
+        run->err = *err;
+}
+
+/* ---- step 1: the clock, and old days ---- */
+
+/* False: the clock jumped. */
+static bool begin_run(struct generator_run *run, bool is_clock_accepted)
+{
+    struct generator *generator = &run->generator;
+    struct retention_time time = {.now_s = generator->now_s};
+    struct clock_answer clock;
+    struct err err;
+    enum status status =
+        clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err);
+
+    keep_first(run, status, &err);
+    time.ledger_s = clock.ledger_s;
+    if (clock.is_trusted && generator->sessions != NULL) {
+        status = retention_run(generator->config, generator->sessions, generator->ledger, &time, &err);
+        keep_first(run, status, &err);
+    }
+    return clock.is_trusted;
+}
+
+/* ---- steps 3 to 5: all work, or one share of it ---- */
 
 static enum status recover(struct generator *generator, struct err *err)
 {
@@ -28,60 +82,77 @@ static enum status recover(struct generator *generator, struct err *err)
     return status;
 }
 
-/* The first failure is the run's; what does not depend on it is done all the same. */
-static void keep_first(enum status status, const struct err *err, struct err *first)
-{
-    if (status != ST_OK && first->code == ST_OK)
-        *first = *err;
-}
-
-/* Both ways in turn; mail must not use up all the time. */
-static void deliver(struct generator *generator, int64_t due_s, struct delivery_totals *totals_out,
-                    struct err *first)
+/* Mail may use all of the time only if there is nothing to post. */
+static void deliver(struct generator_run *run)
 {
     const int64_t begin_ms = clock_monotonic_ms();
-    const int64_t limit_ms = generator->config->run_limit_s * 1000;
+    const int64_t limit_ms = run->generator.config->run_limit_s * 1000;
+    const int64_t due_s = run->is_flush ? INT64_MAX : run->generator.now_s;
     struct delivery delivery;
     struct err err;
-    enum status status = delivery_open(&delivery, generator, due_s, &err);
+    enum status status = delivery_open(&delivery, &run->generator, due_s, &run->sent, &err);
     size_t posts = 0;
 
-    keep_first(status, &err, first);
+    keep_first(run, status, &err);
     if (status == ST_OK) {
         (void)delivery_items_of(&delivery, DELIVERY_HTTPS, &posts);
         delivery.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms);
-        keep_first(deliver_mail(&delivery, &err), &err, first);
+        keep_first(run, deliver_mail(&delivery, &err), &err);
         delivery.stop_at_ms = begin_ms + limit_ms;
-        keep_first(deliver_https(&delivery, &err), &err, first);
+        keep_first(run, deliver_https(&delivery, &err), &err);
     }
-    *totals_out = delivery.totals;
     delivery_close(&delivery);
 }
 
-/* False: the clock is not trusted, and this run must not do anything. */
-static bool begin_run(struct generator *generator, bool is_clock_accepted, struct err *first)
+static void work(struct generator_run *run)
 {
-    struct retention_time time = {.now_s = generator->now_s};
-    struct clock_answer clock;
     struct err err;
 
-    keep_first(clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err), &err,
-               first);
-    time.ledger_s = clock.ledger_s;
-    if (clock.is_trusted && generator->sessions != NULL)
-        keep_first(retention_run(generator->config, generator->sessions, generator->ledger, &time, &err),
-                   &err, first);
-    return clock.is_trusted;
+    run->has_worked = true;
+    keep_first(run, recover(&run->generator, &err), &err);
+    keep_first(run, build_reports(&run->generator, &run->built, &err), &err);
+    deliver(run);
 }
 
-/* R44: reports must be signed; without a key of ours that is the relay's work.  Said once. */
-static void log_signing(const struct generator *generator)
+/* ---- step 2: the work of a fleet ---- */
+
+/* If it fails, there is still work of other hosts to do. */
+static void push(struct generator_run *run)
 {
-    if (generator->is_first_run && generator->keys == NULL)
-        LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
-                 log_text("domain", generator->config->dkim_domain),
-                 log_text("mend", "let it sign mail of that domain, or set dkim_key"));
+    struct err err;
+
+    if (push_now(run->generator.config, run->generator.fleet, run->generator.owner, &err) == ST_OK)
+        return;
+    LOG_FACT(EV_PUSH_FAILED, log_text("reason", err.text));
+    keep_first(run, err.code, &err);
 }
+
+/* Until other generators hold all the rest, or the time is up: then the next run goes on. */
+static void work_in_shares(struct generator_run *run)
+{
+    struct generator *generator = &run->generator;
+    const int64_t stop_at_ms = clock_monotonic_ms() + generator->config->run_limit_s * 1000;
+    struct err err;
+    enum status status;
+
+    if (*generator->owner == '\0')
+        return; /* the push failed before it knew who we are */
+    fleet_begin_run(generator->fleet);
+    while ((status = fleet_take_share(generator->fleet, generator->owner, &err)) == ST_OK) {
+        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", fleet_share_size(generator->fleet)),
+                 log_text("generator", generator->owner));
+        work(run);
+        fleet_release_share(generator->fleet);
+        if (clock_monotonic_ms() >= stop_at_ms)
+            return;
+    }
+    if (status != ST_NOT_FOUND)
+        keep_first(run, status, &err);
+    else if (!run->has_worked)
+        LOG_FACT(EV_FLEET_BUSY, log_text("reason", err.text));
+}
+
+/* ---- step 6: the end of a run ---- */
 
 static void log_summary(const struct build_totals *built, const struct delivery_totals *sent)
 {
@@ -93,124 +164,52 @@ static void log_summary(const struct build_totals *built, const struct delivery_
              log_number("suppressed", (int64_t)sent->suppressed));
 }
 
-struct run_totals {
-    struct build_totals built;
-    struct delivery_totals sent;
-    bool is_begun; /* there was something to work on */
-};
-
-static void add_totals(struct run_totals *totals, const struct build_totals *built,
-                       const struct delivery_totals *sent)
+static void run_once(struct generator_run *run)
 {
-    totals->is_begun = true;
-    totals->built.days += built->days;
-    totals->built.reports += built->reports;
-    totals->built.skipped += built->skipped;
-    totals->built.waiting += built->waiting;
-    totals->sent.delivered += sent->delivered;
-    totals->sent.later += sent->later;
-    totals->sent.given_up += sent->given_up;
-    totals->sent.expired += sent->expired;
-    totals->sent.suppressed += sent->suppressed;
-}
-
-/* Build and deliver: all there is, or the share of the fleet's work that we hold. */
-static void work(struct generator *generator, bool is_flush, struct run_totals *totals, struct err *first)
-{
-    struct build_totals built = {0};
-    struct delivery_totals sent = {0};
-    struct err err;
-
-    keep_first(recover(generator, &err), &err, first);
-    keep_first(build_reports(generator, &built, &err), &err, first);
-    deliver(generator, is_flush ? INT64_MAX : generator->now_s, &sent, first);
-    add_totals(totals, &built, &sent);
-}
-
-/* Without the push there is still the other hosts' work to be done. */
-static void push(struct generator *generator, struct err *first)
-{
-    struct err err;
-
-    if (push_now(generator->config, generator->fleet, generator->owner, &err) == ST_OK)
-        return;
-    LOG_FACT(EV_PUSH_FAILED, log_text("reason", err.text));
-    keep_first(err.code, &err, first);
-}
-
-/* One share after the other, until the rest is held by others, or the time is up: then it is for the next
- * run. */
-static void work_in_shares(struct generator *generator, bool is_flush, struct run_totals *totals,
-                           struct err *first)
-{
-    const int64_t stop_at_ms = clock_monotonic_ms() + generator->config->run_limit_s * 1000;
-    bool has_worked = false;
-    struct err err;
-    enum status status;
-
-    push(generator, first);
-    if (*generator->owner == '\0')
-        return;
-    fleet_begin_run(generator->fleet);
-    while ((status = fleet_take_share(generator->fleet, generator->owner, &err)) == ST_OK) {
-        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", fleet_share_size(generator->fleet)),
-                 log_text("generator", generator->owner));
-        work(generator, is_flush, totals, first);
-        fleet_release_share(generator->fleet);
-        has_worked = true;
-        if (clock_monotonic_ms() >= stop_at_ms)
-            return;
+    run->has_worked = false;
+    run->built = (struct build_totals){0};
+    run->sent = (struct delivery_totals){0};
+    if (run->generator.fleet != NULL) {
+        push(run);
+        work_in_shares(run);
+    } else {
+        work(run);
     }
-    if (status != ST_NOT_FOUND)
-        keep_first(status, &err, first);
-    else if (!has_worked)
-        LOG_FACT(EV_FLEET_BUSY, log_text("reason", err.text));
+    if (run->has_worked || run->err.code == ST_OK)
+        log_summary(&run->built, &run->sent);
 }
 
-/* True if it built a report: its deliveries are new. */
-static bool run(struct generator *generator, bool is_flush, struct err *first)
-{
-    struct run_totals totals = {.built = {0}};
+/* ---- step 7: lingering ---- */
 
-    if (generator->fleet != NULL)
-        work_in_shares(generator, is_flush, &totals, first);
-    else
-        work(generator, is_flush, &totals, first);
-    if (totals.is_begun || first->code == ST_OK)
-        log_summary(&totals.built, &totals.sent);
-    return totals.built.reports > 0;
-}
-
-/* ---- lingering ---- */
-
-struct open_work {
+struct waiting_domains {
     int32_t oldest_day; /* that can still be reported */
-    size_t domains;
+    size_t count;
 };
 
 static enum status count_domain(void *context, int32_t utc_day, const char *domain, const char *reason,
                                 int64_t since_s, struct err *err)
 {
-    struct open_work *waiting = context;
+    struct waiting_domains *waiting = context;
 
     (void)domain;
     (void)reason;
     (void)since_s;
     (void)err;
-    waiting->domains += utc_day >= waiting->oldest_day;
+    waiting->count += utc_day >= waiting->oldest_day;
     return ST_OK;
 }
 
 /*
- * When the next run is wanted: at the next delivery's time, but soon if a day or a domain waits, and only
- * after a pause if the last run left something for its limits. ST_NOT_FOUND  nothing is open: no run is
- * wanted
+ * When the next run is wanted: when the next delivery is due, but soon if a day or a domain waits, and only
+ * after a pause if the last run's limits left something.
+ * ST_NOT_FOUND  nothing is open: no run is wanted
+ * else          statuses of the stores
  */
 static enum status find_next_run(struct generator *generator, int64_t *next_s_out, struct err *err)
 {
     const int64_t retry_s = clock_utc_s() + LINGER_RETRY_S;
-    struct open_work waiting = {.oldest_day =
-                                    utc_day_of(generator->now_s) - (int32_t)generator->config->max_age_days};
+    const int32_t today = utc_day_of(generator->now_s);
+    struct waiting_domains waiting = {.oldest_day = today - (int32_t)generator->config->max_age_days};
     struct reportable_days days;
     int64_t next_s = INT64_MAX;
     enum status status = ledger_next_due(generator->ledger, &next_s, err);
@@ -222,7 +221,7 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
         status = ledger_each_waiting(generator->ledger, -1, count_domain, &waiting, err);
     if (status != ST_OK)
         return status;
-    if (next_s <= generator->now_s || ((waiting.domains > 0 || days.count > 0) && next_s > retry_s))
+    if (next_s <= generator->now_s || ((waiting.count > 0 || days.count > 0) && next_s > retry_s))
         next_s = retry_s;
     if (next_s == INT64_MAX)
         return ST_NOT_FOUND;
@@ -230,53 +229,63 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
     return ST_OK;
 }
 
-/* Sleep until it is time for another run; false if there is nothing left to do for now. */
-static bool linger(struct generator *generator, int64_t begin_s, struct err *first)
+/* Sleep until it is time for another run; false if none is wanted before begin_s + LINGER_MAX_S. */
+static bool linger(struct generator_run *run, int64_t begin_s)
 {
+    struct generator *generator = &run->generator;
     struct err err;
     int64_t next_s = 0;
-    enum status status;
+    enum status status = find_next_run(generator, &next_s, &err);
 
-    status = find_next_run(generator, &next_s, &err);
     if (status == ST_NOT_FOUND)
         return false;
-    keep_first(status, &err, first);
+    keep_first(run, status, &err);
     if (status != ST_OK || next_s > begin_s + LINGER_MAX_S)
         return false;
     while (clock_utc_s() < next_s) {
         if (clock_utc_s() < generator->now_s - LINGER_RETRY_S)
-            return false; /* the clock was set back: do not sit here for as long as that */
+            return false; /* the clock was set back: next_s may be very far away now */
         clock_sleep_ms(LINGER_POLL_MS);
     }
     generator->now_s = clock_utc_s();
     return true;
 }
 
+/* ---- the command ---- */
+
+/* R44: mails must be signed; without a key of ours the relay must do it.  Logged by the first run only. */
+static void log_signing(const struct generator *generator)
+{
+    if (generator->is_first_run && generator->keys == NULL)
+        LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
+                 log_text("domain", generator->config->dkim_domain),
+                 log_text("mend", "let it sign mail of that domain, or set dkim_key"));
+}
+
 int cmd_run(const struct config *config, const struct run_options *options)
 {
     struct program program = {.name = "tlsrpt-gen"};
-    struct generator generator;
-    struct err err = {.code = ST_OK};
-    bool is_flush = options->is_flush;
+    struct generator_run run = {.is_flush = options->is_flush};
     int64_t begin_s;
-    enum status status = generator_open(&generator, config, GENERATOR_RUN, &err);
+    enum status status = generator_open(&run.generator, config, GENERATOR_RUN, &run.err);
 
     if (status == ST_BUSY) {
-        LOG_FACT(EV_RUN_BUSY, log_text("reason", err.text));
+        LOG_FACT(EV_RUN_BUSY, log_text("reason", run.err.text));
         return 0;
     }
     if (status != ST_OK)
-        return program_fail(&program, &err);
-    (void)signal(SIGPIPE, SIG_IGN); /* a server that goes away in the middle of a post */
-    log_signing(&generator);
-    begin_s = generator.now_s;
+        return program_fail(&program, &run.err);
+    (void)signal(SIGPIPE, SIG_IGN); /* a server that closes its connection during a post */
+    log_signing(&run.generator);
+    begin_s = run.generator.now_s;
     do {
-        if (!begin_run(&generator, options->is_clock_accepted, &err))
+        if (!begin_run(&run, options->is_clock_accepted))
             break;
-        if (run(&generator, is_flush, &err))
-            begin_s = generator.now_s; /* what cron started meanwhile left this day to us */
-        is_flush = false;
-    } while (options->is_linger && linger(&generator, begin_s, &err));
-    generator_close(&generator);
-    return err.code == ST_OK ? 0 : program_fail(&program, &err);
+        run_once(&run);
+        run.is_flush = false;
+        if (run.built.reports > 0)
+            begin_s = run.generator.now_s; /* runs that cron started meanwhile left these deliveries to us */
+    } while (options->is_linger && linger(&run, begin_s));
+    generator_close(&run.generator);
+    return run.err.code == ST_OK ? 0 : program_fail(&program, &run.err);
 }

@@ -1,4 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * 1. Get the TXT records, from the DNS or from --record.
+ * 2. Choose and read the one that counts (tlsrpt_record_choose); it lists what was skipped and what is odd.
+ * 3. Without a usable record, look for likely mistakes in the text, and with --nearby at other names.
+ * 4. Write all of it as text or JSON.
+ */
 #include "inspect/explain.h"
 
 #include <getopt.h>

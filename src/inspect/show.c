@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A file's bytes are unwrapped step by step: a mail gives its attachment, gzip its content, and what is left must
+ * be the report's JSON.  A name without a file is a domain: then the ledger's newest report goes the same way.
+ */
 #include "inspect/show.h"
 
 #include <errno.h>
@@ -9,12 +13,10 @@
 
 #include "app/program.h"
 #include "app/report_view.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "compress/gzip.h"
 #include "mail/mail_read.h"
 #include "model/domain.h"
-#include "model/utc_day.h"
 #include "report/report_read.h"
 #include "show_ledger.h"
 
@@ -170,29 +172,14 @@ static enum status show_stored(void *context, const struct ledger_report *report
     return show->is_json ? print_json(show->json, err) : print_report(show, &is_sound, err);
 }
 
-static enum status parse_day(const char *text, int32_t *utc_day_out, struct err *err)
-{
-    int32_t today = utc_day_of(clock_utc_s());
-
-    if (text == NULL)
-        *utc_day_out = -1;
-    else if (strcmp(text, "today") == 0)
-        *utc_day_out = today;
-    else if (strcmp(text, "yesterday") == 0)
-        *utc_day_out = today > 0 ? today - 1 : 0;
-    else if (!utc_day_parse(text, utc_day_out))
-        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
-    return ST_OK;
-}
-
 static int show_domain(struct show *show, const struct config *config, const char *text)
 {
     const struct program program = {.name = "tlsrpt-gen show"};
     const char *domain;
-    int32_t utc_day;
+    int32_t utc_day = -1;
     struct err err;
 
-    if (parse_day(show->day_text, &utc_day, &err) != ST_OK) {
+    if (show->day_text != NULL && program_parse_day(show->day_text, &utc_day, &err) != ST_OK) {
         (void)program_fail(&program, &err);
         return EXIT_USAGE;
     }

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The ledger's rows are visited three times: reports with their deliveries, skipped days, waiting days.  The
+ * newest report is read in full afterwards.
+ */
 #include "show_ledger.h"
 
 #include <stdio.h>

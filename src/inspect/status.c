@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts are gathered once and printed by one of three printers.  With --output the text is built in memory
+ * and replaces the file as a whole, so that a reader never sees half of it.
+ */
 #include "inspect/status.h"
 
 #include <errno.h>
@@ -10,7 +14,7 @@
 
 #include "app/program.h"
 #include "base/file.h"
-#include "inspect/status_facts.h"
+#include "status_facts.h"
 
 #define OUTPUT_MODE 0644
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-#include "inspect/status_facts.h"
+/*
+ * This host's session store gives the collector's state; the days come from it or from the fleet's database, and
+ * deliveries from the ledger.  Lists are bounded: the newest days, the latest errors.
+ */
+#include "status_facts.h"
 
-#include <limits.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "app/stores.h"
 #include "base/clock.h"
-#include "base/file.h"
 #include "model/utc_day.h"
-#include "ring/ring.h"
 
 #define ARENA_BYTES_MAX (16UL << 20)
 #define ERROR_DAYS      3 /* newest days whose finished deliveries are looked at for errors */
@@ -85,17 +85,6 @@ static enum status take_closed_day(void *context, int32_t utc_day, int64_t close
 
 /* ---- the collector ---- */
 
-static enum status take_note(void *context, const char *name, const char *text, struct err *err)
-{
-    struct status_facts *facts = ((struct gathering *)context)->facts;
-
-    (void)err;
-    if (facts->note_count < STATUS_LIST_MAX && strchr(name, ' ') == NULL) /* "log ID" is a reader's place */
-        facts->notes[facts->note_count++] =
-            (struct status_note){status_facts_copy(facts, name), status_facts_copy(facts, text)};
-    return ST_OK;
-}
-
 static enum status take_refused(void *context, int64_t uid, uint64_t count, struct err *err)
 {
     struct status_facts *facts = ((struct gathering *)context)->facts;
@@ -106,71 +95,22 @@ static enum status take_refused(void *context, int64_t uid, uint64_t count, stru
     return ST_OK;
 }
 
-static int64_t number_note(const struct status_facts *facts, const char *name)
-{
-    const char *text = status_note_find(facts, name);
-
-    return text != NULL ? strtoll(text, NULL, 10) : 0;
-}
-
-/* A collector that has just begun has no mark yet, or an old one, but says when it began. */
-static void judge_collector(const struct config *config, struct status_facts *facts)
-{
-    int64_t age_s;
-    char path[PATH_MAX];
-    bool is_locked;
-
-    facts->started_s = number_note(facts, "started_s");
-    facts->queue_len = number_note(facts, "max_dgram_qlen");
-    facts->alive_s =
-        facts->mark.counted_through_s > facts->started_s ? facts->mark.counted_through_s : facts->started_s;
-    (void)snprintf(path, sizeof path, "%.*s/collector.lock", (int)sizeof path - 20, config->state_dir);
-    is_locked = file_lock_is_held(path);
-    age_s = facts->now_s - facts->alive_s;
-    if (facts->alive_s == 0)
-        facts->collector = is_locked ? COLLECTOR_UP : COLLECTOR_NEVER;
-    else if (age_s <= STATUS_FRESH_S || (is_locked && age_s <= STATUS_SILENT_S))
-        facts->collector = COLLECTOR_UP;
-    else
-        facts->collector = is_locked ? COLLECTOR_STUCK : COLLECTOR_SILENT;
-}
-
-static void read_ring_level(const struct config *config, struct status_facts *facts)
-{
-    struct ring_level level;
-    char path[PATH_MAX];
-
-    (void)snprintf(path, sizeof path, "%.*s/ring", (int)sizeof path - 20, config->state_dir);
-    if (ring_read_level(path, &level, NULL) != ST_OK)
-        return;
-    facts->ring_used = level.used_bytes;
-    facts->ring_capacity = level.capacity_bytes;
-    if (level.dropped > facts->counters[COUNTER_DROPPED])
-        facts->counters[COUNTER_DROPPED] = level.dropped; /* not counted yet */
-}
-
 static enum status gather_sessions(struct gathering *gathering, struct err *err)
 {
     struct status_facts *facts = gathering->facts;
-    enum status status = session_store_get_mark(gathering->sessions, &facts->mark, err);
+    enum status status = collector_state_read(gathering->config, gathering->sessions, facts->now_s,
+                                              &facts->arena, &facts->collector, err);
 
-    if (status == ST_OK)
-        status = session_store_counters(gathering->sessions, facts->counters, err);
-    if (status == ST_OK)
-        status = session_store_each_note(gathering->sessions, take_note, gathering, err);
     if (status == ST_OK)
         status = session_store_each_refused(gathering->sessions, take_refused, gathering, err);
     if (status == ST_OK && gathering->fleet == NULL)
         status = session_store_each_day(gathering->sessions, take_session_day, gathering, err);
-    judge_collector(gathering->config, facts);
-    read_ring_level(gathering->config, facts);
     return status;
 }
 
 /* ---- deliveries ---- */
 
-/* The slot for an error of this host: its own, a free one, or that of the oldest; NULL if this one is older.
- */
+/* The slot for a host's error: its own, a free one, or that of the oldest error; NULL if this one is older. */
 static struct status_error *find_slot(struct status_facts *facts, const char *host, int64_t at_s)
 {
     struct status_error *oldest = &facts->errors[0];
@@ -286,7 +226,7 @@ static enum status gather_ledger(struct gathering *gathering, struct err *err)
 
 /* ---- both stores ---- */
 
-/* A fleet that cannot be reached, or does not let us in, is told, and the rest shown. */
+/* If the fleet cannot be reached or refuses us, that is shown, and so is everything else. */
 static enum status open_fleet(struct gathering *gathering, struct err *err)
 {
     struct status_facts *facts = gathering->facts;
@@ -356,12 +296,4 @@ enum status status_facts_gather(const struct config *config, struct status_facts
 void status_facts_done(struct status_facts *facts)
 {
     arena_done(&facts->arena);
-}
-
-const char *status_note_find(const struct status_facts *facts, const char *name)
-{
-    for (size_t i = 0; i < facts->note_count; i++)
-        if (strcmp(facts->notes[i].name, name) == 0)
-            return facts->notes[i].text;
-    return NULL;
 }

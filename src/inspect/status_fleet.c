@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The fleet's part of status: its hosts, the days that were closed without one of them, and sessions that came
+ * after their report was built.
+ */
 #include <stdio.h>
 
 #include "app/table.h"
-#include "inspect/status_facts.h"
-#include "model/utc_day.h"
+#include "status_facts.h"
 
-#define LABEL_COLUMNS 12
-#define SHOWN_DAYS    14        /* of which missed hosts and late sessions are told */
-#define STALE_S       (10 * 60) /* a host should push every minute */
+#define SHOWN_DAYS 14        /* of which missed hosts and late sessions are shown */
+#define STALE_S    (10 * 60) /* a host should push every minute */
 
 static enum status take_host(void *context, const struct fleet_instance *instance, struct err *err)
 {
@@ -69,17 +71,6 @@ static const struct table_column HOST_COLUMNS[] = {
     {.title = "stored", .is_right = true}, {.title = "lost", .is_right = true},
 };
 
-/* "2026-03-14 12:00:00" */
-static const char *format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE])
-{
-    if (utc_s <= 0)
-        return "never";
-    utc_stamp_format(utc_s, text_out);
-    text_out[10] = ' ';
-    text_out[19] = '\0';
-    return text_out;
-}
-
 static void add_host(struct table *table, const struct status_facts *facts, const struct status_host *host)
 {
     char through[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE];
@@ -90,7 +81,7 @@ static void add_host(struct table *table, const struct status_facts *facts, cons
     table_add_cell(table, STYLE_PLAIN, host->name);
     table_add_cellf(table, is_stale ? STYLE_BAD : STYLE_GOOD, "%s ago", table_duration(age_s, age));
     table_add_cell(table, facts->now_s - host->complete_through_s > STALE_S ? STYLE_WARN : STYLE_PLAIN,
-                   format_time(host->complete_through_s, through));
+                   status_format_time(host->complete_through_s, through));
     table_add_number(table, STYLE_PLAIN, host->received);
     table_add_number(table, STYLE_PLAIN, host->stored);
     table_add_number(table, host->dropped > 0 ? STYLE_BAD : STYLE_PLAIN, host->dropped);
@@ -105,10 +96,8 @@ static void print_missed(const struct status_missed *missed, const struct termin
         text, sizeof text,
         "%s was closed without all of %s, which had pushed through %s; what it pushed later is not "
         "reported",
-        day, missed->host, format_time(missed->complete_through_s, through));
-    (void)fprintf(out, "%s%-*s%s", terminal_begin(terminal, STYLE_BOLD), LABEL_COLUMNS, "warning",
-                  terminal_end(terminal, STYLE_BOLD));
-    table_print_wrapped(terminal, LABEL_COLUMNS, LABEL_COLUMNS, text, out);
+        day, missed->host, status_format_time(missed->complete_through_s, through));
+    status_print_line(terminal, "warning", text, out);
 }
 
 static enum status print_hosts(const struct status_facts *facts, const struct terminal *terminal, FILE *out,
@@ -144,8 +133,6 @@ enum status status_fleet_print_table(const struct status_facts *facts, const str
         return print_hosts(facts, terminal, out, err);
     (void)snprintf(text, sizeof text, "%s; what follows is this host's alone, and it goes on counting",
                    fleet->trouble);
-    (void)fprintf(out, "%s%-*s%s", terminal_begin(terminal, STYLE_BOLD), LABEL_COLUMNS, "fleet",
-                  terminal_end(terminal, STYLE_BOLD));
-    table_print_wrapped(terminal, LABEL_COLUMNS, LABEL_COLUMNS, text, out);
+    status_print_line(terminal, "fleet", text, out);
     return ST_OK;
 }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts as one JSON object, member by member in a fixed order.
+ */
 #include "app/json_out.h"
-#include "inspect/status_facts.h"
 #include "model/utc_day.h"
+#include "status_facts.h"
 
 #define OUTPUT_BYTES_MAX (4UL << 20)
 
@@ -22,16 +25,16 @@ static void add_collector(struct json_out *json, const struct status_facts *fact
                                          [COLLECTOR_SILENT] = "silent"};
 
     json_out_begin_object(json, "collector");
-    json_out_text(json, "state", STATES[facts->collector]);
-    add_time(json, "started", facts->started_s);
-    add_time(json, "counted_through", facts->mark.counted_through_s);
+    json_out_text(json, "state", STATES[facts->collector.liveness]);
+    add_time(json, "started", facts->collector.started_s);
+    add_time(json, "counted_through", facts->collector.mark.counted_through_s);
     json_out_begin_object(json, "counters");
     for (enum session_counter i = 0; i < COUNTER_COUNT; i++)
-        json_out_number(json, session_counter_name(i), (int64_t)facts->counters[i]);
+        json_out_number(json, session_counter_name(i), (int64_t)facts->collector.counters[i]);
     json_out_end_object(json);
     json_out_begin_object(json, "ring");
-    json_out_number(json, "used_bytes", (int64_t)facts->ring_used);
-    json_out_number(json, "capacity_bytes", (int64_t)facts->ring_capacity);
+    json_out_number(json, "used_bytes", (int64_t)facts->collector.ring_used);
+    json_out_number(json, "capacity_bytes", (int64_t)facts->collector.ring_capacity);
     json_out_end_object(json);
     json_out_begin_array(json, "refused");
     for (size_t i = 0; i < facts->refused_count; i++) {
@@ -42,8 +45,8 @@ static void add_collector(struct json_out *json, const struct status_facts *fact
     }
     json_out_end_array(json);
     json_out_begin_object(json, "notes");
-    for (size_t i = 0; i < facts->note_count; i++)
-        json_out_text(json, facts->notes[i].name, facts->notes[i].text);
+    for (size_t i = 0; i < facts->collector.note_count; i++)
+        json_out_text(json, facts->collector.notes[i].name, facts->collector.notes[i].text);
     json_out_end_object(json);
     json_out_end_object(json);
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The text format of Prometheus, for node_exporter's textfile collector.  No label holds anything from
- * outside. */
+/*
+ * The text format of Prometheus, for node_exporter's textfile collector.  No label holds outside text.
+ */
 #include <inttypes.h>
 
-#include "inspect/status_facts.h"
 #include "model/utc_day.h"
+#include "status_facts.h"
 
 #define PREFIX "tlsrpt_gen_"
 
@@ -28,12 +29,14 @@ static void print_counters(const struct status_facts *facts, FILE *out)
             continue;
         (void)snprintf(name, sizeof name, "collector_%s_total", session_counter_name(i));
         begin(out, name, "counter", session_counter_help(i));
-        (void)fprintf(out, PREFIX "%s %" PRIu64 "\n", name, facts->counters[i]);
+        (void)fprintf(out, PREFIX "%s %" PRIu64 "\n", name, facts->collector.counters[i]);
     }
     gauge(out, "ring_high_water_bytes", session_counter_help(COUNTER_RING_HIGH_WATER),
-          (int64_t)facts->counters[COUNTER_RING_HIGH_WATER]);
-    gauge(out, "ring_used_bytes", "bytes that wait in the ring to be counted", (int64_t)facts->ring_used);
-    gauge(out, "ring_capacity_bytes", "bytes that the ring can hold", (int64_t)facts->ring_capacity);
+          (int64_t)facts->collector.counters[COUNTER_RING_HIGH_WATER]);
+    gauge(out, "ring_used_bytes", "bytes that wait in the ring to be counted",
+          (int64_t)facts->collector.ring_used);
+    gauge(out, "ring_capacity_bytes", "bytes that the ring can hold",
+          (int64_t)facts->collector.ring_capacity);
 }
 
 /* Counts of the newest day before today: the one that is reported now. */
@@ -105,11 +108,12 @@ void status_print_prometheus(const struct status_facts *facts, FILE *out)
     gauge(out, "configured",
           "1 if organization_name and contact_info are set, 0 if nothing is sent until they are",
           facts->missing_setting == NULL);
-    gauge(out, "collector_up", "1 if the collector counts, 0 if not", facts->collector == COLLECTOR_UP);
+    gauge(out, "collector_up", "1 if the collector counts, 0 if not",
+          facts->collector.liveness == COLLECTOR_UP);
     gauge(out, "collector_start_timestamp_seconds", "when the collector was started, 0 if that is not known",
-          facts->started_s);
+          facts->collector.started_s);
     gauge(out, "counted_through_timestamp_seconds", "everything that arrived before this time is counted",
-          facts->mark.counted_through_s);
+          facts->collector.mark.counted_through_s);
     print_fleet(facts, out);
     print_counters(facts, out);
     if (facts->fleet.trouble != NULL)

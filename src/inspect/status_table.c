@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The facts for a person, from top to bottom: collector, counters, warnings, days, deliveries, errors.
+ */
 #include <string.h>
 
 #include "app/table.h"
-#include "inspect/status_facts.h"
-#include "model/utc_day.h"
+#include "status_facts.h"
 
 #define LABEL_COLUMNS 12
 #define DAYS_SHOWN    14
@@ -25,16 +27,23 @@ static void print_label(const struct status_screen *screen, const char *label)
                   terminal_end(screen->terminal, STYLE_BOLD));
 }
 
-/* "label       text", wrapped. */
 static void print_line(const struct status_screen *screen, const char *label, const char *text)
 {
     print_label(screen, label);
     table_print_wrapped(screen->terminal, LABEL_COLUMNS, LABEL_COLUMNS, text, screen->out);
 }
 
-/* "2026-03-14 12:00:00" */
-static const char *format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE])
+void status_print_line(const struct terminal *terminal, const char *label, const char *text, FILE *out)
 {
+    const struct status_screen screen = {.terminal = terminal, .out = out};
+
+    print_line(&screen, label, text);
+}
+
+const char *status_format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE])
+{
+    if (utc_s <= 0)
+        return "never";
     utc_stamp_format(utc_s, text_out);
     text_out[10] = ' ';
     text_out[19] = '\0';
@@ -56,18 +65,20 @@ static void print_collector(const struct status_screen *screen)
     const struct status_facts *facts = screen->facts;
     char stamp[UTC_STAMP_TEXT_SIZE], age[TABLE_NUMBER_SIZE], text[200] = "";
 
-    if (facts->collector == COLLECTOR_UP && facts->started_s > 0)
-        (void)snprintf(text, sizeof text, "since %s UTC (%s)", format_time(facts->started_s, stamp),
-                       table_duration(facts->now_s - facts->started_s, age));
-    if (facts->collector == COLLECTOR_SILENT || facts->collector == COLLECTOR_STUCK)
+    if (facts->collector.liveness == COLLECTOR_UP && facts->collector.started_s > 0)
+        (void)snprintf(text, sizeof text, "since %s UTC (%s)",
+                       status_format_time(facts->collector.started_s, stamp),
+                       table_duration(facts->now_s - facts->collector.started_s, age));
+    if (facts->collector.liveness == COLLECTOR_SILENT || facts->collector.liveness == COLLECTOR_STUCK)
         (void)snprintf(text, sizeof text, "it has counted through %s UTC (%s ago)",
-                       format_time(facts->alive_s, stamp),
-                       table_duration(facts->now_s - facts->alive_s, age));
+                       status_format_time(facts->collector.alive_s, stamp),
+                       table_duration(facts->now_s - facts->collector.alive_s, age));
     print_label(screen, "collector");
-    table_print_text(screen->terminal, STYLES[facts->collector], WORDS[facts->collector], screen->out);
+    table_print_text(screen->terminal, STYLES[facts->collector.liveness], WORDS[facts->collector.liveness],
+                     screen->out);
     (void)fputc(' ', screen->out);
-    table_print_wrapped(screen->terminal, LABEL_COLUMNS + strlen(WORDS[facts->collector]) + 1, LABEL_COLUMNS,
-                        text, screen->out);
+    table_print_wrapped(screen->terminal, LABEL_COLUMNS + strlen(WORDS[facts->collector.liveness]) + 1,
+                        LABEL_COLUMNS, text, screen->out);
 }
 
 /* "received 1,234, stored 1,230", those that are 0 left out but for the first two. */
@@ -80,10 +91,10 @@ static void print_counters(const struct status_screen *screen)
         char number[TABLE_NUMBER_SIZE];
 
         if (i == COUNTER_RING_HIGH_WATER ||
-            (screen->facts->counters[i] == 0 && i != COUNTER_RECEIVED && i != COUNTER_STORED))
+            (screen->facts->collector.counters[i] == 0 && i != COUNTER_RECEIVED && i != COUNTER_STORED))
             continue;
         strbuf_addf(&text, "%s%s %s", text.len > 0 ? ", " : "", session_counter_name(i),
-                    table_number(screen->facts->counters[i], number));
+                    table_number(screen->facts->collector.counters[i], number));
     }
     print_line(screen, "outcomes", text.data);
     strbuf_done(&text);
@@ -92,15 +103,15 @@ static void print_counters(const struct status_screen *screen)
 static void print_ring(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
-    double capacity = (double)facts->ring_capacity;
+    double capacity = (double)facts->collector.ring_capacity;
     char text[200];
 
-    if (facts->ring_capacity == 0)
+    if (facts->collector.ring_capacity == 0)
         return;
     (void)snprintf(text, sizeof text, "%.1f %% of %llu MiB wait to be counted, at most %.1f %% so far",
-                   100.0 * (double)facts->ring_used / capacity,
-                   (unsigned long long)(facts->ring_capacity + MEBIBYTE - 1) / MEBIBYTE,
-                   100.0 * (double)facts->counters[COUNTER_RING_HIGH_WATER] / capacity);
+                   100.0 * (double)facts->collector.ring_used / capacity,
+                   (unsigned long long)(facts->collector.ring_capacity + MEBIBYTE - 1) / MEBIBYTE,
+                   100.0 * (double)facts->collector.counters[COUNTER_RING_HIGH_WATER] / capacity);
     print_line(screen, "ring", text);
 }
 
@@ -114,18 +125,18 @@ static void print_warnings(const struct status_screen *screen)
                        facts->settings_file);
         print_line(screen, "warning", text);
     }
-    if (facts->queue_len > 0 && facts->queue_len < QUEUE_LEN_WANTED) {
+    if (facts->collector.queue_len > 0 && facts->collector.queue_len < QUEUE_LEN_WANTED) {
         (void)snprintf(
             text, sizeof text,
             "the sockets queue only %lld datagrams (net.unix.max_dgram_qlen): set it to 512 or more and "
             "restart the collector",
-            (long long)facts->queue_len);
+            (long long)facts->collector.queue_len);
         print_line(screen, "warning", text);
     }
-    if (facts->counters[COUNTER_DROPPED] > 0) {
+    if (facts->collector.counters[COUNTER_DROPPED] > 0) {
         (void)snprintf(text, sizeof text,
                        "%s outcomes were lost because the ring was full: set ring_size higher",
-                       table_number(facts->counters[COUNTER_DROPPED], number));
+                       table_number(facts->collector.counters[COUNTER_DROPPED], number));
         print_line(screen, "warning", text);
     }
     for (size_t i = 0; i < facts->refused_count && i < LIST_SHOWN; i++) {
@@ -278,13 +289,13 @@ static void print_due(const struct status_screen *screen)
         return;
     (void)snprintf(text, sizeof text, "%s to %s, %s %s UTC", facts->oldest_due_domain, facts->oldest_due_host,
                    facts->oldest_due_s <= facts->now_s ? "since" : "from",
-                   format_time(facts->oldest_due_s, stamp));
+                   status_format_time(facts->oldest_due_s, stamp));
     print_line(screen, "oldest due", text);
     if (facts->overdue > 0)
         (void)snprintf(text, sizeof text, "with the next run of tlsrpt-gen: %s are due now",
                        table_number(facts->overdue, age));
     else
-        (void)snprintf(text, sizeof text, "%s UTC, in %s", format_time(facts->next_attempt_s, stamp),
+        (void)snprintf(text, sizeof text, "%s UTC, in %s", status_format_time(facts->next_attempt_s, stamp),
                        table_duration(facts->next_attempt_s - facts->now_s, age));
     print_line(screen, "next try", text);
 }
@@ -304,9 +315,9 @@ static void print_errors(const struct status_screen *screen)
 
         (void)fputs("  ", screen->out);
         table_print_text(screen->terminal, is_open ? STYLE_WARN : STYLE_BAD, error->host, screen->out);
-        (void)snprintf(text, sizeof text, " %s, %s%s", format_time(error->at_s, at),
+        (void)snprintf(text, sizeof text, " %s, %s%s", status_format_time(error->at_s, at),
                        is_open ? "next try " : delivery_state_name(error->state),
-                       is_open ? format_time(error->next_at_s, next) : "");
+                       is_open ? status_format_time(error->next_at_s, next) : "");
         (void)fputc(' ', screen->out);
         table_print_wrapped(screen->terminal, terminal_width(error->host) + 3, 4, text, screen->out);
         (void)snprintf(text, sizeof text, "report for %s: %s", error->domain, error->text);
@@ -327,7 +338,7 @@ static void print_suppressed(const struct status_screen *screen)
         char until[UTC_STAMP_TEXT_SIZE], text[1200];
 
         (void)snprintf(text, sizeof text, "%s until %s: %s", facts->suppressed[i].address,
-                       format_time(facts->suppressed[i].until_s, until), facts->suppressed[i].reason);
+                       status_format_time(facts->suppressed[i].until_s, until), facts->suppressed[i].reason);
         (void)fputs("  ", screen->out);
         table_print_wrapped(screen->terminal, 2, 4, text, screen->out);
     }

@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Connections are slots of one array.  A list orders those in use by the time of their last byte, so the one
+ * to close is always the first; another list has the free ones.  One epoll descriptor watches all of them and
+ * the listening sockets; exim_stream_serve reads connections before it accepts new ones, because the ones
+ * read and closed make room.  If every slot is in use, the listening sockets are taken out of epoll (is_deaf)
+ * and clients wait in the kernel's queue.
+ */
 #include "listen/exim_stream.h"
 
 #include <errno.h>
@@ -9,31 +16,30 @@
 #include <unistd.h>
 
 #define READ_BYTES   65536
-#define READS_MAX    4   /* of one connection in one look, so that it cannot hold up the others */
-#define YIELD_MS     250 /* idle for so long, a connection makes room for a new one */
-#define ROUNDS_MAX   16  /* of one call: the datagrams wait too */
+#define READS_MAX    4   /* of one connection in one round, so that it cannot hold up the others */
+#define YIELD_MS     250 /* a connection that is idle for longer is closed if a new one needs its slot */
+#define ROUNDS_MAX   16  /* of one call: the datagram sockets wait meanwhile */
 #define LISTEN_MAX   EXIM_STREAM_SOCKETS_MAX
 #define EVENTS_MAX   (EXIM_STREAM_CONNECTIONS_MAX + LISTEN_MAX)
 #define LISTENER_BIT (UINT64_C(1) << 32) /* of an epoll event's data: it is a listening socket */
 
-/* Slots are in a list by age of their last byte, the longest idle first. */
 struct exim_connection {
     int fd; /* -1: unused */
     uid_t uid;
-    bool is_skipping; /* behind the begin of a line that was too long */
+    bool is_skipping; /* to the end of a line that was too long */
     int64_t last_ms;
-    char *line; /* what came of a line that is not whole; NULL: nothing */
+    char *line; /* the start of a line whose end has not come; NULL: nothing */
     size_t len;
     int older, newer; /* -1: none */
 };
 
 struct exim_stream {
     int epoll_fd;
-    int oldest, newest, unused; /* unused: list of free slots through newer */
-    uint64_t given_up;
+    int oldest, newest; /* by last_ms; -1: none */
+    int unused;         /* list of free slots through newer; -1: none */
     int listen_fds[LISTEN_MAX];
     size_t listen_count;
-    bool is_deaf; /* all slots are taken: new connections wait in the kernel */
+    bool is_deaf; /* all slots are in use: new connections wait in the kernel */
     struct exim_connection connections[EXIM_STREAM_CONNECTIONS_MAX];
     char buffer[READ_BYTES];
 };
@@ -78,12 +84,6 @@ static void end_connection(struct exim_stream *stream, int index)
     stream->unused = index;
 }
 
-static void give_up(struct exim_stream *stream, int index)
-{
-    stream->given_up++;
-    end_connection(stream, index);
-}
-
 static uid_t peer_uid(int fd)
 {
     struct ucred credentials;
@@ -99,8 +99,7 @@ struct stream_reading {
     void *context;
 };
 
-/* Keep the begin of a line; one that gets too long, or finds no memory, is told as cut, and its rest is
- * skipped. */
+/* Keep the start of a line.  If it is too long, or memory runs out, pass it on as cut and skip the rest. */
 static void keep(struct exim_connection *connection, const char *bytes, size_t len,
                  const struct stream_reading *reading)
 {
@@ -154,7 +153,7 @@ static void take_bytes(struct exim_connection *connection, const char *bytes, si
     }
 }
 
-/* Read what is there; close at the end. */
+/* Read what has arrived; at the end of the connection, close it. */
 static void read_connection(struct exim_stream *stream, int index, int64_t now_ms,
                             const struct stream_reading *reading)
 {
@@ -177,11 +176,11 @@ static void read_connection(struct exim_stream *stream, int index, int64_t now_m
     }
 }
 
-/* Is there a slot?  If not, the longest idle connection makes room, unless it was heard of just now. */
-static bool has_room(struct exim_stream *stream, int64_t now_ms)
+/* Make sure that a slot is free, if need be by closing the longest idle connection.  False: none is idle. */
+static bool make_room(struct exim_stream *stream, int64_t now_ms)
 {
     if (stream->unused < 0 && now_ms - stream->connections[stream->oldest].last_ms >= YIELD_MS)
-        give_up(stream, stream->oldest);
+        end_connection(stream, stream->oldest);
     return stream->unused >= 0;
 }
 
@@ -192,20 +191,19 @@ static void begin_connection(struct exim_stream *stream, int fd, int64_t now_ms,
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = (uint64_t)index};
 
     if (epoll_ctl(stream->epoll_fd, EPOLL_CTL_ADD, fd, &event) != 0) {
-        stream->given_up++;
         (void)close(fd);
         return;
     }
     stream->unused = stream->connections[index].newer;
     stream->connections[index] = (struct exim_connection){.fd = fd, .uid = peer_uid(fd), .last_ms = now_ms};
     join_newest(stream, index);
-    read_connection(stream, index, now_ms, reading); /* most lines are there already */
+    read_connection(stream, index, now_ms, reading); /* most lines have arrived already */
 }
 
 static void accept_some(struct exim_stream *stream, int listen_fd, int64_t now_ms,
                         const struct stream_reading *reading)
 {
-    for (int i = 0; i < EXIM_STREAM_CONNECTIONS_MAX && has_room(stream, now_ms); i++) {
+    for (int i = 0; i < EXIM_STREAM_CONNECTIONS_MAX && make_room(stream, now_ms); i++) {
         int fd = accept4(listen_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (fd < 0)
@@ -214,7 +212,7 @@ static void accept_some(struct exim_stream *stream, int listen_fd, int64_t now_m
     }
 }
 
-/* While there is no room, a socket that is always readable must not keep its owner awake. */
+/* A listening socket that nobody can serve stays readable and would wake the thread again and again. */
 static void set_deaf(struct exim_stream *stream, bool is_deaf)
 {
     for (size_t i = 0; i < stream->listen_count && stream->is_deaf != is_deaf; i++) {
@@ -229,7 +227,7 @@ static void set_deaf(struct exim_stream *stream, bool is_deaf)
 static void close_idle(struct exim_stream *stream, int64_t now_ms)
 {
     while (stream->oldest >= 0 && now_ms - stream->connections[stream->oldest].last_ms >= EXIM_STREAM_IDLE_MS)
-        give_up(stream, stream->oldest);
+        end_connection(stream, stream->oldest);
 }
 
 void exim_stream_serve(struct exim_stream *stream, int64_t now_ms, exim_stream_line_fn *on_line,
@@ -252,7 +250,7 @@ void exim_stream_serve(struct exim_stream *stream, int64_t now_ms, exim_stream_l
             }
         }
         for (int i = 0; i < count; i++)
-            if ((events[i].data.u64 & LISTENER_BIT) != 0 && has_room(stream, now_ms)) {
+            if ((events[i].data.u64 & LISTENER_BIT) != 0 && make_room(stream, now_ms)) {
                 accept_some(stream, (int)(uint32_t)events[i].data.u64, now_ms, &reading);
                 is_busy = true;
             }
@@ -319,9 +317,4 @@ int exim_stream_timeout_ms(const struct exim_stream *stream, int64_t now_ms)
     left_ms = stream->connections[stream->oldest].last_ms - now_ms;
     left_ms += stream->is_deaf ? YIELD_MS : EXIM_STREAM_IDLE_MS;
     return left_ms > 0 ? (int)left_ms : 0;
-}
-
-uint64_t exim_stream_given_up(const struct exim_stream *stream)
-{
-    return stream->given_up;
 }

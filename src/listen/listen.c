@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Sockets that we open get a file of their own: a stale one is removed, but only if connect says that nobody
+ * listens on it; the new one is bound without any permissions, then gets its group and mode.  Sockets that
+ * the service manager passes are checked and used as they are.
+ */
 #include "listen/listen.h"
 
 #include <errno.h>
@@ -34,7 +39,7 @@ static enum status find_group(const char *name, gid_t *gid_out, struct err *err)
     return ST_OK;
 }
 
-/* Does a program receive at that address?  Only a connect can tell. */
+/* Does a program listen at that address?  Only connect can say. */
 static bool is_in_use(const struct sockaddr_un *address, int type)
 {
     int fd = new_socket(type);
@@ -48,7 +53,7 @@ static bool is_in_use(const struct sockaddr_un *address, int type)
     return is_connected;
 }
 
-/* Remove what a collector that was killed left behind, and nothing else. */
+/* Remove the socket that a killed collector left behind, and nothing else. */
 static enum status remove_stale(const struct sockaddr_un *address, int type, struct err *err)
 {
     struct stat file;
@@ -75,7 +80,7 @@ static enum status bind_failure(const char *path, struct err *err)
                          "make socket %s", path);
 }
 
-/* Bound with no permissions at all, then opened up: nobody gets in before the mode is right. */
+/* Bound without any permissions: nobody can connect before group and mode are set. */
 static enum status bind_and_permit(int fd, const struct sockaddr_un *address, mode_t mode, const char *group,
                                    struct err *err)
 {

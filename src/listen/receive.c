@@ -12,11 +12,10 @@ union control {
     char bytes[CONTROL_BYTES];
 };
 
-/* A distance between buffers that is no power of two: else all their first lines would share one set of the
- * processor's caches. */
+/* Distance between buffers; no power of two, or the first lines of all would share one set of the cache. */
 #define STRIDE_BYTES (LISTEN_BYTES_MAX + 4096 + 576)
 
-/* Buffers are touched only as far as datagrams reach, so the usual short ones cost two pages each. */
+/* A buffer's pages are used only as far as datagrams reach: two pages each for the usual short ones. */
 struct listen_batch {
     struct mmsghdr headers[LISTEN_BATCH];
     struct iovec vectors[LISTEN_BATCH];
@@ -44,7 +43,7 @@ void listen_batch_free(struct listen_batch **batch)
     *batch = NULL;
 }
 
-/* Room for exactly the credentials, or none at all: so no sender can plant descriptors (SCM_RIGHTS) in us. */
+/* Control room for exactly the credentials, or none: so no sender can pass descriptors (SCM_RIGHTS). */
 int listen_receive(const struct listener *listener, struct listen_batch *batch)
 {
     int count;

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Every value is checked against the grammar of its place first; then headers, text part and report part are
+ * appended one after the other.  The boundary is a function of the Message-ID, so a retry gives the same bytes.
+ */
 #include "mail/compose.h"
 
 #include <inttypes.h>
@@ -8,6 +12,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/fnv1a.h"
 #include "base64.h"
 #include "mail_text.h"
 
@@ -144,11 +149,8 @@ static void format_date(int64_t utc_s, char text_out[DATE_TEXT_SIZE])
  */
 static void format_boundary(const char *message_id, char text_out[BOUNDARY_SIZE])
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-
-    for (const char *at = message_id; *at != '\0'; at++)
-        hash = (hash ^ (unsigned char)*at) * UINT64_C(0x100000001b3);
-    (void)snprintf(text_out, BOUNDARY_SIZE, "=_tlsrpt_%016" PRIx64, hash);
+    (void)snprintf(text_out, BOUNDARY_SIZE, "=_tlsrpt_%016" PRIx64,
+                   fnv1a(FNV1A_START, message_id, strlen(message_id)));
 }
 
 static void add_headers(const struct mail_parts *parts, const char *boundary, struct strbuf *out)

@@ -78,8 +78,7 @@ static struct span find_field(const struct strbuf *fields, size_t index)
     return (struct span){NULL, 0};
 }
 
-/* Name in lower case, folds undone, runs of blanks one blank, none behind the colon (RFC 6376 section 3.4.2).
- */
+/* Name in lower case, unfolded, runs of blanks as one blank, none after the colon (RFC 6376 section 3.4.2). */
 static void add_relaxed(struct span value, struct strbuf *out)
 {
     bool is_pending = false;

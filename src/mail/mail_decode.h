@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * mail_decode.h - undo what mail does to bytes: base64, quoted-printable, percent signs in parameters.
- * Lenient: what is not of the encoding's alphabet is stepped over.
+ * Lenient: bytes outside the encoding's alphabet are skipped.
  */
 #ifndef MAIL_MAIL_DECODE_H
 #define MAIL_MAIL_DECODE_H

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The text is written from the report's summary: head, totals, the most frequent failures, what was left out, and
+ * why this mail came.  compose.c encodes it.
+ */
 #include "mail_text.h"
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mail_text.h - the words of a report's mail: what a person reads who opens it.
+ * mail_text.h - the text of a report's mail, for the person who opens it.
  */
 #ifndef MAIL_MAIL_TEXT_H
 #define MAIL_MAIL_TEXT_H

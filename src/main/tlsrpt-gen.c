@@ -9,7 +9,6 @@
 
 #include "app/log_events.h"
 #include "app/program.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "check/check.h"
 #include "generate/push.h"
@@ -19,18 +18,17 @@
 #include "inspect/status.h"
 #include "inspect/unsuppress.h"
 #include "model/domain.h"
-#include "model/utc_day.h"
 #include "setup/setup.h"
 
 typedef int subcommand_fn(const struct config *config, int argc, char **argv);
 
-/* Runs when the settings cannot be read; err says why. */
+/* For when the settings cannot be read; err says why. */
 typedef int unset_fn(const struct err *err, int argc, char **argv);
 
 static const struct {
     const char *name;
     subcommand_fn *run;
-    unset_fn *run_unset; /* NULL: say err and end */
+    unset_fn *run_unset; /* NULL: print err and exit */
     const char *help;
 } SUBCOMMANDS[] = {
     {"show", cmd_show, cmd_show_unset, "print a report (file, mail, stdin), or what is known of a domain's"},
@@ -52,7 +50,7 @@ struct main_arguments {
     bool is_dry_run;
     bool is_show_config;
     bool is_if_configured;
-    bool has_dry_run_option; /* --day, --domain or --format */
+    bool has_dry_run_option; /* --day, --domain, --format or -v */
     struct run_options run;
     struct dry_run_options dry_run;
     struct arena arena; /* holds the domain */
@@ -116,20 +114,6 @@ static void print_help(void)
     config_help(stdout);
 }
 
-static enum status parse_day(const char *text, struct dry_run_options *options, struct err *err)
-{
-    int32_t today = utc_day_of(clock_utc_s());
-
-    options->days = DRY_RUN_ONE_DAY;
-    if (strcmp(text, "today") == 0)
-        options->utc_day = today;
-    else if (strcmp(text, "yesterday") == 0)
-        options->utc_day = today > 0 ? today - 1 : 0;
-    else if (!utc_day_parse(text, &options->utc_day))
-        return err_set(err, ST_SYNTAX, "--day \"%.40s\": use YYYY-MM-DD, yesterday or today", text);
-    return ST_OK;
-}
-
 static enum status parse_format(const char *text, struct dry_run_options *options, struct err *err)
 {
     static const char *const NAMES[] = {
@@ -151,40 +135,36 @@ static enum status parse_domain(const char *text, struct main_arguments *argumen
     return status == ST_OK ? ST_OK : err_wrap(err, "--domain \"%.80s\"", text);
 }
 
+/* Options without a value; those with a name do not go with a command. */
+static const struct {
+    int option;
+    size_t offset;
+    const char *name;
+} FLAGS[] = {
+    {'n', offsetof(struct main_arguments, is_dry_run), "--dry-run"},
+    {OPTION_FLUSH, offsetof(struct main_arguments, run.is_flush), "--flush"},
+    {OPTION_LINGER, offsetof(struct main_arguments, run.is_linger), "--linger"},
+    {OPTION_SHOW_CONFIG, offsetof(struct main_arguments, is_show_config), "--show-config"},
+    {OPTION_IF_CONFIGURED, offsetof(struct main_arguments, is_if_configured), "--if-configured"},
+    {'v', offsetof(struct main_arguments, dry_run.is_verbose), NULL},
+};
+
 /* One option of the command line other than help and version. */
 static enum status take_option(struct main_arguments *arguments, int option, struct err *err)
 {
     if (program_take_option(&arguments->program, option, optarg))
         return ST_OK;
-    switch (option) {
-    case 'n':
-        arguments->is_dry_run = true;
-        return ST_OK;
-    case OPTION_SHOW_CONFIG:
-        arguments->is_show_config = true;
-        return ST_OK;
-    case OPTION_IF_CONFIGURED:
-        arguments->is_if_configured = true;
-        return ST_OK;
-    case OPTION_FLUSH:
-        arguments->run.is_flush = true;
-        return ST_OK;
-    case OPTION_LINGER:
-        arguments->run.is_linger = true;
-        return ST_OK;
-    case OPTION_ACCEPT_CLOCK:
-        arguments->run.is_clock_accepted = true;
-        return ST_OK;
-    default:
-        break;
+    arguments->has_dry_run_option = arguments->has_dry_run_option || option == 'v' || option == OPTION_DAY ||
+                                    option == OPTION_FORMAT || option == OPTION_DOMAIN;
+    for (size_t i = 0; i < ARRAY_COUNT(FLAGS); i++)
+        if (FLAGS[i].option == option) {
+            *(bool *)((char *)arguments + FLAGS[i].offset) = true;
+            return ST_OK;
+        }
+    if (option == OPTION_DAY) {
+        arguments->dry_run.days = DRY_RUN_ONE_DAY;
+        return program_parse_day(optarg, &arguments->dry_run.utc_day, err);
     }
-    arguments->has_dry_run_option = true;
-    if (option == 'v') {
-        arguments->dry_run.is_verbose = true;
-        return ST_OK;
-    }
-    if (option == OPTION_DAY)
-        return parse_day(optarg, &arguments->dry_run, err);
     if (option == OPTION_FORMAT)
         return parse_format(optarg, &arguments->dry_run, err);
     if (option == OPTION_DOMAIN)
@@ -220,7 +200,7 @@ static int run_subcommand(struct main_arguments *arguments, int argc, char **arg
     return usage_error(&err);
 }
 
-/* Who we are is the one thing that an installation cannot know: until it is set, the timer's runs wait. */
+/* A package cannot know who sends the reports: until that is set, the runs of its timer do nothing. */
 static bool is_identity_set(const struct config *config)
 {
     const char *missing = config_missing_identity(config);
@@ -246,16 +226,13 @@ static int run_as_owner(struct main_arguments *arguments)
 static int run_main_job(struct main_arguments *arguments)
 {
     struct program *program = &arguments->program;
+    bool needs_identity = !arguments->is_show_config && !arguments->is_if_configured;
     struct err err;
     int code = 0;
 
-    bool needs_identity = !arguments->is_show_config && !arguments->is_if_configured;
-
-    if (program_load_config(program, needs_identity, &err) != ST_OK) {
+    if (program_load_config(program, needs_identity, &err) != ST_OK)
         code = program_fail(program, &err);
-        goto out;
-    }
-    if (arguments->is_show_config)
+    else if (arguments->is_show_config)
         config_show(&program->config, stdout);
     else if (arguments->is_if_configured && !is_identity_set(&program->config))
         code = 0;
@@ -263,29 +240,19 @@ static int run_main_job(struct main_arguments *arguments)
         code = cmd_dry_run(&program->config, &arguments->dry_run);
     else
         code = run_as_owner(arguments);
-out:
     config_done(&program->config);
     return code;
 }
 
-/* An option that would be passed over in silence is a mistake that nobody notices, so these are refused. */
+/* ---- options that make no sense together are refused, so that none is ignored in silence ---- */
 
 /* Options of the main job in front of a command. */
 static enum status check_command(const struct main_arguments *arguments, const char *command, struct err *err)
 {
-    const struct {
-        bool is_given;
-        const char *name;
-    } JOBS[] = {
-        {arguments->is_dry_run, "--dry-run"},         {arguments->run.is_flush, "--flush"},
-        {arguments->run.is_linger, "--linger"},       {arguments->run.is_clock_accepted, "--accept-clock"},
-        {arguments->is_show_config, "--show-config"}, {arguments->is_if_configured, "--if-configured"},
-    };
-
-    for (size_t i = 0; i < ARRAY_COUNT(JOBS); i++)
-        if (JOBS[i].is_given)
+    for (size_t i = 0; i < ARRAY_COUNT(FLAGS); i++)
+        if (FLAGS[i].name != NULL && *(const bool *)((const char *)arguments + FLAGS[i].offset))
             return err_set(err, ST_SYNTAX, "%s does not go with a command; leave out %s or \"%.40s\"",
-                           JOBS[i].name, JOBS[i].name, command);
+                           FLAGS[i].name, FLAGS[i].name, command);
     if (arguments->has_dry_run_option)
         return err_set(err, ST_SYNTAX,
                        "--day, --domain, --format and -v stand behind the command, if it has them; see "

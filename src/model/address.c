@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Addresses are bytes; an IPv4 address mapped into IPv6 becomes IPv4 at once, so that no rule can be passed by
+ * writing it the other way.  What counts as public is a table of networks.
+ */
 #include "model/address.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One table with a row for each setting: name, kind, place in the struct, default, limits, check and help.  After
+ * the file and the -o overrides are read, settings that depend on others are derived and checked together.
+ */
 #include "model/config.h"
 
 #include <string.h>
@@ -10,7 +14,7 @@
 #include "model/domain.h"
 #include "model/report_meta.h"
 
-/* ---- checks of single values: NULL if fine, else what is wrong and how to mend it ---- */
+/* ---- checks of single values: NULL if fine, else what is wrong and how to fix it ---- */
 
 static const char *why_not(enum status status, const char *wrong)
 {
@@ -178,8 +182,7 @@ static bool has_password_in_url(const char *value)
     return host != NULL && memchr(user + 3, ':', (size_t)(host - user) - 3) != NULL;
 }
 
-/* postgresql://..., or NAME=VALUE ...: libpq would repeat the whole of anything else, with what stands in it.
- */
+/* postgresql://..., or NAME=VALUE ...: libpq would repeat anything else in its error, password included. */
 static bool is_conninfo(const char *value)
 {
     size_t len;
@@ -408,7 +411,7 @@ static enum status check_relay_auth(const struct config *config, struct err *err
                    origin);
 }
 
-/* Settings are shown, logged and copied: a password must not stand among them, nor in what we say of it. */
+/* Settings are shown, logged and copied: no password may be among them, nor in our messages about them. */
 static enum status check_fleet(const struct config *config, struct err *err)
 {
     char origin[ERR_TEXT_MAX / 2];

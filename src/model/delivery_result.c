@@ -53,19 +53,6 @@ void delivery_result_put_in_doubt(struct delivery_result *result)
     result->is_in_doubt = true;
 }
 
-const char *delivery_result_kind_name(enum delivery_result_kind kind)
-{
-    switch (kind) {
-    case DELIVERY_RESULT_DELIVERED:
-        return "delivered";
-    case DELIVERY_RESULT_TRY_LATER:
-        return "try-later";
-    case DELIVERY_RESULT_GIVE_UP:
-        return "give-up";
-    }
-    return "unknown";
-}
-
 const char *delivery_stage_name(enum delivery_stage stage)
 {
     return (unsigned)stage < DELIVERY_STAGE_COUNT ? STAGE_NAMES[stage] : "unknown";

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each kind of text has one function that turns it into its only form or says that nothing usable is in it, so
+ * that equal policies and details are equal byte for byte and are counted together.
+ */
 #include "model/detail_text.h"
 
 #include <stdlib.h>

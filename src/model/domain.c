@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * U-labels become A-labels (libidn2), then one pass folds letters and checks every byte and label.
+ */
 #include "model/domain.h"
 
 #include <idn2.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Patterns are brought into canonical form once, at start; then each domain is held against the lists in the
+ * order never, only, exceptions, number of sessions, and the first that applies gives the reason.
+ */
 #include "model/send_rules.h"
 
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * All lines become canonical items in one sorted array; a destination is found by binary search for its address,
+ * its domain, and "*." with each domain above it.
+ */
 #include "model/suppress_list.h"
 
 #include <ctype.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One table for each kind of text.  A row is the beginning of a text, its result type and flags; the first row
+ * that fits decides, so longer beginnings come first.
+ */
 #include "model/tls_reason.h"
 
 #include <string.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The text is held against the likely mistakes one after the other, from blanks and quotes in front to a version
+ * that is at most three letters away from v=TLSRPTv1.
+ */
 #include "model/tlsrpt_typo.h"
 
 #include <stdbool.h>

@@ -1,22 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Exim's mainlog.  A line that matters is
+ * Exim's mainlog.  A line that matters is STAMP [ "[" PID "]" ] ID REST, with REST one of
  *
- *   STAMP [ "[" PID "]" ] ID REST
- *   REST = ( "=>" | "->" | ">>" | "**" | "==" ) ADDRESS *( " " FIELD ) [ ": " TEXT ]     a recipient's
- * outcome | "DANE attempt failed; TLS connection to " HOST " [" IP "]: " TEXT             a failed session |
- * "TLS session: " TEXT ": delivering unencrypted to H=" HOST " [" IP "] (not in hosts_require_tls)" | "H="
- * HOST " [" IP "]" [ ":" PORT ] ": " TEXT                                   a host that is not the last | "["
- * IP "] SSL verify error: " ..                                           OpenSSL's words for the next | "<= "
- * SENDER .. | "Completed"
+ *   KIND ADDRESS *( " " FIELD ) [ ": " TEXT ]                  a recipient's result; KIND is => -> >> ** or ==
+ *   "DANE attempt failed; TLS connection to " HOST " [" IP "]: " TEXT                          a failed session
+ *   "TLS session: " TEXT ": delivering unencrypted to H=" HOST " [" IP "] (not in hosts_require_tls)"      also
+ *   "H=" HOST " [" IP "]" [ ":" PORT ] ": " TEXT                             the same, and another MX is tried
+ *   "[" IP "] SSL verify error: " ..                                    OpenSSL's text for the next failure
+ *   "<= " SENDER ..
+ *   "Completed"
  *
- * A failed session is told by lines without the recipient; it waits ("open") for the recipient's line:
- * 1. a recipient's line with the same host and address ends the waiting: its domain and source are the
- * session's;
- * 2. lines of the same message with other hosts only say which domains it could be;
- * 3. when the message is done, a failure that could be only one domain's is told, any other is counted as
- * ambiguous. A session that worked is told by the X= of a recipient's line, once for its connection (I=) and
- * domain.
+ * A session that worked is shown by X= in a recipient's line; it counts once for its connection (I=) and domain.
+ * The lines of a failed session do not name the recipient, so the failure stays open:
+ * 1. A recipient's line with the same host and address closes it: its domain and source are the session's.
+ * 2. Lines of the same message with other hosts only say which domains it could be.
+ * 3. When the message is done, a failure that can be only one domain's is emitted; any other is counted as
+ *    ambiguous.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -45,11 +44,10 @@ struct open_failure {
     struct kept_host domain; /* if ATTRIBUTION_ONE */
 };
 
-/* A connection that was told for a domain.  Without I= in the log one name may stand for several connections.
- */
+/* A connection that was emitted for a domain.  Without I= in the log several connections may have one key. */
 struct emitted {
     uint64_t key;
-    bool awaits_first; /* told by "**" or "=="; the "=>" of the same connection is still to come */
+    bool awaits_first; /* emitted for "**" or "=="; the "=>" of the same connection may follow */
 };
 
 /* One message that something is open about. */
@@ -69,12 +67,12 @@ struct message {
 struct exim {
     struct emitter *emitter;
     struct slots messages;
-    uint64_t offset; /* of the line in hand */
+    uint64_t offset; /* of the current line */
     int64_t swept_minute;
     enum status evict_status;
 };
 
-/* ---- telling ---- */
+/* ---- emitting ---- */
 
 static enum status emit(struct exim *exim, const struct exim_delivery *delivery, struct span domain,
                         const struct open_failure *failure)
@@ -96,7 +94,7 @@ static enum status emit(struct exim *exim, const struct exim_delivery *delivery,
     return emitter_emit(exim->emitter, &session);
 }
 
-/* Tell what is certain about a message's open failures, and forget them. */
+/* Emit what is certain about a message's open failures, and drop them. */
 static enum status settle(struct exim *exim, struct message *message)
 {
     enum status status = ST_OK;
@@ -142,9 +140,7 @@ static struct message *get_message(struct exim *exim, struct span id, int64_t ut
     return message;
 }
 
-/* Close what the log left open for too long; when the log's minute changes, so that a replay closes at the
- * same place.
- */
+/* Close what was open for too long; only when the log's minute changes, so that a replay closes the same. */
 static enum status sweep(struct exim *exim, int64_t utc_s)
 {
     struct session_slot *slot = slots_oldest(&exim->messages);
@@ -168,8 +164,8 @@ static enum status sweep(struct exim *exim, int64_t utc_s)
 /* ---- what a recipient's line does ---- */
 
 /*
- * Has this connection been told for this domain?  From now on it has.  I= names a connection.  Where it is
- * not logged, "=>" begins one, and the other lines belong to one that is known already or begins with them.
+ * Was this connection emitted for this domain?  From now on it counts as emitted.  I= names a connection.  If it
+ * is not logged, "=>" starts one, and other lines belong to a known one or start one.
  */
 static bool was_emitted(const struct exim *exim, struct message *message,
                         const struct exim_delivery *delivery)
@@ -514,7 +510,7 @@ static enum status on_line(struct exim *exim, struct span id, struct span rest, 
 
 /* ---- the reader ---- */
 
-/* Over "[PID] " and, behind syslog, over the long line's "[1/3] ". */
+/* "[PID] " and, after syslog's stamp, the "[1/3] " of a long line. */
 static void skip_bracketed_numbers(struct cursor *cursor)
 {
     while (cursor_peek(cursor) == '[') {
@@ -523,8 +519,7 @@ static void skip_bracketed_numbers(struct cursor *cursor)
     }
 }
 
-/* Step over a stamp, syslog's words, Exim's own stamp behind them and the process id.  False: not Exim's
- * line. */
+/* Skip a stamp, syslog's host and tag, Exim's own stamp after them and the process id.  False: not Exim's line. */
 static bool skip_to_message_id(struct cursor *cursor, struct span *stamp_out)
 {
     struct span line = rest_of(cursor);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Fields are found by their names at the start of a blank-separated token, and only before the first field that a
+ * server could have written; a token in double quotes may hold blanks.
+ */
 #include "exim_grammar.h"
 
 #include "text.h"

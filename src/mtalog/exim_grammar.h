@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exim_grammar.h - inside mtalog: the lines of Exim's mainlog, taken apart.  The grammar is at the head of
- * exim.c.
+ * exim_grammar.h - inside mtalog: parse the lines of Exim's mainlog.  The grammar is at the head of exim.c.
  *
  * Texts in them come from servers and senders: fields are looked for only before the first one that a server
  * could have written.  Spans borrow the line.

@@ -3,28 +3,28 @@
  * Postfix's part of mail.log.  PREFIX is "STAMP HOST INSTANCE/smtp[PID]: " (also tlsproxy and qmgr); what
  * matters is
  *
- *   CLASS " TLS connection established to " PEER ": " ..            a session that stands
+ *   CLASS " TLS connection established to " PEER ": " ..            a session with TLS
  *   [ "server " | "CA " ] "certificate verification failed for " PEER ": " REASON
- *   "SSL_connect error to " PEER ": " TEXT                          a session that broke
- *   "warning: TLS library problem: error:" ..                       OpenSSL's words for it
- *   QUEUEID ": " TEXT                                               it is given up for another MX
+ *   "SSL_connect error to " PEER ": " TEXT                          a handshake that failed
+ *   "warning: TLS library problem: error:" ..                       OpenSSL's text for it
+ *   QUEUEID ": " TEXT                                               Postfix gives up this MX and tries another
  *   QUEUEID ": to=<" ADDRESS ">" *( ", " NAME "=" VALUE ) ", status=" WORD " (" TEXT ")"
  *   "warning: TLS policy lookup for " DOMAIN "/" HOST ": TLSA lookup error for " ..
  *   "TLSRPT: status=" WORD ", domain=" DOMAIN ", receiving_mx=" HOST "[" IP "]" ..       Postfix >= 3.10
  *   PEER = HOST "[" IP "]:" PORT
  *
- * One smtp process handles one delivery at a time, so its process id ties the lines.  Sessions without a
- * recipient wait in their process's slot; the next "to=" of that process closes them all: their domain is its
- * domain, and for the host it names, its TEXT decides whether the session failed after all.  A TEXT about TLS
- * without any waiting session is a session of its own (no STARTTLS leaves no other line), once for each
+ * One smtp process handles one delivery at a time, so its process id connects the lines.  Sessions without a
+ * recipient wait in their process's slot; the next "to=" of that process closes them all: its domain is theirs,
+ * and for the host that it names, its TEXT decides whether the session failed after all.  A TEXT about TLS
+ * without a waiting session is a session of its own (without STARTTLS there is no other line), once for each
  * attempt.
  *
- * "TLSRPT:" lines know better: what they tell is told at once, and from a host that writes them nothing else
- * is.
+ * "TLSRPT:" lines are exact: their results are emitted at once, and of a host that writes them nothing else is.
  */
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv1a.h"
 #include "mtalog/slots.h"
 #include "postfix_grammar.h"
 #include "reader.h"
@@ -57,7 +57,7 @@ struct process {
     struct session_slot slot;
     uint64_t begin_offset;
     int64_t last_s;
-    uint64_t attempt; /* of the last "to=" line, if its TEXT would tell the session again; 0: it would not */
+    uint64_t attempt; /* of the last "to=" line, if its TEXT would emit the session again; 0: it would not */
     uint8_t count;
     bool has_note;
     struct certificate_note note;
@@ -71,7 +71,7 @@ struct plugin_word {
     enum policy_type policy;
 };
 
-/* What tlsproxy said about a certificate; the session is told by smtp. */
+/* What tlsproxy logged about a certificate; smtp logs the session. */
 struct proxied {
     struct session_slot slot;
     uint64_t begin_offset;
@@ -93,7 +93,7 @@ struct postfix {
     uint64_t hint_offset, last_hint_offset;
 };
 
-/* One line in hand. */
+/* The current line. */
 struct line {
     struct syslog_line syslog;
     struct span stamp;
@@ -115,8 +115,8 @@ static bool read_time(struct postfix *postfix, struct line *line)
 }
 
 /*
- * A session is told in the light of what stood before its first line; so reading again begins at these lines,
- * if there were any in this minute or the one before.
+ * Lines before a session's first one may change its result; so a replay starts at these lines, if there were any
+ * in this minute or the one before.
  */
 static uint64_t hinted_offset(const struct postfix *postfix, int64_t utc_s, uint64_t offset)
 {
@@ -168,8 +168,7 @@ static void count_evicted(void *context, struct session_slot *slot)
         postfix->emitter->counts.evicted++;
 }
 
-/* A session left open for so long will not get a recipient: its process ended, or mail was lost from the log.
- */
+/* A session that is open for so long gets no recipient: its process ended, or lines are missing in the log. */
 static void sweep(struct postfix *postfix, int64_t utc_s)
 {
     struct session_slot *slot;
@@ -197,13 +196,11 @@ static void sweep(struct postfix *postfix, int64_t utc_s)
 
 /* ---- hosts that write TLSRPT lines ---- */
 
-/* FNV-1a: it must be the same in the next process; the names are our own hosts'. */
+/* It must be the same in the next process; the names are those of our own hosts. */
 static uint64_t host_hash(struct span host)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = fnv1a(FNV1A_START, host.at, host.len);
 
-    for (size_t i = 0; i < host.len; i++)
-        hash = (hash ^ (unsigned char)host.at[i]) * UINT64_C(0x100000001b3);
     return hash != 0 ? hash : 1;
 }
 
@@ -229,7 +226,7 @@ static void remember_tlsrpt(struct postfix *postfix, struct span host)
     postfix->tlsrpt_hosts[0] = host_hash(host);
 }
 
-/* ---- telling ---- */
+/* ---- emitting ---- */
 
 static enum policy_type plugin_says(const struct postfix *postfix, struct span domain, int64_t utc_s)
 {
@@ -396,7 +393,7 @@ static void on_handshake_error(struct postfix *postfix, struct line *line, struc
     keep_handshake_reason(&waiting->verdict.reason, waiting->awaits_words ? NOTHING : rest_of(&cursor));
 }
 
-/* "warning: TLS library problem: error:.." right behind "SSL_connect error to .. -1" */
+/* "warning: TLS library problem: error:.." right after "SSL_connect error to .. -1" */
 static void on_library_words(struct postfix *postfix, const struct line *line, struct span rest)
 {
     struct waiting_session *waiting = last_waiting(find_process(postfix, line));
@@ -409,7 +406,7 @@ static void on_library_words(struct postfix *postfix, const struct line *line, s
 
 /* ---- the end of an attempt ---- */
 
-/* The certificate's fault, as smtp or tlsproxy told it before; NULL if neither did. */
+/* The certificate's fault, as smtp or tlsproxy logged it before; NULL if neither did. */
 static const struct certificate_note *find_note(const struct postfix *postfix, const struct line *line,
                                                 const struct process *process, struct span host,
                                                 struct span ip)
@@ -435,8 +432,7 @@ static void use_note(struct postfix *postfix, const struct line *line, const str
         waiting->verdict = note->verdict;
 }
 
-/* TEXT says that TLS failed: so did the last session with that host; without one, it is a session of its own.
- */
+/* TEXT says that TLS failed: so did the last session with that host; else it is a session of its own. */
 static void apply_failure(struct postfix *postfix, const struct line *line, struct process *process,
                           struct span host, struct span ip, const struct tls_reason *reason,
                           bool needs_certificate)
@@ -454,7 +450,7 @@ static void apply_failure(struct postfix *postfix, const struct line *line, stru
 
 /*
  * Recipients of one attempt have the first three of delays=a/b/c/d in common (d is measured for each).  True
- * if this process told this attempt already.
+ * if this process emitted this attempt already.
  */
 static bool was_emitted(const struct postfix *postfix, struct process *process,
                         const struct postfix_recipient *recipient)
@@ -528,7 +524,7 @@ static enum status on_recipient(struct postfix *postfix, struct line *line, stru
     return emit_waiting(postfix, line, process, &recipient);
 }
 
-/* "QUEUEID: TEXT": the session in hand failed, another MX follows. */
+/* "QUEUEID: TEXT": the current session failed, another MX follows. */
 static void on_give_up(struct postfix *postfix, struct line *line, struct span text)
 {
     struct process *process = find_process(postfix, line);
@@ -706,7 +702,7 @@ static enum status on_tlsproxy(struct postfix *postfix, struct line *line)
     return ST_OK;
 }
 
-/* The program's name behind the last '/': "postfix/smtp", "postfix-out/relay/smtp". */
+/* The program's name after the last '/': "postfix/smtp", "postfix-out/relay/smtp". */
 static struct span program_of(struct span tag)
 {
     size_t at = tag.len;

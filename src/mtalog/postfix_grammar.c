@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each kind of line has one function over a cursor: fixed words are expected, values are taken up to a fixed byte,
+ * and a line that differs is refused as a whole.
+ */
 #include "postfix_grammar.h"
 
 #include "text.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * postfix_grammar.h - inside mtalog: the lines that Postfix writes, taken apart.  The grammar is at the head
- * of postfix.c.
+ * postfix_grammar.h - inside mtalog: parse the lines that Postfix writes.  The grammar is at the head of
+ * postfix.c.
  *
- * Texts in them come from servers, senders and DNS: every function says no where its line is not whole. Spans
+ * Texts in them come from servers, senders and DNS: every function refuses a line that is not whole.  Spans
  * borrow the line.
  */
 #ifndef MTALOG_POSTFIX_GRAMMAR_H

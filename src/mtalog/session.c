@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Texts of a line are copied into small fixed buffers, because the line is gone when the session's other lines
+ * come.  A finished session becomes a session result with one policy in an arena that is reset for each.
+ */
 #include "session.h"
 
 #include <string.h>
@@ -84,7 +88,7 @@ struct span address_domain(struct span address)
     return (struct span){address.at + at, address.len - at};
 }
 
-/* ---- session to event ---- */
+/* ---- session to session result ---- */
 
 void emitter_init(struct emitter *emitter, const struct mtalog_settings *settings)
 {
@@ -118,7 +122,7 @@ static const struct mtalog_relay *find_relay(const struct emitter *emitter, stru
     return NULL;
 }
 
-/* Logs are ASCII where it matters; other bytes (a name in a certificate, perhaps cut) are not told. */
+/* Logs are ASCII where it matters; other bytes (a name in a certificate, perhaps cut) become '?'. */
 static struct span as_ascii(const struct kept_reason *kept, char *text)
 {
     for (size_t i = 0; i < kept->len; i++)

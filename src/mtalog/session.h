@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session.h - inside mtalog: what the readers found out about one session, and how it becomes an event.
+ * session.h - inside mtalog: what the readers found out about one session, and how it becomes a session result.
  */
 #ifndef MTALOG_SESSION_H
 #define MTALOG_SESSION_H
@@ -48,7 +48,7 @@ struct span ip_span(const struct kept_ip *kept);
 bool span_equal(struct span a, struct span b);
 bool span_equal_folded(struct span a, struct span b); /* ASCII letters of either case are the same */
 
-/* One session, ready to be told.  Empty spans: not known. */
+/* One session, ready to be emitted.  Empty spans: unknown. */
 struct log_session {
     struct span domain;
     struct span mx;
@@ -71,7 +71,9 @@ struct emitter {
 void emitter_init(struct emitter *emitter, const struct mtalog_settings *settings);
 void emitter_done(struct emitter *emitter);
 
-/* Make an event of it and hand it to the callback; an unusable domain is counted.  ST_NOMEM, the callback's.
+/*
+ * Make a session result of it and hand it to the callback; an unusable domain is only counted.
+ * ST_NOMEM  or the callback's status
  */
 MUST_CHECK enum status emitter_emit(struct emitter *emitter, const struct log_session *session);
 

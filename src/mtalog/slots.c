@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A hash table with chains, and a list of all used slots from least to most recently used.  All memory is
+ * allocated at once; a full table evicts the least recently used slot.
+ */
 #include "mtalog/slots.h"
 
 #include <stdlib.h>

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Quick checks at fixed columns decide which form it is.  Local times need mktime(3), which is slow, so the
+ * answer for the last minute is kept: the lines of one minute share it.
+ */
 #include "stamp.h"
 
 #include <string.h>
@@ -57,7 +61,7 @@ static int two_digits(const char *text)
     return (text[0] == ' ' ? 0 : text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* Fraction and zone behind the seconds: their length; *has_zone_out and *zone_s_out tell the zone. */
+/* Length of the fraction and zone after the seconds; *has_zone_out and *zone_s_out are the zone. */
 static size_t zone_length(struct span rest, bool *has_zone_out, int64_t *zone_s_out)
 {
     size_t at = 0;

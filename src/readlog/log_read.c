@@ -1,5 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-#include "readlog/log_read.h"
+/*
+ * Following a log must emit each result once, also over kill -9:
+ * 1. After each result the checkpoint moves behind it: line offset and number of results of that line.
+ * 2. A new process first reads again, without emitting, from the oldest line with something open; then it skips
+ *    the results of the interrupted line that were emitted.
+ * 3. After a minute without a line everything open is flushed; that this has started is saved first, so that a
+ *    new process finishes it before it reads on.
+ * The collector drops a result that comes twice in spite of this, by the log's id and the result's number.
+ */
+#include "log_read.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,6 +19,8 @@
 
 #include "app/log_events.h"
 #include "base/clock.h"
+#include "base/file.h"
+#include "base/fnv1a.h"
 #include "datagram/ndjson_line.h"
 #include "follow/follow.h"
 
@@ -20,14 +31,14 @@
 #define SAVE_LINES     8192 /* look at the clock so often */
 #define SHOWN_BYTES    80
 
-/* In place.done_results: closing what is open was under way, and so many events of that were told. */
+/* In checkpoint.done_results: a flush was in progress, and so many of its results were emitted. */
 #define FLUSH_UNDER_WAY (UINT64_C(1) << 63)
 
 struct log_follower {
     struct follow *follow;
     struct checkpoint_file keeper;
     struct checkpoint checkpoint;
-    uint64_t line_offset;     /* of the line in hand */
+    uint64_t line_offset;     /* of the current line */
     uint64_t emitted_results; /* of it, or of the flush */
     uint64_t flush_emitted;   /* of a flush that an earlier life did not finish */
     int64_t saved_ms, flushed_ms, idle_since_ms;
@@ -144,7 +155,7 @@ enum status log_read_file(struct log_reader *reader, const char *name, struct er
 
 /* ---- a log that is followed ---- */
 
-/* Remember that everything before the stream offset done was told, and `events` of the line there. */
+/* Save that everything before the stream offset done was emitted, and so many results of the line there. */
 static void save_checkpoint(struct log_reader *reader, uint64_t done, uint64_t results)
 {
     struct log_follower *follower = reader->follower;
@@ -159,14 +170,14 @@ static void save_checkpoint(struct log_reader *reader, uint64_t done, uint64_t r
     checkpoint_save(&follower->keeper, &follower->checkpoint);
 }
 
-/* The log's name, and where its reading began, are on the disk before anything is emitted under that name. */
+/* The log's id and the start of reading are on the disk before anything is emitted under that id. */
 static enum status begin_checkpoint(struct log_reader *reader, uint64_t offset, struct err *err)
 {
     save_checkpoint(reader, offset, 0);
     return checkpoint_flush(&reader->follower->keeper, err);
 }
 
-/* Reading goes on: what is emitted again after a kill has the same numbers, and is counted once. */
+/* Reading continues: what is emitted again after a kill has the same numbers, and is counted once. */
 static void flush_checkpoint(struct log_follower *follower)
 {
     struct err err;
@@ -177,8 +188,7 @@ static void flush_checkpoint(struct log_follower *follower)
     follower->is_save_failing = is_failing;
 }
 
-/* The place moves with each event, so that a kill -9 right behind it tells nothing twice; what is open stays
- * as saved. */
+/* The checkpoint moves with each result, so that a kill -9 right after it emits nothing twice. */
 static void save_result(struct log_reader *reader)
 {
     struct log_follower *follower = reader->follower;
@@ -187,7 +197,7 @@ static void save_result(struct log_reader *reader)
 
     follower->emitted_results++;
     checkpoint->log_number = reader->sink->log_number;
-    if (follower->is_flushing) { /* of no line: what is open stays so until all of it is told */
+    if (follower->is_flushing) { /* of no line: what is open stays so until all of it is emitted */
         checkpoint->done_results = FLUSH_UNDER_WAY | follower->emitted_results;
         checkpoint_save(&follower->keeper, checkpoint);
         return;
@@ -239,8 +249,8 @@ static void save_regularly(struct log_reader *reader, bool is_forced)
 }
 
 /*
- * Close what is open; told: so many events of that were told before a kill -9.  That it began is remembered
- * first: a new life then goes on with it before anything else, and each event keeps its number.
+ * Close what is open; so many of its results were emitted before a kill -9.  That it has started is saved first:
+ * a new process finishes it before anything else, and each result keeps its number.
  */
 static enum status flush(struct log_reader *reader, uint64_t emitted, struct err *err)
 {
@@ -299,7 +309,7 @@ static enum status follow_line(struct log_reader *reader, const struct follow_li
     return status;
 }
 
-/* The log is at its end.  Long without a line: what is open is closed, so that it is not told days later. */
+/* The log is at its end.  After a long time without a line, close what is open: not days later. */
 static enum status wait_for_lines(struct log_reader *reader, struct err *err)
 {
     struct log_follower *follower = reader->follower;
@@ -326,8 +336,8 @@ static enum status wait_for_lines(struct log_reader *reader, struct err *err)
 }
 
 /*
- * The program ends, or the log did (--once).  An event that nobody took because the program is to end was not
- * told: the place stays before it.
+ * The program is stopped, or the log ended (--once).  A result that nobody took because the program is stopped was
+ * not emitted: the checkpoint stays before it.
  */
 static enum status end_following(struct log_reader *reader, enum status status, struct err *err)
 {
@@ -358,7 +368,7 @@ static enum status follow_lines(struct log_reader *reader, bool is_once, struct 
     return end_following(reader, status, err);
 }
 
-/* A log has a name of its own as long as its place is known. */
+/* A log keeps its random id as long as its checkpoint is valid. */
 static enum status name_log(struct log_reader *reader, bool is_new, struct err *err)
 {
     struct checkpoint *checkpoint = &reader->follower->checkpoint;
@@ -397,7 +407,8 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
         mtalog_set_now(reader->mtalog, clock_utc_s());
     }
     status = name_log(reader, !has_checkpoint || is_lost, err);
-    reader->is_replaying = has_checkpoint && !is_lost; /* to end before the first line moves no place back */
+    /* A stop before the first line must not move the checkpoint back. */
+    reader->is_replaying = has_checkpoint && !is_lost;
     if (status == ST_OK && !reader->is_replaying) {
         follower->is_flush_due = false;
         status = begin_checkpoint(reader, follow_offset(follower->follow), err);
@@ -405,8 +416,7 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
     return status;
 }
 
-/* A host that logs to the journal only has no such file: reading would wait for ever, and nobody would know.
- */
+/* A host that logs to the journal only has no such file; without this line nobody would notice. */
 static void find_log(const char *path)
 {
     if (access(path, R_OK) != 0)
@@ -415,24 +425,47 @@ static void find_log(const char *path)
 }
 
 /* The lock file says which log is followed, for tlsrpt-gen check.  Not vital: a failure changes nothing. */
-static void note_log(const struct checkpoint_file *keeper, const char *path)
+static void note_log(const struct checkpoint_file *keeper, const char *absolute)
+{
+    if (ftruncate(keeper->lock_fd, 0) == 0)
+        (void)dprintf(keeper->lock_fd, "%s\n", absolute);
+}
+
+static enum status make_absolute(const char *path, char absolute[PATH_MAX], struct err *err)
 {
     char folder[PATH_MAX] = "";
 
     if (*path != '/' && getcwd(folder, sizeof folder) == NULL)
-        return;
-    if (ftruncate(keeper->lock_fd, 0) == 0)
-        (void)dprintf(keeper->lock_fd, "%s%s%s\n", folder, *path != '/' ? "/" : "", path);
+        return err_set_errno(err, ST_IO, errno, "current folder");
+    if ((size_t)snprintf(absolute, PATH_MAX, "%s%s%s", folder, *path != '/' ? "/" : "", path) >= PATH_MAX)
+        return err_set(err, ST_CONFIG, "%s: path is too long", path);
+    return ST_OK;
 }
 
-enum status log_follow(struct log_reader *reader, const char *path, const char *checkpoint_path, bool is_once,
-                       struct err *err)
+static enum status make_checkpoint_path(const char *absolute, const char *state_dir, const char *mta,
+                                        char path_out[PATH_MAX], struct err *err)
+{
+    uint64_t hash = fnv1a(FNV1A_START, absolute, strlen(absolute));
+
+    if ((size_t)snprintf(path_out, PATH_MAX, "%s/log-%s-%016llx.place", state_dir, mta,
+                         (unsigned long long)hash) >= PATH_MAX)
+        return err_set(err, ST_CONFIG, "state_dir is too long");
+    return file_make_folders(state_dir, 0750, err);
+}
+
+enum status log_follow(struct log_reader *reader, const char *path, const char *state_dir, const char *mta,
+                       bool is_once, struct err *err)
 {
     struct log_follower follower = {.follow = NULL};
+    char absolute[PATH_MAX], checkpoint_path[PATH_MAX];
     bool has_checkpoint = false;
-    enum status status;
+    enum status status = make_absolute(path, absolute, err);
 
-    status = checkpoint_open(checkpoint_path, &follower.keeper, &follower.checkpoint, &has_checkpoint, err);
+    if (status == ST_OK)
+        status = make_checkpoint_path(absolute, state_dir, mta, checkpoint_path, err);
+    if (status == ST_OK)
+        status =
+            checkpoint_open(checkpoint_path, &follower.keeper, &follower.checkpoint, &has_checkpoint, err);
     if (status != ST_OK)
         return status;
     reader->follower = &follower;
@@ -440,7 +473,7 @@ enum status log_follow(struct log_reader *reader, const char *path, const char *
     if (status == ST_OK) {
         LOG_FACT(EV_LOG_FOLLOWED, log_text("path", path));
         find_log(path);
-        note_log(&follower.keeper, path);
+        note_log(&follower.keeper, absolute);
         status = follow_lines(reader, is_once, err);
     }
     reader->follower = NULL;

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "readlog/log_sink.h"
+/*
+ * A result becomes a datagram; a memo of encoded results, keyed by their content, saves most of that work.  If the
+ * collector is away, sending is retried until the sink's patience ends.  A summary counts in a bounded table.
+ */
+#include "log_sink.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -25,7 +29,7 @@
 
 volatile int log_sink_is_stopping;
 
-/* ---- encoding, with a memory for equal events ---- */
+/* ---- encoding, with a memo of equal results ---- */
 
 struct memo_slot {
     size_t key_len, len;
@@ -52,8 +56,7 @@ static bool add_to_key(char key[MEMO_KEY], size_t *len, const char *text)
     return true;
 }
 
-/* All that is in an event of one policy without strings and with at most one detail; 0 if the event is
- * another. */
+/* All of a result that has one policy without strings and at most one detail; 0 if it has more. */
 static size_t memo_key(const struct session_result *result, char key[MEMO_KEY])
 {
     static const struct failure_detail NOTHING;
@@ -193,8 +196,8 @@ static enum status send_datagram(struct log_sink *sink, const char *bytes, size_
 }
 
 /*
- * An outcome that may be told again after a kill -9 carries a number, by which the collector knows it.  The
- * keys go before the closing brace, so that what is remembered of equal events needs not be encoded again.
+ * A result that may be sent again after a kill -9 has a number, by which the collector recognises it.  Its keys go
+ * before the closing brace, so that the memo's encoding of equal results can be used.
  */
 static enum status send_numbered(struct log_sink *sink, const char *bytes, size_t len, struct err *err)
 {
@@ -312,10 +315,10 @@ void log_sink_print_summary(const struct log_sink *sink, FILE *out)
 
 /* ---- the interface ---- */
 
-enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const char *socket_path,
+enum status log_sink_open(struct log_sink *sink, enum readlog_output output, const char *socket_path,
                           struct err *err)
 {
-    *sink = (struct log_sink){.kind = kind,
+    *sink = (struct log_sink){.output = output,
                               .socket_path = socket_path,
                               .from_s = INT64_MIN,
                               .until_s = INT64_MAX,
@@ -326,7 +329,7 @@ enum status log_sink_open(struct log_sink *sink, enum log_sink_kind kind, const 
     sink->memo = calloc(1, sizeof *sink->memo);
     if (sink->memo == NULL)
         return err_set(err, ST_NOMEM, "out of memory");
-    if (kind != LOG_SINK_SUMMARY)
+    if (output != READLOG_TO_SUMMARY)
         return ST_OK;
     sink->counts = calloc(1, sizeof *sink->counts);
     if (sink->counts == NULL || !slots_init(&sink->counts->rows, sizeof(struct count_row),
@@ -360,7 +363,7 @@ enum status log_sink_emit(struct log_sink *sink, const struct session_result *re
     if (utc_s < sink->from_s || utc_s >= sink->until_s)
         return ST_OK;
     sink->emitted++;
-    if (sink->kind == LOG_SINK_SUMMARY) {
+    if (sink->output == READLOG_TO_SUMMARY) {
         for (size_t i = 0; i < result->policy_count; i++)
             count_policy(sink->counts, result, &result->policies[i]);
         return ST_OK;
@@ -368,7 +371,7 @@ enum status log_sink_emit(struct log_sink *sink, const struct session_result *re
     status = encode(sink, result, &bytes, &len, err);
     if (status != ST_OK)
         return status;
-    if (sink->kind == LOG_SINK_SOCKET)
+    if (sink->output == READLOG_TO_SOCKET)
         return send_numbered(sink, bytes, len, err);
     if (fwrite(bytes, 1, len, stdout) != len || putc('\n', stdout) == EOF)
         return err_set_errno(err, ST_IO, errno, "write standard output");

@@ -1,19 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * 1. Write the report as if it fitted, and measure each detail on the way.  If it fits, that was all.
- * 2. Else find the cut: how often a detail must have occurred to be kept.  Bytes are summed in a histogram
- *    over the number of sessions; small numbers have a bucket each, large ones share.  While the cut lies in
- *    a shared bucket, replay and look at that bucket alone.
- * 3. Replay once more, write what lies above the cut, sum up what lies below.
+ * 1. Write the report as if it fits, and note the size of each detail.  If it fits, that was all.
+ * 2. Else sort the sizes by the number of sessions and find the cut: how many sessions a detail needs to be kept.
+ * 3. Replay the source, write the details above the cut, and sum up those below it.
  */
 #include "report/report_build.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
-#define EXACT_BUCKETS     32 /* offsets below this have a bucket each */
-#define STEPS_PER_OCTAVE  16
-#define BUCKET_COUNT      (EXACT_BUCKETS + (64 - 5) * STEPS_PER_OCTAVE)
+#define WEIGHTS_MIN       64
 #define FOLD_ENTRY_BYTES  88 /* at most, for one entry of a type and a count */
 #define FOLD_POLICY_BYTES 24 /* the array around them */
 
@@ -23,10 +20,10 @@ struct cut {
     uint64_t room_bytes;
 };
 
-/* The sessions numbers low <= n < high; high 0 means 2^64. */
-struct range {
-    uint64_t low;
-    uint64_t high;
+/* Bytes of neighbouring details that occurred in so many sessions each. */
+struct detail_weight {
+    uint64_t sessions;
+    uint64_t bytes;
 };
 
 struct build {
@@ -38,8 +35,8 @@ struct build {
     /* measuring */
     struct report_writer measure;
     bool is_muted; /* passed max_bytes: nothing more goes to the sink */
-    struct range range;
-    uint64_t bucket_bytes[BUCKET_COUNT];
+    struct detail_weight *weights;
+    size_t weight_count, weight_room;
     uint64_t detail_bytes; /* of all details that could be folded */
     uint64_t fold_bytes;   /* what the folded entries may need at most */
     uint64_t details;
@@ -51,35 +48,6 @@ struct build {
     uint64_t fold_sessions[RESULT_TYPE_COUNT]; /* of this policy */
     uint64_t folded;
 };
-
-/* ---- the histogram ---- */
-
-static size_t bucket_of(uint64_t offset)
-{
-    int top;
-
-    if (offset < EXACT_BUCKETS)
-        return (size_t)offset;
-    top = 63 - __builtin_clzll(offset); /* at least 5 */
-    return EXACT_BUCKETS + (size_t)(top - 5) * STEPS_PER_OCTAVE + ((offset >> (top - 4)) & 15);
-}
-
-/* The smallest offset of a bucket; 0 (that is 2^64) for the one past the last. */
-static uint64_t bucket_low(size_t bucket)
-{
-    size_t octave;
-
-    if (bucket < EXACT_BUCKETS)
-        return bucket;
-    octave = (bucket - EXACT_BUCKETS) / STEPS_PER_OCTAVE;
-    return octave + 1 < 64 - 4 ? (16 + (uint64_t)(bucket - EXACT_BUCKETS) % STEPS_PER_OCTAVE) << (octave + 1)
-                               : 0;
-}
-
-static bool is_in_range(const struct range *range, uint64_t sessions)
-{
-    return sessions >= range->low && (range->high == 0 || sessions < range->high);
-}
 
 /* ---- measuring ---- */
 
@@ -111,6 +79,28 @@ static enum status measure_policy(void *context, const struct policy *policy,
     return report_add_policy(&build->measure, policy, counts, err);
 }
 
+/* A policy's details come by sessions descending, so equal ones share an entry. */
+static enum status note_weight(struct build *build, uint64_t sessions, uint64_t bytes, struct err *err)
+{
+    size_t count = build->weight_count;
+
+    if (count > 0 && build->weights[count - 1].sessions == sessions) {
+        build->weights[count - 1].bytes += bytes;
+        return ST_OK;
+    }
+    if (count == build->weight_room) {
+        size_t room = build->weight_room > 0 ? 2 * build->weight_room : WEIGHTS_MIN;
+        struct detail_weight *weights = reallocarray(build->weights, room, sizeof *weights);
+
+        if (weights == NULL)
+            return err_set(err, ST_NOMEM, "report: out of memory");
+        build->weights = weights;
+        build->weight_room = room;
+    }
+    build->weights[build->weight_count++] = (struct detail_weight){sessions, bytes};
+    return ST_OK;
+}
+
 static enum status measure_detail(void *context, const struct failure_detail *detail, uint64_t sessions,
                                   struct err *err)
 {
@@ -122,32 +112,16 @@ static enum status measure_detail(void *context, const struct failure_detail *de
     build->types_seen |= 1U << detail->result_type;
     build->detail_bytes += bytes;
     build->details++;
-    if (is_in_range(&build->range, sessions))
-        build->bucket_bytes[bucket_of(sessions - build->range.low)] += bytes;
-    return status;
+    return status == ST_OK ? note_weight(build, sessions, bytes, err) : status;
 }
 
-static enum status write_nothing(void *context, const char *bytes, size_t len, struct err *err)
+/* Step 1: replay everything into the measuring writer, and its bytes into the sink while they fit. */
+static enum status measure(struct build *build, struct err *err)
 {
-    (void)context;
-    (void)bytes;
-    (void)len;
-    (void)err;
-    return ST_OK;
-}
-
-static const struct report_sink NOTHING = {.write = write_nothing};
-
-/* Replay everything into the measuring writer; its bytes go to sink. */
-static enum status measure(struct build *build, const struct report_sink *sink, struct err *err)
-{
+    const struct report_sink limited = {.write = write_limited, .context = build};
     const struct report_visitor visitor = {measure_policy, measure_detail, build};
-    enum status status;
+    enum status status = report_begin(&build->measure, build->meta, &limited, err);
 
-    memset(build->bucket_bytes, 0, sizeof build->bucket_bytes);
-    build->detail_bytes = build->fold_bytes = build->details = 0;
-    report_done(&build->measure);
-    status = report_begin(&build->measure, build->meta, sink, err);
     if (status == ST_OK)
         status = build->source->replay(build->source->context, &visitor, err);
     reserve_fold_bytes(build);
@@ -158,39 +132,34 @@ static enum status measure(struct build *build, const struct report_sink *sink, 
 
 /* ---- finding the cut ---- */
 
-/* The bucket of the current range in which *room_bytes runs out; SIZE_MAX if all of them fit. */
-static size_t find_full_bucket(const struct build *build, uint64_t *room_bytes)
+static int compare_weights(const void *a_pointer, const void *b_pointer)
 {
-    for (size_t bucket = BUCKET_COUNT; bucket-- > 0;) {
-        if (build->bucket_bytes[bucket] > *room_bytes)
-            return bucket;
-        *room_bytes -= build->bucket_bytes[bucket];
-    }
-    return SIZE_MAX;
+    const struct detail_weight *a = a_pointer, *b = b_pointer;
+
+    return a->sessions == b->sessions ? 0 : a->sessions < b->sessions ? 1 : -1;
 }
 
-static enum status find_cut(struct build *build, struct err *err)
+/* Step 2: the largest number of sessions whose details do not all fit, and the bytes left for some of them. */
+static void find_cut(struct build *build)
 {
     uint64_t fixed = build->measure.total_bytes - build->detail_bytes + build->fold_bytes;
     uint64_t room = build->max_bytes > fixed ? build->max_bytes - fixed : 0;
-    enum status status;
-    size_t bucket;
 
-    while ((bucket = find_full_bucket(build, &room)) != SIZE_MAX) {
-        uint64_t low = build->range.low;
+    if (build->weight_count > 0)
+        qsort(build->weights, build->weight_count, sizeof *build->weights, compare_weights);
+    for (size_t i = 0, next; i < build->weight_count; i = next) {
+        uint64_t bytes = 0;
 
-        build->range.low = low + bucket_low(bucket);
-        build->range.high = low + bucket_low(bucket + 1);
-        if (build->range.high - build->range.low == 1) {
-            build->cut = (struct cut){build->range.low, room};
-            return ST_OK;
+        for (next = i;
+             next < build->weight_count && build->weights[next].sessions == build->weights[i].sessions;
+             next++)
+            bytes += build->weights[next].bytes;
+        if (bytes > room) {
+            build->cut = (struct cut){build->weights[i].sessions, room};
+            return;
         }
-        status = measure(build, &NOTHING, err);
-        if (status != ST_OK)
-            return status;
+        room -= bytes;
     }
-    build->cut = (struct cut){0, 0};
-    return ST_OK;
 }
 
 /* ---- folding ---- */
@@ -276,9 +245,19 @@ static enum status fold_detail(void *context, const struct failure_detail *detai
     return status;
 }
 
+static enum status write_nothing(void *context, const char *bytes, size_t len, struct err *err)
+{
+    (void)context;
+    (void)bytes;
+    (void)len;
+    (void)err;
+    return ST_OK;
+}
+
 /* A measuring writer that stands within some policy, for take_room. */
 static enum status ready_to_measure(struct build *build, struct err *err)
 {
+    static const struct report_sink NOTHING = {.write = write_nothing};
     const struct policy any = {.type = POLICY_NO_POLICY_FOUND, .domain = build->meta->domain};
     const struct session_counts none = {0};
     enum status status;
@@ -313,23 +292,21 @@ enum status report_build(const struct report_meta *meta, uint64_t max_bytes,
                          struct report_built *built_out, struct err *err)
 {
     struct build build = {.meta = meta, .max_bytes = max_bytes, .source = source, .sink = sink};
-    const struct report_sink limited = {.write = write_limited, .context = &build};
     const struct report_writer *writer = &build.measure;
-    enum status status = measure(&build, &limited, err);
-    uint64_t details = build.details;
+    enum status status = measure(&build, err);
 
     if (status == ST_OK && build.measure.total_bytes > max_bytes) {
         writer = &build.writer;
-        status = find_cut(&build, err);
-        if (status == ST_OK)
-            status = write_folded(&build, err);
+        find_cut(&build);
+        status = write_folded(&build, err);
     }
     if (status == ST_OK) {
         *built_out = (struct report_built){.summary = writer->summary, .json_bytes = writer->total_bytes};
-        built_out->summary.details = details;
+        built_out->summary.details = build.details;
         built_out->summary.folded = build.folded;
     }
     report_done(&build.measure);
     report_done(&build.writer);
+    free(build.weights);
     return status;
 }

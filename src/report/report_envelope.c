@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What carried the report: the file's name (RFC 8460 section 5.1) and the mail around it (section 5.3). */
+/*
+ * What carried the report: its file name (RFC 8460 section 5.1) and the mail around it (section 5.3).  Each rule
+ * is one check that adds a finding.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

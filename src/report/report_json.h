@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_json.h - somebody's JSON text as a tree, forgiving what can be forgiven and saying so.
+ * report_json.h - a JSON text of any origin as a tree; faults that can be ignored become findings.
  */
 #ifndef REPORT_REPORT_JSON_H
 #define REPORT_REPORT_JSON_H
@@ -16,10 +16,11 @@
 #define REPORT_JSON_ARENA_BYTES ((size_t)1 << 30)
 
 /*
- * A byte order mark, doubled names (the last counts), text behind the value and invalid UTF-8 are findings
- * (findings may be NULL) and are got over.  *tree_out lives in arena, which should be allowed
- * REPORT_JSON_ARENA_BYTES, and with it.
- * ST_SYNTAX  err names line and column;  ST_NOMEM
+ * A byte order mark, doubled names (the last counts), text after the value and invalid UTF-8 become findings
+ * (findings may be NULL), and reading goes on.  *tree_out lives as long as arena, whose limit should be
+ * REPORT_JSON_ARENA_BYTES.
+ * ST_SYNTAX  err names line and column
+ * ST_NOMEM
  */
 MUST_CHECK enum status report_json_load(struct arena *arena, const char *json, size_t len,
                                         struct finding_list *findings, json_t **tree_out, struct err *err);

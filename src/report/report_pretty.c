@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A JSON text laid out as `jq .` does, by a walk over the tree that keeps its own stack of levels. */
+/*
+ * A JSON text laid out as `jq .` does, by a walk over the tree with a stack of levels of its own: no recursion.
+ */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,8 +13,7 @@
 
 #define LEVELS_MAX 256 /* objects and arrays inside one another */
 
-/* Bytes that must be or had better be escaped: C0, DEL, and what a terminal might obey (C1, bidirectional).
- */
+/* Bytes that must or should be escaped: C0, DEL, and what a terminal may obey (C1, bidirectional). */
 static bool wants_escape(const char *text, size_t len, unsigned *code_out)
 {
     const unsigned char *bytes = (const unsigned char *)text;

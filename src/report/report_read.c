@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * 1. Load the text as a tree, however it was written (report_json.c).
- * 2. Walk it with one table of members for each kind of object: what is missing, null, empty, of the wrong
- * type or unknown is a finding; what can be understood is copied into the document.
- * 3. Check the values, then what belongs together (report_rules.c).
+ * 2. Walk it with one table of members for each kind of object: a member that is missing, null, empty, unknown or
+ *    of the wrong type is a finding; what can be understood is copied into the document.
+ * 3. Check the values, then whether they fit together (report_rules.c).
  */
 #include "report/report_read.h"
 

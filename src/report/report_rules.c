@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One function for each rule about a value.  A fault becomes a finding with the RFC's section and the value's path.
+ */
 #include "report_rules.h"
 
 #include <ctype.h>
@@ -15,8 +18,6 @@
 #define NAME_BYTES    8192
 #define DIGITS        "0123456789"
 #define HEX           DIGITS "abcdefABCDEF"
-#define ZONE_S_MAX    86399
-#define TLSA_BYTES    32
 #define MINUTE_S      60
 #define HOUR_S        3600
 #define TIME_TEXT_MAX 40
@@ -255,14 +256,13 @@ void rules_check_uri(struct report_reader *reader, const struct json_path *json_
 /* "usage selector matching-type HEX" (RFC 6698 section 2.2). */
 static void check_tlsa_line(struct report_reader *reader, const struct json_path *json_path, const char *text)
 {
-    static const uint64_t MAX[] = {255, 255, 255};
     struct cursor cursor;
     uint64_t usage = 0;
     size_t digits;
 
     cursor_init(&cursor, text, strlen(text));
-    for (size_t i = 0; i < ARRAY_COUNT(MAX); i++) {
-        uint64_t number = cursor_take_number(&cursor, MAX[i]);
+    for (int i = 0; i < 3; i++) {
+        uint64_t number = cursor_take_number(&cursor, UINT8_MAX);
 
         usage = i == 0 ? number : usage;
         if (cursor_skip_any(&cursor, " ") == 0)
@@ -314,12 +314,6 @@ static bool wants_reason(const struct report_read_detail *detail)
            (detail->type == RESULT_CERTIFICATE_NOT_TRUSTED || detail->type == RESULT_VALIDATION_FAILURE);
 }
 
-/* Same host as the policy's domain, or below it. */
-static bool is_host_of(const char *host, const char *domain)
-{
-    return strcasecmp(host, domain) == 0;
-}
-
 /* For DANE the policy belongs to the TLSA base domain, which is an MX host's name (RFC 8460 section 1.1). */
 static void check_base_domain(struct report_reader *reader, const struct json_path *json_path,
                               const struct report_read_policy *policy)
@@ -327,7 +321,7 @@ static void check_base_domain(struct report_reader *reader, const struct json_pa
     for (size_t i = 0; i < policy->detail_count; i++) {
         const char *host = policy->details[i].receiving_mx_hostname;
 
-        if (*host != '\0' && !is_host_of(host, policy->domain)) {
+        if (*host != '\0' && strcasecmp(host, policy->domain) != 0) {
             FIND(reader, FINDING_NOTE, "RFC 8460 section 1.1", json_path,
                  "a tlsa policy belongs to the TLSA base domain, which is the MX host's name or its target; "
                  "here it stands under \"%.*s\", the MX host is \"%.*s\"",

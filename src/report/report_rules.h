@@ -22,7 +22,7 @@
 #define PRACTICE      "RFC 8460 section 4.4 and what receivers take"
 #define REPORT_COUNTS 2147483647ULL /* some receivers read counts into 32 signed bits (R34) */
 
-/* Where a value stands, as a list from the inside out. */
+/* The path of a value in the report, as a list from the inside out. */
 struct json_path {
     const struct json_path *parent; /* NULL: the report itself */
     const char *member;
@@ -39,7 +39,7 @@ struct report_reader {
 /* "policies[0].policy.mx-host[2]" */
 void json_path_format(const struct json_path *json_path, char text_out[FINDING_WHERE_SIZE]);
 
-/* Add a finding about a place. */
+/* Add a finding about the value at a path. */
 #define FIND(reader, level, rule, json_path, ...)                                                            \
     do {                                                                                                     \
         char find_where[FINDING_WHERE_SIZE];                                                                 \
@@ -58,7 +58,7 @@ void rules_check_period(struct report_reader *reader, const struct json_path *js
 /* An addr-spec (R17). */
 void rules_check_contact(struct report_reader *reader, const struct json_path *json_path, const char *text);
 
-/* A-labels in lower case without a final dot (R21); with is_pattern "*." may stand in front. */
+/* A-labels in lower case without a final dot (R21); with is_pattern it may begin with "*.". */
 void rules_check_domain(struct report_reader *reader, const struct json_path *json_path, const char *text,
                         bool is_pattern);
 
@@ -73,7 +73,7 @@ void rules_check_uri(struct report_reader *reader, const struct json_path *json_
 void rules_check_policy_line(struct report_reader *reader, const struct json_path *json_path,
                              enum policy_type type, const char *text);
 
-/* What the parts of one policy entry say together (R22, R24 and the like). */
+/* Whether the parts of one policy entry fit together (R22, R24 and the like). */
 void rules_check_policy(struct report_reader *reader, const struct json_path *json_path,
                         const struct report_read_policy *policy);
 

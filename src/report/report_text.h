@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * report_text.h - outside text made fit to stand in a report.
+ * report_text.h - clean outside text for a report.
  *
- * In: any bytes.  Out: UTF-8 without what I-JSON and readers cannot bear.  Source: RFC 7493 section 2.1,
- * rfc8460.md B.1 (R14, R71).
+ * In:     any bytes.
+ * Out:    UTF-8 without noncharacters and control characters.
+ * Source: RFC 7493 section 2.1, rfc8460.md B.1 (R14, R71).
  */
 #ifndef REPORT_REPORT_TEXT_H
 #define REPORT_REPORT_TEXT_H

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each policy and each detail is a small Jansson tree that is printed and freed at once; the braces and brackets
+ * around them are written by hand, so that memory does not grow with the report.
+ */
 #include "report/report_writer.h"
 
 #include <jansson.h>

@@ -1,4 +1,7 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * c-ares parses the message; its lists are copied into the caller's arena, with our limits.
+ */
 #include "resolve/dns_reply.h"
 
 #include <netdb.h>

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A question lives in three places one after another:
+ * A question is in three lists one after another:
  *   queue   added, not yet sent
- *   active  sent, its deadline runs; in the order of being sent, so that the first one's deadline is the next
- *   late    its deadline passed and its callback was called, but c-ares still holds it: c-ares cannot cancel
- * one query.  It is freed when c-ares lets go of it.
+ *   active  sent, its deadline runs; in the order of sending, so that the first one's deadline is the next
+ *   late    its deadline passed and its callback was called, but c-ares still holds it, because c-ares cannot
+ *           cancel one query; it is freed when c-ares is done with it
  */
 #include "resolve/resolve.h"
 

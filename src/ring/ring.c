@@ -1,4 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The file is a header page and then the data, which the writer fills in laps.  A record lies at its sequence
+ * modulo the capacity and never crosses the end of a lap: a PAD record fills what is left.
+ *
+ * The header's head and tail are sequences: records between them are not counted yet.  Only the writer moves
+ * head, after the record is complete; only the reader moves tail.  Each side keeps copies of its own, because
+ * reading what the other side writes costs a cache miss.
+ *
+ * Every record has its own sequence and a checksum, so remains of an earlier lap are never taken for a
+ * record.  After a crash ring_open compares head and tail with the store's sequence (set_positions), and the
+ * reader checks the bytes of records that an earlier process wrote; damaged ones are skipped and reported.
+ */
 #include "ring/ring.h"
 
 #include <errno.h>
@@ -22,18 +34,18 @@
 
 static const char MAGIC[8] = "TLSRPTq";
 
-/* The file's first page.  Both threads read it, each field has one writer; it lies in shared memory. */
-struct header {
+/* The file's first page. */
+struct ring_header {
     char magic[8];
     uint32_t version;
     uint32_t record_format;
     uint64_t capacity;
     char owner[40];
     struct hash_key key;
-    _Atomic uint64_t head;    /* sequence behind the last record; writer */
-    _Atomic uint64_t dropped; /* writer */
+    _Atomic uint64_t head;    /* end of the last record; written by the writer */
+    _Atomic uint64_t dropped; /* likewise */
     _Atomic uint64_t high_water;
-    alignas(64) _Atomic uint64_t tail; /* sequence of the first record not freed; reader */
+    alignas(64) _Atomic uint64_t tail; /* first record not freed; written by the reader */
 };
 
 struct record_header {
@@ -46,17 +58,16 @@ struct record_header {
 };
 
 struct ring {
-    struct header *header;
+    struct ring_header *header;
     char *data;
     uint64_t capacity;
     char path[PATH_MAX];
-    size_t wanted_size; /* of the file that would be made now */
-    uint64_t
-        verified; /* records before this sequence were written by an earlier process: check their bytes */
+    size_t wanted_size;        /* of the file that would be made now */
+    uint64_t verified;         /* records before this sequence are an earlier process's: check their bytes */
     alignas(64) uint64_t head; /* the writer's own copy */
     alignas(64) uint64_t next; /* the reader's */
-    uint64_t seen_head;        /* the writer's head when the reader last looked: looking costs a cache miss */
-    uint64_t prepared;         /* up to where pages are writable; the reader's */
+    uint64_t seen_head;        /* the reader's copy of head */
+    uint64_t prepared;         /* pages before it are writable; the reader's */
 };
 
 static size_t round_up(size_t value, size_t unit)
@@ -79,7 +90,7 @@ static uint64_t room_to_end(const struct ring *ring, uint64_t sequence)
     return ring->capacity - sequence % ring->capacity;
 }
 
-/* Not secret, only unlikely to be right by chance: each field is spread by its own odd factor. */
+/* Against damage, not against forgery: each field is spread by its own odd factor. */
 static uint64_t check_of(const struct record_header *record)
 {
     uint64_t check = record->sequence * 0x9E3779B97F4A7C15;
@@ -92,8 +103,10 @@ static uint64_t check_of(const struct record_header *record)
 
 /* ---- making and opening ---- */
 
-/* Zeros are written, not only promised: a page of the file can then be changed even when its file system has
- * become full or read-only. */
+/*
+ * Zeros are written, not only allocated: then a page can be changed even after its file system has become
+ * full or read-only.
+ */
 static enum status fill_with_zeros(int fd, const char *path, size_t size, struct err *err)
 {
     static const char ZEROS[65536];
@@ -113,23 +126,23 @@ static enum status fill_with_zeros(int fd, const char *path, size_t size, struct
                          "make ring %s of %zu bytes", path, size);
 }
 
-static enum status write_header(int fd, const char *path, const struct header *header, struct err *err)
+static enum status write_header(int fd, const char *path, const struct ring_header *header, struct err *err)
 {
     if (pwrite(fd, header, sizeof *header, 0) != (ssize_t)sizeof *header)
         return err_set_errno(err, ST_IO, errno, "write ring %s", path);
     return ST_OK;
 }
 
-/* Make the file under a temporary name, so that a half-made one is never found. */
+/* Made under a temporary name, so that an incomplete file is never opened. */
 static enum status make_file(const char *path, size_t size, const char *owner,
                              const struct ring_position *from, struct err *err)
 {
-    struct header header;
+    struct ring_header header;
     char temporary[PATH_MAX];
     enum status status;
     int fd;
 
-    memset(&header, 0, sizeof header); /* also what lies between the fields: it goes to a file */
+    memset(&header, 0, sizeof header); /* the padding too: it goes to a file */
     header.version = VERSION;
     header.record_format = RECORD_FORMAT;
     header.capacity = size - HEADER_BYTES;
@@ -191,7 +204,7 @@ static enum status map_file(struct ring *ring, struct err *err)
 
 static enum status check_header(const struct ring *ring, const char *owner, struct err *err)
 {
-    const struct header *header = ring->header;
+    const struct ring_header *header = ring->header;
 
     if (memcmp(header->magic, MAGIC, sizeof MAGIC) != 0 || header->capacity != ring->capacity ||
         header->capacity % ALIGNMENT != 0)
@@ -211,15 +224,15 @@ static enum status check_header(const struct ring *ring, const char *owner, stru
 }
 
 /*
- * Where to go on reading.  The store is right about what is counted, the ring about what was appended:
+ * Where to continue.  The store is right about what is counted, the ring about what was appended:
  * 1. the ring ends before the store's sequence (the power failed before its pages were written), or its
- *    header makes no sense: nothing waits, go on at the store's sequence
- * 2. the store's sequence was overwritten long ago (an old store came back): read what the ring still has
+ *    header makes no sense: there are no records; continue at the store's sequence
+ * 2. the store's sequence has been overwritten (an old store was restored): read what the ring still has
  * 3. otherwise: read from the store's sequence on
  */
 static void set_positions(struct ring *ring, const struct ring_position *from)
 {
-    struct header *header = ring->header;
+    struct ring_header *header = ring->header;
     uint64_t head = atomic_load(&header->head), tail = atomic_load(&header->tail);
     bool is_sane =
         head % ALIGNMENT == 0 && tail % ALIGNMENT == 0 && tail <= head && head - tail <= ring->capacity;
@@ -332,7 +345,7 @@ static void write_record(struct ring *ring, uint32_t kind, const void *bytes, si
     ring->head += span_of(len);
 }
 
-/* Fill the rest of the lap; where not even a record's head fits, the reader knows that nothing is there. */
+/* Fill the rest of the lap.  If it is too short for a record's header, the reader skips it by its length. */
 static void write_pad(struct ring *ring, uint64_t room)
 {
     if (room >= sizeof(struct record_header))
@@ -382,7 +395,7 @@ static bool fits(const struct ring *ring, uint64_t sequence, uint64_t head)
            span_of(record->len) <= room && span_of(record->len) <= head - sequence;
 }
 
-/* Bytes that this process wrote were never out of its hands; older ones are checked. */
+/* Bytes that this process wrote are right; those of an earlier one are checked. */
 static bool is_sound(const struct ring *ring, const struct record_header *record)
 {
     struct hash hash;
@@ -393,7 +406,7 @@ static bool is_sound(const struct ring *ring, const struct record_header *record
     return hash.words[0] == record->hash.words[0] && hash.words[1] == record->hash.words[1];
 }
 
-/* Step to the next place at which a sound record's head lies, or to head. */
+/* Skip to the next valid record, or to head. */
 static void skip_damage(struct ring *ring, uint64_t head)
 {
     do
@@ -509,7 +522,7 @@ size_t ring_high_water(const struct ring *ring)
 enum status ring_read_level(const char *path, struct ring_level *level_out, struct err *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct header header;
+    struct ring_header header;
     ssize_t len;
     uint64_t head;
 

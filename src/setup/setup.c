@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * 1. Ask postconf for the version and for three settings; a Postfix that cannot report gets advice instead.
+ * 2. Compare them, and the drop-in of the collector's socket unit, with what is needed.
+ * 3. Show the difference; with --apply, make it.
+ */
 #include "setup/setup.h"
 
 #include <getopt.h>
@@ -12,18 +17,14 @@
 
 #include "app/postconf.h"
 #include "app/program.h"
-#include "base/cursor.h"
 #include "base/file.h"
 #include "base/strbuf.h"
 
-#define DROP_IN_MAX   8192         /* bytes of a drop-in */
-#define FRAGMENT_MAX  (256 * 1024) /* bytes of the Exim fragment */
-#define UNIT_DIR      TLSRPT_GEN_SYSCONFDIR "/systemd/system"
-#define MAIL_LOG      "/var/log/mail.log" /* what tlsrpt-gen-log@postfix.service follows */
-#define SOCKET_UNIT   "tlsrpt-gen-collect.socket"
-#define SOCKET_FOLDER "run/tlsrpt"
-#define SOCKET_NAME                                                                                          \
-    SOCKET_FOLDER "/tlsrpt.sock" /* below the queue directory: smtp(8) may be chrooted there */
+#define DROP_IN_MAX  8192         /* bytes of a drop-in */
+#define FRAGMENT_MAX (256 * 1024) /* bytes of the Exim fragment */
+#define UNIT_DIR     TLSRPT_GEN_SYSCONFDIR "/systemd/system"
+#define MAIL_LOG     "/var/log/mail.log" /* what tlsrpt-gen-log@postfix.service follows */
+#define SOCKET_UNIT  "tlsrpt-gen-collect.socket"
 
 struct setting {
     const char *name;
@@ -33,13 +34,13 @@ struct setting {
 
 static const struct setting SETTINGS[] = {
     {"smtp_tlsrpt_enable", "yes", "report the outcome of each TLS session"},
-    {"smtp_tlsrpt_socket_name", SOCKET_NAME, "to this socket, below the queue directory"},
+    {"smtp_tlsrpt_socket_name", POSTFIX_SOCKET_NAME, "to this socket, below the queue directory"},
     {"smtp_tlsrpt_skip_reused_handshakes", "no", "resumed sessions count too; else successes are too few"},
 };
 
 struct postfix_setup {
     char version[64];
-    uint64_t major, minor, patch;
+    uint64_t number; /* POSTFIX_VERSION() */
     char queue_directory[PATH_MAX];
     char group[64]; /* of the mail owner */
     bool is_set[ARRAY_COUNT(SETTINGS)];
@@ -52,19 +53,6 @@ struct setup_arguments {
 };
 
 /* ---- Postfix as it is ---- */
-
-/* "3.10.13", "3.11-20250101": absent numbers are 0. */
-static bool parse_version(struct postfix_setup *postfix)
-{
-    struct cursor cursor;
-
-    cursor_init(&cursor, postfix->version, strlen(postfix->version));
-    postfix->major = cursor_take_number(&cursor, 1000);
-    cursor_expect(&cursor, ".");
-    postfix->minor = cursor_take_number(&cursor, 1000);
-    postfix->patch = cursor_skip_word(&cursor, ".") ? cursor_take_number(&cursor, 100000) : 0;
-    return !cursor.is_failed;
-}
 
 /* Group of the user that Postfix's programs run as. */
 static void find_group(const char *owner, char *group_out, size_t size)
@@ -80,7 +68,8 @@ static enum status postfix_read(struct postfix_setup *postfix, struct err *err)
     char owner[64] = "";
     enum status status = postconf_get("mail_version", postfix->version, sizeof(postfix->version), err);
 
-    if (status == ST_OK && !parse_version(postfix))
+    postfix->number = postfix_version_parse(postfix->version);
+    if (status == ST_OK && postfix->number == 0)
         return err_set(err, ST_UNSUPPORTED, "Postfix's version \"%s\" is not a number", postfix->version);
     if (status == ST_OK)
         status =
@@ -98,9 +87,7 @@ static enum status postfix_read(struct postfix_setup *postfix, struct err *err)
 /* TLSRPT came with 3.10, and only when Postfix was built with libtlsrpt. */
 static bool can_report(const struct postfix_setup *postfix)
 {
-    bool is_new = postfix->major > 3 || (postfix->major == 3 && postfix->minor >= 10);
-
-    return is_new && postfix->now[0][0] != '\0';
+    return postfix->number >= POSTFIX_VERSION(3, 10, 0) && postfix->now[0][0] != '\0';
 }
 
 static int refuse(const struct postfix_setup *postfix)
@@ -213,13 +200,13 @@ static void show_postfix(const struct postfix_setup *postfix, const struct drop_
     else
         (void)printf(
             "\nNo systemd here; let the collector make the socket, in tlsrpt-gen.conf:\n"
-            "    socket = %s/" SOCKET_NAME "\n    socket_group = %s\n"
+            "    socket = %s/" POSTFIX_SOCKET_NAME "\n    socket_group = %s\n"
             "Make its folder first, let the collector give its socket to that group, and start it again:\n"
-            "    install -d -o tlsrpt-gen -g %s -m 0750 %s/" SOCKET_FOLDER "\n"
+            "    install -d -o tlsrpt-gen -g %s -m 0750 %s/" POSTFIX_SOCKET_FOLDER "\n"
             "    usermod -a -G %s tlsrpt-gen\n",
             postfix->queue_directory, postfix->group, postfix->group, postfix->queue_directory,
             postfix->group);
-    if (postfix->major == 3 && postfix->minor == 10 && postfix->patch < 6)
+    if (postfix->number < POSTFIX_VERSION(3, 10, 6))
         (void)puts(
             "\nNote: Postfix before 3.10.6 does not always keep silent about the delivery of reports;\n"
             "upgrade to 3.10.6, 3.11.0 or newer.");
@@ -282,7 +269,7 @@ static enum status setup_postfix(const struct postfix_setup *postfix, const stru
 
     strbuf_init(&drop_in.text, DROP_IN_MAX);
     strbuf_addf(&drop_in.text,
-                "# Written by tlsrpt-gen setup-postfix.\n[Socket]\nListenDatagram=%s/" SOCKET_NAME
+                "# Written by tlsrpt-gen setup-postfix.\n[Socket]\nListenDatagram=%s/" POSTFIX_SOCKET_NAME
                 "\nSocketGroup=%s\n",
                 postfix->queue_directory, postfix->group);
     status = strbuf_is_failed(&drop_in.text)

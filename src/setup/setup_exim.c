@@ -35,7 +35,7 @@ static enum status print_file(const char *name, struct err *err)
     return status;
 }
 
-/* The how-to, README, stands before the fragments in the order of names. */
+/* README comes before the fragments in the order of names. */
 static enum status print_fragments(struct err *err)
 {
     struct dirent **entries = NULL;

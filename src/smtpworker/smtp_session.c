@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What libesmtp must not be left alone with, and where it is kept:
- *   no TCP_NODELAY                        on_connect
- *   TLS 1.3 waits out its timeout         make_tls_context (1.2 at most)
- *   plaintext injected behind STARTTLS    watch_starttls_reply
- *   a status of 250 for nothing sent      judge (five conditions)
- *   AUTH refused, then mail all the same  on_mail_begins
- *   session replies hidden from us        watch_reply (through the protocol monitor)
- *   no server name in the handshake       name_server (for a relay whose certificate must be good)
+ * Workarounds for libesmtp, and where they are:
+ *   no TCP_NODELAY                          on_connect
+ *   with TLS 1.3 it waits for its timeout   make_tls_context (1.2 at most)
+ *   plaintext injected after STARTTLS       watch_starttls_reply
+ *   a status of 250 for a mail never sent   judge (five conditions)
+ *   it sends mail after AUTH was refused    on_mail_begins
+ *   it hides session replies                watch_reply (through the protocol monitor)
+ *   no server name in the handshake         name_server (for a relay whose certificate must be valid)
  */
-#include "smtpworker/smtp_session.h"
+#include "smtp_session.h"
 
 #include <auth-client.h>
 #include <netinet/in.h>
@@ -53,7 +53,7 @@ struct worker_session {
     char end_text[DELIVERY_RESULT_TEXT_MAX];
 };
 
-/* ---- outcomes ---- */
+/* ---- delivery results ---- */
 
 /* "550 5.1.1 no such user" */
 static void set_from_reply(struct delivery_result *result, enum delivery_result_kind kind,

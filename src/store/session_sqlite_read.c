@@ -34,8 +34,8 @@ enum status session_sqlite_each_day(struct session_store *store, session_day_fn 
     return status;
 }
 
-enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
-                                       void *context, struct err *err)
+enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+                                       int64_t max, session_domain_fn *fn, void *context, struct err *err)
 {
     struct session_sqlite *sqlite = session_sqlite_of(store);
     struct sqlite3_stmt *statement;
@@ -45,6 +45,8 @@ enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_
     if (status != ST_OK)
         return status;
     db_bind_int(statement, 1, utc_day);
+    db_bind_text(statement, 2, after);
+    db_bind_int(statement, 3, max);
     while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
         struct session_counts sessions = {(uint64_t)db_column_int(statement, 1),
                                           (uint64_t)db_column_int(statement, 2)};

@@ -201,10 +201,10 @@ enum status session_store_each_day(struct session_store *store, session_day_fn *
     return store->methods->each_day(store, fn, context, err);
 }
 
-enum status session_store_each_domain(struct session_store *store, int32_t utc_day, session_domain_fn *fn,
-                                      void *context, struct err *err)
+enum status session_store_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+                                      int64_t max, session_domain_fn *fn, void *context, struct err *err)
 {
-    return store->methods->each_domain(store, utc_day, fn, context, err);
+    return store->methods->each_domain(store, utc_day, after, max, fn, context, err);
 }
 
 enum status session_store_read_domain(struct session_store *store, int32_t utc_day, const char *domain,

@@ -229,7 +229,8 @@ int main(int argc, char **argv)
     open_all(&bench);
     fill(&bench);
     bench.since_ms = clock_monotonic_ms();
-    must(&bench, session_store_each_domain(bench.generator.sessions, DAY, build_domain, &bench, &bench.err));
+    must(&bench, session_store_each_domain(bench.generator.sessions, DAY, "", bench.reports, build_domain,
+                                           &bench, &bench.err));
     (void)printf("reports_built %ld reports\n", bench.built);
     (void)printf("report_bytes %.0f bytes\n", (double)bench.bytes / (double)bench.built);
     (void)printf("build_rate %.0f reports/s\n", (double)bench.built * 1000 / (double)bench.built_ms);

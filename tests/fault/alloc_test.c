@@ -17,6 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/names.h"
 #include "base/file.h"
 #include "compress/gzip.h"
 #include "datagram/datagram.h"
@@ -54,8 +55,7 @@ struct world {
     char folder[64], sessions[96], ledger[96], config[96], key[96];
     char digest[DIGEST_MAX];
     size_t digest_len;
-    char *text; /* a file of test data */
-    size_t text_len;
+    struct strbuf text;   /* a file of test data */
     struct arena reading; /* filled before memory runs out */
     struct session_result result;
 };
@@ -195,7 +195,7 @@ static enum status read_log(enum mtalog_mta mta, struct err *err)
     if (status != ST_OK)
         return status;
     mtalog_set_now(log, NOW_S);
-    cursor_init(&cursor, world.text, world.text_len);
+    cursor_init(&cursor, world.text.data, world.text.len);
     while (status == ST_OK && !cursor_at_end(&cursor)) {
         size_t offset = cursor_offset(&cursor);
 
@@ -266,7 +266,7 @@ static enum status read_dns_reply(struct err *err)
     enum status status;
 
     arena_init(&arena, 1 << 20);
-    status = dns_reply_txt((const unsigned char *)world.text, world.text_len, &arena, &rrs, &count);
+    status = dns_reply_txt((const unsigned char *)world.text.data, world.text.len, &arena, &rrs, &count);
     for (size_t i = 0; status == ST_OK && i < count; i++)
         note("%.*s;", (int)rrs[i].len, rrs[i].at);
     arena_done(&arena);
@@ -384,9 +384,9 @@ static enum status read_report(struct err *err)
     arena_init(&arena, 16 << 20);
     strbuf_init(&pretty, 1 << 20);
     finding_list_init(&findings, &arena);
-    status = report_read(world.text, world.text_len, &arena, &findings, &document, err);
+    status = report_read(world.text.data, world.text.len, &arena, &findings, &document, err);
     if (status == ST_OK)
-        status = report_format_pretty(world.text, world.text_len, &pretty, err);
+        status = report_format_pretty(world.text.data, world.text.len, &pretty, err);
     if (status == ST_OK)
         note("%s %s %" PRIu64 " %" PRIu64 " findings %zu %zu, %" PRIu32, document.organization_name,
              document.report_id, document.success, document.failure, findings.totals[0], findings.totals[1],
@@ -406,7 +406,7 @@ static enum status read_mail(struct err *err)
     arena_init(&arena, 16 << 20);
     strbuf_init(&packed, 1 << 20);
     strbuf_init(&report, 1 << 20);
-    status = mail_read_report(world.text, world.text_len, &arena, &packed, &envelope, err);
+    status = mail_read_report(world.text.data, world.text.len, &arena, &packed, &envelope, err);
     if (status == ST_OK)
         status = gzip_inflate(packed.data, packed.len, &report, err);
     if (status == ST_OK)
@@ -502,7 +502,7 @@ static enum status walk_store(struct session_store *store, struct err *err)
     enum status status = session_store_each_day(store, see_day, NULL, err);
 
     if (status == ST_OK)
-        status = session_store_each_domain(store, DAY, see_domain, NULL, err);
+        status = session_store_each_domain(store, DAY, "", 100, see_domain, NULL, err);
     if (status == ST_OK)
         status = session_store_read_domain(store, DAY, "north.example", &visitor, err);
     if (status == ST_OK)
@@ -720,18 +720,14 @@ static const struct job JOBS[] = {
 
 static void prepare(const struct job *job)
 {
-    struct strbuf text;
     struct err err;
 
     if (job->prepare != NULL)
         job->prepare();
     if (job->file != NULL) {
-        strbuf_init(&text, TEXT_MAX);
-        if (file_read(job->file, &text, &err) != ST_OK)
+        strbuf_done(&world.text);
+        if (file_read(job->file, &world.text, &err) != ST_OK)
             fail_msg("%s", err.text);
-        free(world.text);
-        world.text = strbuf_take(&text, &world.text_len);
-        assert_non_null(world.text);
     }
     world.digest_len = 0;
     world.digest[0] = '\0';
@@ -804,6 +800,7 @@ static int make_world(void **state)
     (void)snprintf(world.ledger, sizeof world.ledger, "%s/reports.db", world.folder);
     (void)snprintf(world.config, sizeof world.config, "%s/conf", world.folder);
     (void)snprintf(world.key, sizeof world.key, "%s/key.pem", world.folder);
+    strbuf_init(&world.text, TEXT_MAX);
     arena_init(&world.reading, DATAGRAM_ARENA_BYTES);
     if (datagram_decode(STS_DATAGRAM, sizeof STS_DATAGRAM - 1, &world.reading, &world.result, &err) != ST_OK)
         return -1;
@@ -820,7 +817,7 @@ static int end_world(void **state)
     no_ledger();
     (void)unlink(world.config);
     (void)unlink(world.key);
-    free(world.text);
+    strbuf_done(&world.text);
     arena_done(&world.reading);
     return rmdir(world.folder);
 }

@@ -27,6 +27,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../unit/names.h"
 #include "deliver/https.h"
 #include "fault.h"
 

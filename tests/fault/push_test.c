@@ -17,6 +17,7 @@
 
 #include "../fuzz/array_literal.h"
 #include "../fuzz/fake_pg.h"
+#include "../unit/names.h"
 #include "fault.h"
 #include "fleet/fleet.h"
 #include "fleet/push.h"

@@ -54,11 +54,6 @@ void clock_sleep_us(int64_t us)
     clock_sleep_ms(us / 1000);
 }
 
-void clock_set_fixed(int64_t utc_ns)
-{
-    (void)utc_ns;
-}
-
 /* ---- the server ---- */
 
 static int servers[SERVERS_MAX];

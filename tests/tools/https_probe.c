@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/names.h"
 #include "base/attr.h"
 #include "deliver/https.h"
 #include "deliver/queue.h"

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/names.h"
 #include "report/report_read.h"
 
 #define TEXT_MAX (1 << 20)

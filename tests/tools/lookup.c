@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../unit/names.h"
 #include "resolve/resolve.h"
 
 static const char *const KINDS[] = {"tlsrpt", "txt", "addresses", "mx"};

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/names.h"
 #include "compress/gzip.h"
 #include "mail/base64.h"
 #include "mail/compose.h"

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../unit/names.h"
 #include "base/attr.h"
 #include "base/strbuf.h"
 #include "deliver/smtp.h"
@@ -42,24 +43,26 @@ struct probe {
 
 struct batch {
     struct smtp_mail mails[SMTP_BATCH_MAX];
+    struct strbuf bytes[SMTP_BATCH_MAX];
 };
 
-static void add_mail(const struct probe *probe, struct smtp_mail *mail, size_t index)
+static void add_mail(const struct probe *probe, struct smtp_mail *mail, struct strbuf *bytes, size_t index)
 {
-    struct strbuf bytes;
     const char *recipient = probe->recipients[index % probe->recipient_count];
 
-    strbuf_init(&bytes, 64u << 20);
-    strbuf_addf(&bytes,
+    strbuf_init(bytes, 64u << 20);
+    strbuf_addf(bytes,
                 "From: <probe@sender.example>\r\nTo: <%s>\r\nDate: Sat, 14 Mar 2026 00:00:00 +0000\r\n"
                 "Message-ID: <%zu@sender.example>\r\nSubject: probe\r\n\r\n.a line with a dot\r\n",
                 recipient, index);
-    while (bytes.len < probe->body_bytes && index < probe->mail_count)
-        strbuf_add_text(&bytes,
+    while (bytes->len < probe->body_bytes && index < probe->mail_count)
+        strbuf_add_text(bytes,
                         "0123456789012345678901234567890123456789012345678901234567890123456789012345\r\n");
-    *mail = (struct smtp_mail){
-        .id = (int64_t)index, .envelope_from = "bounce@sender.example", .recipient = recipient};
-    mail->bytes = strbuf_take(&bytes, &mail->len);
+    *mail = (struct smtp_mail){.id = (int64_t)index,
+                               .envelope_from = "bounce@sender.example",
+                               .recipient = recipient,
+                               .bytes = bytes->data,
+                               .len = bytes->len};
 }
 
 static bool on_next(void *context, struct smtp_batch *batch_out)
@@ -72,8 +75,8 @@ static bool on_next(void *context, struct smtp_batch *batch_out)
 
     if (batch == NULL)
         abort();
-    while (count < probe->batch_size && probe->next < end)
-        add_mail(probe, &batch->mails[count++], probe->next++);
+    for (; count < probe->batch_size && probe->next < end; count++)
+        add_mail(probe, &batch->mails[count], &batch->bytes[count], probe->next++);
     if (count == 0) {
         free(batch);
         return false;
@@ -102,12 +105,8 @@ static void on_batch_done(void *context, const struct smtp_batch *batch)
     struct batch *ours = batch->owner;
 
     (void)context;
-    for (size_t i = 0; i < batch->count; i++) {
-        void *bytes = NULL;
-
-        memcpy(&bytes, &ours->mails[i].bytes, sizeof bytes);
-        free(bytes);
-    }
+    for (size_t i = 0; i < batch->count; i++)
+        strbuf_done(&ours->bytes[i]);
     free(ours);
 }
 

@@ -111,10 +111,14 @@ static void test_it_grows_to_its_limit_and_starts_anew(void **state)
     assert_true(add(aggregate, 5, DAY, 1)); /* a known one always counts */
     assert_int_equal(pending(aggregate, &total), AGGREGATE_MAX);
     assert_int_equal(total, AGGREGATE_MAX + 1);
+    for (struct aggregate_entry *entry = aggregate_first(aggregate); entry != NULL;
+         entry = aggregate_next(aggregate, entry))
+        entry->state = AGGREGATE_PLANNED;
     aggregate_end_batch(aggregate);
-    assert_int_equal(aggregate_size(aggregate), 0);
     assert_true(add(aggregate, AGGREGATE_MAX, DAY, 1));
-    assert_int_equal(pending(aggregate, &total), 1);
+    assert_true(add(aggregate, 5, DAY, 2));
+    assert_int_equal(aggregate_first(aggregate)->state, AGGREGATE_NEW); /* what was known is forgotten */
+    assert_int_equal(pending(aggregate, &total), 2);
     aggregate_free(&aggregate);
 }
 

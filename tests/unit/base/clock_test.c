@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The one clock: real, shifted by a file, or fixed. */
+/* The one clock: real, or shifted by a file. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,17 +40,6 @@ static void test_real_time(void **state)
     assert_shift(0);
     clock_sleep_ms(2);
     assert_true(clock_monotonic_ms() >= begin_ms + 2);
-}
-
-static void test_fixed_time(void **state)
-{
-    (void)state;
-    clock_set_fixed(1773446400123456789);
-    assert_int_equal(clock_utc_ns(), 1773446400123456789);
-    assert_int_equal(clock_utc_s(), 1773446400);
-    assert_true(clock_monotonic_ms() > 0);
-    clock_set_fixed(-1);
-    assert_shift(0);
 }
 
 static void test_shift_from_a_file(void **state)
@@ -113,7 +102,6 @@ int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
         cmocka_unit_test(test_real_time),
-        cmocka_unit_test(test_fixed_time),
         cmocka_unit_test(test_shift_from_a_file),
         cmocka_unit_test(test_time_since_the_start),
     };

@@ -20,7 +20,6 @@ struct values {
     int64_t delay_s;
     int64_t size;
     int64_t mode;
-    bool is_on;
     int color;
 };
 
@@ -43,7 +42,6 @@ static const struct option_row TABLE[] = {
     {ROW(OPTION_DURATION, "delay", delay_s), .default_value = "10min", .min = 0, .max = 86400, .help = "A delay."},
     {ROW(OPTION_SIZE, "size", size), .default_value = "16M", .min = 1024, .max = 1 << 30, .help = "A size."},
     {ROW(OPTION_MODE, "mode", mode), .default_value = "0660", .min = 0200, .max = 0777, .help = "A mode."},
-    {ROW(OPTION_BOOL, "is_on", is_on), .default_value = "no", .help = "A switch."},
     {ROW(OPTION_CHOICE, "color", color), .default_value = "red", .choices = COLORS, .help = "A colour."},
 };
 // clang-format on
@@ -96,9 +94,7 @@ static void defaults_stand_without_a_file(void **state)
     assert_int_equal(fixture->values.delay_s, 600);
     assert_int_equal(fixture->values.size, 16 * 1024 * 1024);
     assert_int_equal(fixture->values.mode, 0660);
-    assert_false(fixture->values.is_on);
     assert_int_equal(fixture->values.color, 0);
-    assert_false(options_is_set(&fixture->options, "name"));
 }
 
 static void a_file_is_read_as_postfix_reads_main_cf(void **state)
@@ -112,7 +108,7 @@ static void a_file_is_read_as_postfix_reads_main_cf(void **state)
                                "delay = 2h\n"
                                "size = 2 K\n"
                                "mode = 0600\n"
-                               "is_on\t=  yes  \n"
+                               "number\t=  8  \n"
                                "color = green";
     struct fixture *fixture = *state;
     char origin[128], want[128];
@@ -125,7 +121,7 @@ static void a_file_is_read_as_postfix_reads_main_cf(void **state)
     assert_int_equal(fixture->values.delay_s, 7200);
     assert_int_equal(fixture->values.size, 2048);
     assert_int_equal(fixture->values.mode, 0600);
-    assert_true(fixture->values.is_on);
+    assert_int_equal(fixture->values.number, 8);
     assert_int_equal(fixture->values.color, 1);
     options_origin_format(&fixture->options, "delay", origin, sizeof origin);
     (void)snprintf(want, sizeof want, "%s:7", fixture->path);
@@ -172,7 +168,6 @@ static void every_mistake_names_file_line_key_and_fix(void **state)
         {"a size out of range", "size = 2G\n", 1, "use 1K to 1G"},
         {"a mode that is not octal", "mode = 0689\n", 1, "octal digits"},
         {"a mode out of range", "mode = 0100\n", 1, "use 0200 to 0777"},
-        {"a switch that is neither yes nor no", "is_on = true\n", 1, "use yes or no"},
         {"a choice that is not offered", "color = blue\n", 1, "is no choice here; use one of: red, green"},
         {"an empty value where one is needed", "number =\n", 1, "use digits only"},
         {"a name set twice", "number = 1\nnumber = 2\n", 2, "set twice, first in line 1"},

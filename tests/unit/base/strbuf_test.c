@@ -70,29 +70,6 @@ static void test_limit_sticks(void **state)
     strbuf_done(&buf);
 }
 
-static void test_take(void **state)
-{
-    struct strbuf buf;
-    size_t len = 99;
-    char *text;
-
-    (void)state;
-    strbuf_init(&buf, 5);
-    text = strbuf_take(&buf, &len);
-    assert_string_equal(text, "");
-    assert_int_equal(len, 0);
-    free(text);
-    strbuf_add_text(&buf, "ab");
-    text = strbuf_take(&buf, &len);
-    assert_string_equal(text, "ab");
-    assert_int_equal(len, 2);
-    assert_int_equal(buf.len, 0);
-    free(text);
-    strbuf_add_text(&buf, "123456");
-    assert_null(strbuf_take(&buf, &len));
-    strbuf_done(&buf);
-}
-
 static void test_printable(void **state)
 {
     struct strbuf buf;
@@ -107,8 +84,10 @@ static void test_printable(void **state)
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
-        cmocka_unit_test(test_adds), cmocka_unit_test(test_grows),     cmocka_unit_test(test_limit_sticks),
-        cmocka_unit_test(test_take), cmocka_unit_test(test_printable),
+        cmocka_unit_test(test_adds),
+        cmocka_unit_test(test_grows),
+        cmocka_unit_test(test_limit_sticks),
+        cmocka_unit_test(test_printable),
     };
 
     return cmocka_run_group_tests_name("strbuf", TESTS, NULL, NULL);

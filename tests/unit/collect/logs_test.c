@@ -21,6 +21,7 @@ static struct err err;
 static void open_store(void)
 {
     assert_int_equal(session_store_open(path, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
+    memset(&logs, 0, sizeof logs);
     assert_int_equal(log_sources_load(&logs, store, &err), ST_OK);
 }
 

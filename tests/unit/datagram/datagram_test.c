@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../names.h"
 #include "../result_rows.h"
 #include "datagram/datagram.h"
 #include "model/utc_day.h"

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "../names.h"
 #include "fleet/pg.h"
 
 #if defined(__has_include) && __has_include(<libpq-fe.h>)

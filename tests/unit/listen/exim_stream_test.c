@@ -24,7 +24,7 @@ static struct {
     int listen_fd;
     struct sockaddr_un address;
     size_t count;
-    char lines[LINES_MAX][32]; /* their begins */
+    char lines[LINES_MAX][32]; /* their first bytes */
     size_t lens[LINES_MAX];
     bool is_cut[LINES_MAX];
     uid_t uid;
@@ -194,7 +194,6 @@ static void test_idle_connections_are_closed(void **state)
     serve(1000 + EXIM_STREAM_IDLE_MS);
     assert_true(is_closed(quiet));
     assert_false(is_closed(busy));
-    assert_int_equal(exim_stream_given_up(world.stream), 1);
     assert_int_equal(exim_stream_timeout_ms(world.stream, 1000 + EXIM_STREAM_IDLE_MS), 3000);
     assert_int_equal(world.count, 1);
     (void)close(quiet);
@@ -221,7 +220,6 @@ static void test_a_crowd_loses_nothing(void **state)
     for (int i = 0; i < 4; i++)
         serve(1000);
     assert_int_equal(world.count, CROWD);
-    assert_int_equal(exim_stream_given_up(world.stream), 0);
     for (int i = 0; i < CROWD; i++) {
         assert_true(is_closed(fds[i]));
         (void)close(fds[i]);
@@ -250,10 +248,11 @@ static void test_sitters_make_room(void **state)
     serve(1001 + exim_stream_timeout_ms(world.stream, 1001));
     assert_int_equal(world.count, 1);
     assert_true(is_closed(sitters[0]));
-    assert_false(is_closed(sitters[1]));
-    assert_int_equal(exim_stream_given_up(world.stream), 1);
-    for (size_t i = 0; i < EXIM_STREAM_CONNECTIONS_MAX; i++)
+    (void)close(sitters[0]);
+    for (size_t i = 1; i < EXIM_STREAM_CONNECTIONS_MAX; i++) {
+        assert_false(is_closed(sitters[i]));
         (void)close(sitters[i]);
+    }
     (void)close(fd);
 }
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "../names.h"
 #include "mail/mail_read.h"
 
 #define HEAD  "Subject: a\r\n b\r\nTLS-Report-Domain:  d.example \r\n"

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../names.h"
 #include "model/detail_text.h"
 #include "model/session_result.h"
 

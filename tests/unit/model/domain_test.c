@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "../names.h"
 #include "model/domain.h"
 
 #define L10 "abcdefghij"

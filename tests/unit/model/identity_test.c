@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "../names.h"
 #include "model/config.h"
 #include "model/dkim_key.h"
 #include "model/identity.h"

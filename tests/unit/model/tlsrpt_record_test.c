@@ -147,11 +147,15 @@ static char *joined_strings(const json_t *list, const char *glue)
 {
     struct strbuf text;
     const json_t *item;
-    size_t len, i;
+    char *copy;
+    size_t i;
 
     strbuf_init(&text, 65536);
     json_array_foreach(list, i, item) strbuf_addf(&text, "%s%s", i > 0 ? glue : "", json_string_value(item));
-    return strbuf_take(&text, &len);
+    copy = strdup(text.data);
+    assert_non_null(copy);
+    strbuf_done(&text);
+    return copy;
 }
 
 static enum tlsrpt_record_result result_named(const char *name)

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../names.h"
 #include "report/report_read.h"
 
 #define GOOD_RANGE  "\"start-datetime\":\"2026-03-14T00:00:00Z\",\"end-datetime\":\"2026-03-14T23:59:59Z\""

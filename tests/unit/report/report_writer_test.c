@@ -46,7 +46,7 @@ static char *written(const struct report_rows *rows, const struct report_meta *m
     struct report_sink sink = {.write = keep, .context = &out};
     struct report_writer writer;
     struct err err;
-    size_t len;
+    char *text;
 
     strbuf_init(&out, 64 << 20);
     assert_int_equal(report_begin(&writer, meta, &sink, &err), ST_OK);
@@ -63,7 +63,10 @@ static char *written(const struct report_rows *rows, const struct report_meta *m
     if (summary_out != NULL)
         *summary_out = writer.summary;
     report_done(&writer);
-    return strbuf_take(&out, &len);
+    text = strdup(out.data);
+    assert_non_null(text);
+    strbuf_done(&out);
+    return text;
 }
 
 static void test_worked_examples_byte_for_byte(void **state)

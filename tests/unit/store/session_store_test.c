@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../names.h"
 #include "base/strbuf.h"
 #include "store/session_store.h"
 
@@ -169,12 +170,17 @@ static enum status write_domain(void *context, const char *domain, const struct 
     return ST_OK;
 }
 
-static const char *read_domains(struct fixture *fixture, int32_t utc_day)
+static const char *read_page(struct fixture *fixture, int32_t utc_day, const char *after, int64_t max)
 {
     strbuf_reset(&fixture->out);
-    must(fixture,
-         session_store_each_domain(fixture->store, utc_day, write_domain, &fixture->out, &fixture->err));
+    must(fixture, session_store_each_domain(fixture->store, utc_day, after, max, write_domain, &fixture->out,
+                                            &fixture->err));
     return fixture->out.data;
+}
+
+static const char *read_domains(struct fixture *fixture, int32_t utc_day)
+{
+    return read_page(fixture, utc_day, "", 100);
 }
 
 static enum status write_record(void *context, const char *record, int64_t last_seen_s, struct err *err)
@@ -288,6 +294,41 @@ static void test_days_and_domains_are_apart(void **state)
                                                &(struct report_visitor){write_policy, NULL, &fixture->out},
                                                &fixture->err),
                      ST_NOT_FOUND);
+}
+
+static void test_domains_are_read_page_by_page(void **state)
+{
+    static const struct {
+        const char *text; /* what is asked for */
+        const char *after;
+        int64_t max;
+        const char *want;
+    } rows[] = {
+        {"the first page", "", 2, "a.example 1/0\nb.example 2/0\n"},
+        {"the next page", "b.example", 2, "c-d.example 1/0\nc.example 1/0\n"},
+        {"a last page that is full", "c-d.example", 1, "c.example 1/0\n"},
+        {"a page with room left", "a.example", 9, "b.example 2/0\nc-d.example 1/0\nc.example 1/0\n"},
+        {"after a name without sessions", "aa.example", 1, "b.example 2/0\n"},
+        {"after the last", "c.example", 2, ""},
+    };
+    static const char *const names[] = {"c.example", "b.example", "a.example", "c-d.example"};
+    struct fixture *fixture = *state;
+    struct policy policy = none_of("x.example");
+    struct result_policy other_day = {.policy = policy};
+    struct session_result other = {.domain = "bb.example", .policies = &other_day, .policy_count = 1};
+
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        add(fixture, names[i], &policy, false, NULL, 1);
+    policy.type = POLICY_STS;
+    add(fixture, "b.example", &policy, false, NULL, 1); /* two rows of one domain */
+    assert_true(add_result(fixture, &other, DAY + 1, 1));
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        const char *got = read_page(fixture, DAY, rows[i].after, rows[i].max);
+
+        if (strcmp(got, rows[i].want) != 0)
+            print_error("%s\n", rows[i].text);
+        assert_string_equal(got, rows[i].want);
+    }
 }
 
 static void test_a_result_with_several_policies(void **state)
@@ -567,6 +608,7 @@ int main(void)
         TEST(test_canonical_order),
         TEST(test_details_stay_with_their_policy),
         TEST(test_days_and_domains_are_apart),
+        TEST(test_domains_are_read_page_by_page),
         TEST(test_a_result_with_several_policies),
         TEST(test_what_comes_for_a_closed_day_is_late),
         TEST(test_caps_fold_with_exact_totals),

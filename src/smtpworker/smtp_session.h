@@ -3,11 +3,10 @@
  * smtp_session.h - one SMTP session that carries a batch of messages; the only place that knows libesmtp.
  *
  * In:     a job: where to, how, and the messages.
- * Out:    progress and outcomes through hooks, as they come; how the session ended.
+ * Out:    progress and delivery results through hooks, as they come; how the session ended.
  * Source: RFC 5321, 3207 (STARTTLS), 2920, 3030, 4954; libesmtp 1.1.0.
- * Limits: blocks for as long as the server likes: run it in a process of its own that somebody kills at a
- *         deadline, once per process (libesmtp is not safe for a second TLS session).  SIGPIPE must be
- * ignored.
+ * Limits: it blocks as long as the server likes: run it in a process of its own that is killed at a deadline, once
+ *         per process (libesmtp is not safe for a second TLS session).  SIGPIPE must be ignored.
  */
 #ifndef SMTPWORKER_SMTP_SESSION_H
 #define SMTPWORKER_SMTP_SESSION_H
@@ -48,15 +47,16 @@ struct smtp_session_hooks {
     void (*progress)(void *context, enum smtp_progress progress);
     void (*result)(void *context, uint64_t id,
                    const struct delivery_result *result); /* at most once a message */
-    /* The session must not go on, and libesmtp cannot be told so: end the process.  Does not return. */
+    /* The session must not go on, and libesmtp has no way to stop it: end the process.  Does not return. */
     void (*stop)(void *context, const struct smtp_wire_end *end);
 };
 
 /*
- * Run the session; *end_out (its text lives until the next call) tells what became of the messages without an
- * outcome.  A message that cannot stand in commands (an address with a line end) is given up alone.
- * ST_CONFIG  the job is not one that may be sent (host with a line end, secret too long, AUTH without TLS)
- * ST_NOMEM, ST_INTERNAL (OpenSSL gave no context)
+ * Run the session; *end_out (its text lives until the next call) applies to the messages without a result.  A
+ * message whose addresses are not allowed in SMTP commands (a line end) is given up alone.
+ * ST_CONFIG    the job must not be sent (host with a line end, secret too long, AUTH without TLS)
+ * ST_INTERNAL  OpenSSL gave no context
+ * ST_NOMEM
  */
 MUST_CHECK enum status smtp_session_run(const struct smtp_session_job *job,
                                         const struct smtp_session_hooks *hooks, struct smtp_wire_end *end_out,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * service.h - talk to the service manager (sd_notify(3)'s protocol).  Without one, all of this does nothing.
+ * service.h - report to the service manager, in the protocol of sd_notify(3).  Without one, nothing happens.
  */
 #ifndef COLLECT_SERVICE_H
 #define COLLECT_SERVICE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * status_facts.h - everything that `status` can tell, gathered once; three printers show it.
+ * status_facts.h - everything that `status` shows, gathered once for its three printers.
  *
  * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
  * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users.
@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "app/collector_state.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/terminal.h"
@@ -20,21 +21,13 @@
 #include "model/config.h"
 #include "model/delivery_result.h"
 #include "model/domain.h"
+#include "model/utc_day.h"
 #include "store/ledger.h"
 #include "store/session_store.h"
 
 #define STATUS_DAYS_MAX   100
 #define STATUS_ERRORS_MAX 10
 #define STATUS_LIST_MAX   100
-#define STATUS_FRESH_S    25 /* an idle collector moves its mark every 20 seconds */
-#define STATUS_SILENT_S   90 /* a busy one may take longer */
-
-enum collector_state {
-    COLLECTOR_NEVER,  /* it has not run here */
-    COLLECTOR_UP,     /* its mark is fresh */
-    COLLECTOR_STUCK,  /* it holds its lock, but its mark is old: it hangs, or cannot write its store */
-    COLLECTOR_SILENT, /* it is not there */
-};
 
 struct status_day {
     int32_t utc_day;
@@ -65,11 +58,6 @@ struct status_suppressed {
 struct status_refused {
     int64_t uid;
     uint64_t count;
-};
-
-struct status_note {
-    const char *name;
-    const char *text;
 };
 
 struct status_host {
@@ -103,16 +91,7 @@ struct status_facts {
     const char *missing_setting; /* without which nothing is sent; NULL: none */
     const char *settings_file;   /* where it is to be set */
 
-    enum collector_state collector;
-    int64_t started_s;      /* 0: not known */
-    int64_t alive_s;        /* its last sign of life: its mark, or when it began; 0: none */
-    int64_t queue_len;      /* net.unix.max_dgram_qlen when its sockets were made; 0: not known */
-    uint64_t ring_used;     /* bytes that wait to be counted */
-    uint64_t ring_capacity; /* 0: there is no ring */
-    struct session_mark mark;
-    uint64_t counters[COUNTER_COUNT];
-    struct status_note notes[STATUS_LIST_MAX];
-    size_t note_count;
+    struct collector_state collector;
     struct status_refused refused[STATUS_LIST_MAX];
     size_t refused_count;
 
@@ -136,7 +115,11 @@ struct status_facts {
     size_t day_count;
 };
 
-/* ST_NOT_FOUND  neither store is there;  else as the stores' functions.  Free with status_facts_done. */
+/*
+ * Free with status_facts_done, also after a failure.
+ * ST_NOT_FOUND  neither store is there
+ * or a status of the stores
+ */
 MUST_CHECK enum status status_facts_gather(const struct config *config, struct status_facts *facts,
                                            struct err *err);
 void status_facts_done(struct status_facts *facts);
@@ -152,8 +135,11 @@ const char *status_facts_copy(struct status_facts *facts, const char *text);
 /* The row of a day, made if it is new; NULL if it is older than everything that fits. */
 struct status_day *status_facts_day(struct status_facts *facts, int32_t utc_day);
 
-/* The value of a note, or NULL. */
-const char *status_note_find(const struct status_facts *facts, const char *name);
+/* "2026-03-14 12:00:00", or "never" for 0. */
+const char *status_format_time(int64_t utc_s, char text_out[UTC_STAMP_TEXT_SIZE]);
+
+/* "label       text", wrapped. */
+void status_print_line(const struct terminal *terminal, const char *label, const char *text, FILE *out);
 
 MUST_CHECK enum status status_print_table(const struct status_facts *facts, const struct terminal *terminal,
                                           FILE *out, struct err *err);

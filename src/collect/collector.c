@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The collector's main thread: it opens everything (open.c), starts the receiving and the counting thread,
+ * and once a second logs what the receiving thread noticed and reports to the service manager, until SIGTERM
+ * or SIGINT.  Then the receiving thread takes what the sockets still hold and the counting thread empties the
+ * ring, both within COLLECT_DEADLINE_MS.
+ */
+#include "collect/collector.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#include "app/log_events.h"
+#include "base/clock.h"
+#include "service.h"
+#include "threads.h"
+
+#define STATUS_EVERY_MS  10000
+#define DROPPED_EVERY_MS 60000
+
+/* What the main thread remembers between two ticks. */
+struct watch {
+    int64_t watchdog_ms; /* 0: the service manager wants none */
+    int64_t last_watchdog_ms;
+    int64_t last_status_ms;
+    int64_t last_dropped_ms;
+    uint64_t logged_dropped;
+    uint64_t receive_beats, count_beats; /* at the last WATCHDOG=1 */
+    enum receiver_class logged_class;
+};
+
+/* ---- each tick ---- */
+
+static void log_receiver_class(const struct collector *collector, struct watch *watch)
+{
+    static const struct {
+        const char *name, *note;
+    } CLASSES[] = {
+        [RECEIVER_REALTIME] = {"realtime", NULL},
+        [RECEIVER_NICE] = {"nice", "real-time priority was refused; LimitRTPRIO=10 in the unit allows it"},
+        [RECEIVER_NORMAL] = {"normal", "a higher priority was refused; LimitRTPRIO=10 in the unit allows it"},
+    };
+    enum receiver_class class = (enum receiver_class)atomic_load(&collector->receiver_class);
+
+    if (class == watch->logged_class)
+        return;
+    watch->logged_class = class;
+    LOG_FACT(EV_RECEIVER_PRIORITY, log_text("class", CLASSES[class].name),
+             log_text("note", CLASSES[class].note));
+}
+
+static void log_receive_errors(struct collector *collector, struct watch *watch, int64_t now_ms)
+{
+    uint64_t dropped = ring_dropped(collector->ring);
+    int sys_errno = atomic_exchange(&collector->receive_errno, 0);
+
+    if (sys_errno != 0)
+        LOG_FACT(EV_RECEIVE_FAILED, log_text("reason", strerror(sys_errno)));
+    if (dropped == watch->logged_dropped || now_ms - watch->last_dropped_ms < DROPPED_EVERY_MS)
+        return;
+    LOG_FACT(EV_RING_FULL, log_number("dropped", (int64_t)(dropped - watch->logged_dropped)),
+             log_number("waiting_bytes", (int64_t)ring_used_bytes(collector->ring)),
+             log_text("mend", "see why the store does not take them; a larger ring_size buys time"));
+    watch->logged_dropped = dropped;
+    watch->last_dropped_ms = now_ms;
+}
+
+static void notify_status(struct collector *collector, struct watch *watch, int64_t now_ms)
+{
+    char text[200];
+
+    if (now_ms - watch->last_status_ms < STATUS_EVERY_MS)
+        return;
+    watch->last_status_ms = now_ms;
+    (void)snprintf(text, sizeof text,
+                   "STATUS=received %llu, stored %llu, malformed %llu, dropped %llu; %zu bytes wait",
+                   (unsigned long long)atomic_load(&collector->received),
+                   (unsigned long long)atomic_load(&collector->stored),
+                   (unsigned long long)atomic_load(&collector->malformed),
+                   (unsigned long long)ring_dropped(collector->ring), ring_used_bytes(collector->ring));
+    service_notify(text);
+}
+
+/* WATCHDOG=1 only if both threads moved since the last one. */
+static void feed_watchdog(struct collector *collector, struct watch *watch, int64_t now_ms)
+{
+    uint64_t receive_beats = atomic_load(&collector->receive_beats);
+    uint64_t count_beats = atomic_load(&collector->count_beats);
+
+    if (watch->watchdog_ms == 0 || now_ms - watch->last_watchdog_ms < watch->watchdog_ms)
+        return;
+    if (receive_beats == watch->receive_beats || count_beats == watch->count_beats)
+        return;
+    watch->last_watchdog_ms = now_ms;
+    watch->receive_beats = receive_beats;
+    watch->count_beats = count_beats;
+    service_notify("WATCHDOG=1");
+}
+
+/* ---- signals ---- */
+
+static void block_signals(sigset_t *signals)
+{
+    static const int HANDLED[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
+
+    (void)sigemptyset(signals);
+    for (size_t i = 0; i < ARRAY_COUNT(HANDLED); i++)
+        (void)sigaddset(signals, HANDLED[i]);
+    (void)pthread_sigmask(SIG_BLOCK, signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* True: stop. */
+static bool handle_signal(struct collector *collector, int signal_number)
+{
+    if (signal_number == SIGHUP)
+        LOG_FACT(EV_COLLECTOR_RELOADED,
+                 log_text("note", "nothing needs to be opened again; settings are read at start only"));
+    if (signal_number == SIGUSR1) {
+        atomic_store(&collector->wants_counters, true);
+        counter_wake(collector);
+    }
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
+static void watch_until_stopped(struct collector *collector, struct watch *watch, const sigset_t *signals)
+{
+    const struct timespec tick = {.tv_sec = COLLECT_TICK_MS / 1000};
+
+    while (!handle_signal(collector, sigtimedwait(signals, NULL, &tick))) {
+        int64_t now_ms = clock_monotonic_ms();
+
+        log_receiver_class(collector, watch);
+        log_receive_errors(collector, watch, now_ms);
+        notify_status(collector, watch, now_ms);
+        feed_watchdog(collector, watch, now_ms);
+    }
+}
+
+/* ---- threads ---- */
+
+static void stop_receiving(struct collector *collector)
+{
+    atomic_store(&collector->deadline_ms, clock_monotonic_ms() + COLLECT_DEADLINE_MS);
+    atomic_store(&collector->is_stopping, true);
+    (void)eventfd_write(collector->stop_fd, 1);
+    counter_wake(collector);
+}
+
+static enum status start_threads(struct collector *collector, pthread_t *receiving, pthread_t *counting,
+                                 struct err *err)
+{
+    int code = pthread_create(counting, NULL, counter_run, collector->counter);
+
+    if (code != 0)
+        return err_set_errno(err, ST_NOMEM, code, "start a thread");
+    code = pthread_create(receiving, NULL, receive_run, collector);
+    if (code == 0)
+        return ST_OK;
+    atomic_store(&collector->is_receiver_done, true);
+    stop_receiving(collector);
+    (void)pthread_join(*counting, NULL);
+    return err_set_errno(err, ST_NOMEM, code, "start a thread");
+}
+
+static enum status serve(struct collector *collector, const sigset_t *signals, struct err *err)
+{
+    struct watch watch = {.watchdog_ms = service_watchdog_ms(),
+                          .last_dropped_ms = -DROPPED_EVERY_MS,
+                          .logged_dropped = ring_dropped(collector->ring)};
+    pthread_t receiving, counting;
+    enum status status = start_threads(collector, &receiving, &counting, err);
+
+    if (status != ST_OK) {
+        LOG_FACT(EV_FATAL, log_text("reason", err->text));
+        return status;
+    }
+    service_notify("READY=1");
+    LOG_FACT(EV_COLLECTOR_STARTED, log_text("version", TLSRPT_GEN_VERSION),
+             log_number("sockets", (int64_t)collector->listener_count),
+             log_text("state_dir", collector->config->state_dir),
+             log_number("waiting_bytes", (int64_t)ring_used_bytes(collector->ring)));
+    watch_until_stopped(collector, &watch, signals);
+    service_notify("STOPPING=1");
+    stop_receiving(collector);
+    (void)pthread_join(receiving, NULL);
+    (void)pthread_join(counting, NULL);
+    log_receiver_class(collector, &watch);
+    LOG_FACT(EV_COLLECTOR_STOPPED, log_number("received", (int64_t)atomic_load(&collector->received)),
+             log_number("stored", (int64_t)atomic_load(&collector->stored)),
+             log_number("malformed", (int64_t)atomic_load(&collector->malformed)),
+             log_number("waiting_bytes", (int64_t)ring_used_bytes(collector->ring)));
+    return ST_OK;
+}
+
+enum status collector_run(const struct config *config, struct err *err)
+{
+    struct collector collector;
+    sigset_t signals;
+    enum status status;
+
+    block_signals(&signals);
+    status = collector_open(&collector, config, err);
+    if (status == ST_OK)
+        status = serve(&collector, &signals, err);
+    collector_close(&collector);
+    return status;
+}

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../names.h"
+#include "generate/candidates.h"
+#include "model/utc_day.h"
+
+#define DAY   20526 /* 2026-03-14 */
+#define NOW_S ((int64_t)(DAY + 1) * UTC_DAY_SECONDS + 600)
+
+struct fixture {
+    char folder[64];
+    struct generator generator;
+    struct err err;
+};
+
+static void must(struct fixture *fixture, enum status status)
+{
+    if (status != ST_OK)
+        print_error("%s: %s\n", status_name(status), fixture->err.text);
+    assert_int_equal(status, ST_OK);
+}
+
+static void open_stores(struct fixture *fixture)
+{
+    char path[96];
+
+    strcpy(fixture->folder, "/tmp/candidates_test.XXXXXX");
+    assert_non_null(mkdtemp(fixture->folder));
+    (void)snprintf(path, sizeof path, "%s/sessions.db", fixture->folder);
+    must(fixture,
+         session_store_open(path, SESSION_STORE_WRITE, NULL, &fixture->generator.sessions, &fixture->err));
+    (void)snprintf(path, sizeof path, "%s/reports.db", fixture->folder);
+    must(fixture, ledger_open(path, LEDGER_WRITE, &fixture->generator.ledger, &fixture->err));
+}
+
+static void close_stores(struct fixture *fixture)
+{
+    static const char *const FILES[] = {"sessions.db", "sessions.db-wal", "sessions.db-shm",
+                                        "reports.db",  "reports.db-wal",  "reports.db-shm"};
+
+    session_store_close(&fixture->generator.sessions);
+    ledger_close(&fixture->generator.ledger);
+    for (size_t i = 0; i < ARRAY_COUNT(FILES); i++) {
+        char path[96];
+
+        (void)snprintf(path, sizeof path, "%s/%s", fixture->folder, FILES[i]);
+        (void)unlink(path);
+    }
+    assert_int_equal(rmdir(fixture->folder), 0);
+}
+
+static const char *name_of(unsigned number, char name_out[32])
+{
+    (void)snprintf(name_out, 32, "d%03u.example", number);
+    return name_out;
+}
+
+/* One session with each of count domains, d000 and so on. */
+static void add_domains(struct fixture *fixture, unsigned count)
+{
+    struct session_store *store = fixture->generator.sessions;
+    char name[32];
+
+    must(fixture, session_store_begin(store, &fixture->err));
+    for (unsigned i = 0; i < count; i++) {
+        struct result_policy policy = {
+            .policy = {.type = POLICY_NO_POLICY_FOUND, .domain = name_of(i, name)}};
+        struct session_result result = {.domain = name, .policies = &policy, .policy_count = 1};
+        bool is_late;
+
+        must(fixture,
+             session_store_add(store, &result, DAY, 1, utc_day_begin_s(DAY), &is_late, &fixture->err));
+    }
+    must(fixture, session_store_commit(store, &fixture->err));
+}
+
+typedef enum status settle_fn(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,
+                              int64_t now_s, struct err *err);
+
+/* What the ledger says about the first count domains. */
+static void settle(struct fixture *fixture, settle_fn *fn, unsigned count)
+{
+    char name[32];
+
+    must(fixture, ledger_begin(fixture->generator.ledger, &fixture->err));
+    for (unsigned i = 0; i < count; i++)
+        must(fixture, fn(fixture->generator.ledger, DAY, name_of(i, name), "", NOW_S, &fixture->err));
+    must(fixture, ledger_commit(fixture->generator.ledger, &fixture->err));
+}
+
+/* "size of a batch:its first domain ..." */
+static void list_batches(struct fixture *fixture, enum candidates_scope scope, const char *only,
+                         struct strbuf *out)
+{
+    struct candidates batch;
+
+    candidates_open(&batch, &fixture->generator, DAY, scope, only);
+    for (;;) {
+        must(fixture, candidates_next(&batch, &fixture->err));
+        if (batch.count == 0)
+            break;
+        strbuf_addf(out, "%s%zu:%s", out->len > 0 ? " " : "", batch.count, batch.items[0].domain);
+        for (size_t i = 0; i < batch.count; i++)
+            assert_int_equal(batch.items[i].sessions.success, 1);
+    }
+    must(fixture, candidates_next(&batch, &fixture->err)); /* the end stays the end */
+    assert_int_equal(batch.count, 0);
+    candidates_close(&batch);
+}
+
+static void test_batches(void **state)
+{
+    static const struct {
+        const char *text;
+        unsigned domains;
+        settle_fn *settle;
+        unsigned settled;
+        enum candidates_scope scope;
+        const char *only;
+        const char *want;
+    } rows[] = {
+        {"a day without sessions", 0, ledger_skip, 0, CANDIDATES_OPEN, NULL, ""},
+        {"fewer than a batch", 3, ledger_skip, 0, CANDIDATES_OPEN, NULL, "3:d000.example"},
+        {"exactly one batch", 200, ledger_skip, 0, CANDIDATES_OPEN, NULL, "200:d000.example"},
+        {"one more than two batches", 401, ledger_skip, 0, CANDIDATES_OPEN, NULL,
+         "200:d000.example 200:d200.example 1:d400.example"},
+        {"part of a batch is settled", 250, ledger_skip, 150, CANDIDATES_OPEN, NULL,
+         "50:d150.example 50:d200.example"},
+        {"a whole batch is settled", 201, ledger_skip, 200, CANDIDATES_OPEN, NULL, "1:d200.example"},
+        {"everything is settled", 400, ledger_skip, 400, CANDIDATES_OPEN, NULL, ""},
+        {"what is settled counts too", 201, ledger_skip, 201, CANDIDATES_ALL, NULL,
+         "200:d000.example 1:d200.example"},
+        {"what waits is open", 201, ledger_wait, 201, CANDIDATES_OPEN, NULL,
+         "200:d000.example 1:d200.example"},
+        {"one domain", 250, ledger_skip, 0, CANDIDATES_OPEN, "d222.example", "1:d222.example"},
+        {"one domain that is settled", 250, ledger_skip, 250, CANDIDATES_OPEN, "d222.example", ""},
+        {"one domain without sessions", 250, ledger_skip, 0, CANDIDATES_ALL, "d999.example", ""},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct fixture fixture = {.generator = {.lock_fd = -1}};
+        struct strbuf got;
+
+        strbuf_init(&got, 4096);
+        open_stores(&fixture);
+        add_domains(&fixture, rows[i].domains);
+        settle(&fixture, rows[i].settle, rows[i].settled);
+        list_batches(&fixture, rows[i].scope, rows[i].only, &got);
+        if (strcmp(got.data, rows[i].want) != 0)
+            print_error("%s\n", rows[i].text);
+        assert_string_equal(got.data, rows[i].want);
+        close_stores(&fixture);
+        strbuf_done(&got);
+    }
+}
+
+static void test_without_a_ledger_every_domain_is_open(void **state)
+{
+    struct fixture fixture = {.generator = {.lock_fd = -1}};
+    struct strbuf got;
+
+    (void)state;
+    strbuf_init(&got, 4096);
+    open_stores(&fixture);
+    add_domains(&fixture, 2);
+    settle(&fixture, ledger_skip, 2);
+    ledger_close(&fixture.generator.ledger);
+    list_batches(&fixture, CANDIDATES_OPEN, NULL, &got);
+    assert_string_equal(got.data, "2:d000.example");
+    close_stores(&fixture);
+    strbuf_done(&got);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_without_a_ledger_every_domain_is_open),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
