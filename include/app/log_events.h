@@ -23,6 +23,9 @@
     X(RING_DAMAGED,        "ring_damaged",        WARNING, "skipped") \
     X(RING_REMADE,         "ring_remade",         INFO,    "bytes") \
     X(RING_KEPT,           "ring_kept",           WARNING, "reason") \
+    X(RING_SET_ASIDE,      "ring_set_aside",      WARNING, "reason kept") \
+    X(RING_UNSAVED,        "ring_unsaved",        WARNING, "reason") \
+    X(STORE_UNSAVED,       "store_unsaved",       WARNING, "reason") \
     X(STORE_FAILED,        "store_failed",        ERROR,   "reason waiting_bytes retry_ms") \
     X(STORE_RECOVERED,     "store_recovered",     INFO,    "retries") \
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
