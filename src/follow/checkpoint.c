@@ -70,7 +70,7 @@ static int write_at(int fd, const void *bytes, size_t len, off_t offset)
 /* A file that is shorter than it must be is new, or its creation was interrupted. */
 static enum status fill(int fd, const char *path, struct err *err)
 {
-    static const char ZEROS[FILE_BYTES];
+    static const char ZEROS[FILE_BYTES] = {0};
     struct stat file;
     int code;
 
