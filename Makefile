@@ -50,8 +50,10 @@ DEB_PACKAGES   = $(BUILD_PACKAGES) $(PGSQL_PACKAGES) libcmocka-dev python3 dpkg-
 MAINS    = $(sort $(wildcard src/main/tlsrpt-gen*.c))
 PROGRAMS = $(patsubst src/main/%.c,$(BUILD)/%,$(MAINS))
 LIBRARY  = $(BUILD)/libtlsrpt-gen.a
-# pg.c is all that knows libpq; where there is none, pg_none.c stands in.
-SOURCES  = $(filter-out $(MAINS) $(if $(LIBPQ),src/fleet/pg_none.c,src/fleet/pg.c),$(sort $(wildcard src/*/*.c)))
+# Where there is no libpq, the fleet and its tests are left out.
+LEFT_OUT = $(if $(LIBPQ),,src/fleet/% tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet_% tests/fault/push_%)
+c_files  = $(filter-out $(LEFT_OUT),$(sort $(wildcard $(1))))
+SOURCES  = $(filter-out $(MAINS),$(call c_files,src/*/*.c))
 OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))
 
 # ---- flags -----------------------------------------------------------------------------------------------
@@ -66,7 +68,7 @@ endif
 SANITIZERS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)
 DEFINES    = -D_GNU_SOURCE -DTLSRPT_GEN_VERSION='"$(VERSION)"' -DTLSRPT_GEN_SYSCONFDIR='"$(SYSCONFDIR)"' \
              -DTLSRPT_GEN_STATEDIR='"$(STATEDIR)"' -DTLSRPT_GEN_RUNDIR='"$(RUNDIR)"' \
-             -DTLSRPT_GEN_LIBEXECDIR='"$(LIBEXECDIR)"' -DTLSRPT_GEN_DATADIR='"$(DATADIR)"'
+             -DTLSRPT_GEN_LIBEXECDIR='"$(LIBEXECDIR)"' -DTLSRPT_GEN_DATADIR='"$(DATADIR)"' $(if $(LIBPQ),-DWITH_PGSQL)
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARNINGS) $(HARDENING) $(SANITIZERS) $(EXTRA_CFLAGS) \
              -ffile-prefix-map=$(CURDIR)=. -pthread -Iinclude
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS) -pthread
@@ -91,7 +93,7 @@ check-dependencies:
 # Everything is rebuilt when the flags change.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS) $(LIBPQ)' | sed "s/'//g" > $@.new
+	@echo '$(CC) $(ALL_CFLAGS) $(DEFINES) $(ALL_LDFLAGS)' | sed "s/'//g" > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 $(BUILD)/%.o: %.c $(BUILD)/flags | check-dependencies

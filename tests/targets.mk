@@ -25,9 +25,9 @@ deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
 
 # ---- programs --------------------------------------------------------------------------------------------
-UNIT      = $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(sort $(wildcard tests/unit/*/*_test.c)))
-REPLAY    = $(patsubst tests/fuzz/%.c,$(BUILD)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/*_fuzz.c)))
-FAULT     = $(patsubst tests/fault/%.c,$(BUILD)/tests/fault/%,$(sort $(wildcard tests/fault/*_test.c)))
+UNIT      = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/unit/*/*_test.c))
+REPLAY    = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fuzz/*_fuzz.c))
+FAULT     = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fault/*_test.c))
 TOOLS     = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
 BENCH     = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 SHIM      = $(BUILD)/tests/fault/shim.so

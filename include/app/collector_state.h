@@ -14,7 +14,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "model/config.h"
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 #define COLLECTOR_NOTES_MAX 100
 #define COLLECTOR_FRESH_S   25 /* an idle collector moves its mark every 20 seconds */
@@ -50,7 +50,7 @@ struct collector_state {
  * Fill *state_out.  sessions is this host's store, or NULL if no collector has run yet; arena holds the notes.
  * Statuses of the session store; a ring or lock that cannot be read counts as absent.
  */
-MUST_CHECK enum status collector_state_read(const struct config *config, struct session_store *sessions,
+MUST_CHECK enum status collector_state_read(const struct config *config, struct session_reader *sessions,
                                             int64_t now_s, struct arena *arena,
                                             struct collector_state *state_out, struct err *err);
 

@@ -12,11 +12,10 @@
 #include "model/config.h"
 
 /*
- * Push once; owner_out gets the state folder's id as a generator, also if the push itself fails.  ST_OK if
- * another push is in progress: it sends the same.  Statuses of the stores.
+ * Join the fleet and push once.  Another push that is in progress is no failure: it does the same.  Statuses
+ * of the stores.
  */
-MUST_CHECK enum status push_now(const struct config *config, struct fleet *fleet,
-                                char owner_out[FLEET_ID_SIZE], struct err *err);
+MUST_CHECK enum status push_now(const struct config *config, struct fleet *fleet, struct err *err);
 
 /* All return an exit code. */
 int cmd_push(const struct config *config, int argc, char **argv);

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * session_sqlite.h - the SQLite session store, shared by its three files: session_sqlite.c (open, days,
- * marks, counters), session_sqlite_write.c (counting), session_sqlite_read.c (reading a day).
+ * session_sqlite.h - sessions.db, shared by its files: session_sqlite.c (open, days, marks, counters),
+ * session_sqlite_read.c (reading a day), session_sqlite_write.c (the collector's counting) and the fleet's
+ * session_sqlite_push.c.
  */
 #ifndef STORE_SESSION_SQLITE_H
 #define STORE_SESSION_SQLITE_H
 
-#include "base/arena.h"
-#include "base/strbuf.h"
 #include "store/db.h"
-#include "store/session_methods.h"
+#include "store/session_reader.h"
 
 /* Every statement, compiled when first used. */
 // clang-format off
@@ -45,6 +44,7 @@
     X(TOUCH_RECORD,   "UPDATE record SET last_seen_s = max(last_seen_s, ?4)" \
                       " WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
     X(DELETE_RECORD,  "DELETE FROM record WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
+    X(GET_IDENTITY,   "SELECT store_id, next_id FROM mark") \
     X(SET_NEXT_ID,    "UPDATE mark SET next_id = ?1") \
     X(IS_CLOSED,      "SELECT 1 FROM day WHERE utc_day = ?1") \
     X(CLOSE_DAY,      "INSERT INTO day (utc_day, closed_at_s) VALUES (?1, ?2) ON CONFLICT DO NOTHING") \
@@ -91,6 +91,18 @@
     X(PUSH_DETAIL,    "SELECT result_type, sending_mta_ip, receiving_mx_hostname, receiving_mx_helo, receiving_ip," \
                       " additional_information, failure_reason_code FROM detail WHERE domain_id = ?1 AND id = ?2") \
     X(PUSH_RECORD,    "SELECT text FROM record WHERE domain_id = ?1 AND utc_day = ?2 AND id = ?3") \
+    X(HAS_DAYS_BEFORE, "SELECT 1 FROM tally WHERE utc_day < ?1 UNION ALL SELECT 1 FROM record WHERE utc_day < ?1" \
+                      " UNION ALL SELECT 1 FROM day WHERE utc_day < ?1 LIMIT 1") \
+    /* a step of a clean-up: first and last domain id, first day to keep */ \
+    X(DELETE_TALLIES, "DELETE FROM tally WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3") \
+    X(DELETE_DETAIL_TALLIES, "DELETE FROM detail_tally WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3") \
+    X(DELETE_RECORDS, "DELETE FROM record WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3") \
+    X(DELETE_POLICIES, "DELETE FROM policy WHERE domain_id BETWEEN ?1 AND ?2 AND id NOT IN" \
+                      " (SELECT policy_id FROM tally WHERE domain_id BETWEEN ?1 AND ?2) AND ?3 IS NOT NULL") \
+    X(DELETE_DETAILS, "DELETE FROM detail WHERE domain_id BETWEEN ?1 AND ?2 AND id NOT IN" \
+                      " (SELECT detail_id FROM detail_tally WHERE domain_id BETWEEN ?1 AND ?2) AND ?3 IS NOT NULL") \
+    X(DELETE_DOMAINS, "DELETE FROM domain WHERE id NOT IN (SELECT domain_id FROM tally)") \
+    X(DELETE_DAYS,    "DELETE FROM day WHERE utc_day < ?1") \
     X(READ_RECORDS,   "SELECT r.text, r.last_seen_s FROM domain AS d JOIN record AS r" \
                       " ON r.domain_id = d.id AND r.utc_day = ?1 WHERE d.name = ?2" \
                       " ORDER BY r.last_seen_s DESC, r.text")
@@ -103,53 +115,29 @@ enum session_statement {
     SQL_COUNT,
 };
 
-/* Rows that one event adds to; grows as needed. */
-struct session_target {
-    enum tally_kind kind;
-    struct tally_target row;
-};
-
 struct session_sqlite {
-    struct session_store base;
+    struct session_reader base;
     struct db db;
-    struct sqlite3_stmt *statements[SQL_COUNT];
-    int64_t next_id;       /* for domains, policies, details and records alike */
-    int64_t saved_next_id; /* as the database has it */
-    bool has_small_cache;  /* read_domain was called */
-    struct session_target *targets;
-    size_t target_capacity;
-    struct strbuf strings; /* joined lists of the policy at hand */
-    struct strbuf mx_hosts;
+    bool has_small_cache; /* read_domain was called */
 };
 
-static inline struct session_sqlite *session_sqlite_of(struct session_store *store)
+static inline struct db *session_sqlite_db(struct session_reader *reader)
 {
-    return (struct session_sqlite *)store;
+    return &((struct session_sqlite *)reader)->db;
 }
 
-/* The statement, compiled if need be and ready for binding. */
-MUST_CHECK enum status session_sqlite_get(struct session_sqlite *sqlite, enum session_statement id,
-                                          struct sqlite3_stmt **statement_out, struct err *err);
-
-/* Step to the next row of a reading: *has_row_out tells whether there is one. */
-MUST_CHECK enum status session_sqlite_next(struct session_sqlite *sqlite, struct sqlite3_stmt *statement,
-                                           bool *has_row_out, struct err *err);
-
-/* session_sqlite_write.c */
-enum status session_sqlite_add(struct session_store *store, const struct session_result *result,
-                               int32_t utc_day, uint64_t count, int64_t arrival_s,
-                               struct tally_plan *plan_out, struct err *err);
-enum status session_sqlite_count(struct session_store *store, struct tally_plan *plan, uint64_t count,
-                                 int64_t arrival_s, struct err *err);
+/* Open sessions.db into *sqlite; *next_id_out: the next id for a text.  Statuses of db_open. */
+MUST_CHECK enum status session_sqlite_open(struct session_sqlite *sqlite, const char *path, enum db_mode mode,
+                                           int64_t *next_id_out, struct err *err);
 
 /* session_sqlite_read.c */
-enum status session_sqlite_each_day(struct session_store *store, session_day_fn *fn, void *context,
+enum status session_sqlite_each_day(struct session_reader *reader, session_day_fn *fn, void *context,
                                     struct err *err);
-enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+enum status session_sqlite_each_domain(struct session_reader *reader, int32_t utc_day, const char *after,
                                        int64_t max, session_domain_fn *fn, void *context, struct err *err);
-enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
+enum status session_sqlite_read_domain(struct session_reader *reader, int32_t utc_day, const char *domain,
                                        const struct report_visitor *visitor, struct err *err);
-enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
+enum status session_sqlite_each_record(struct session_reader *reader, int32_t utc_day, const char *domain,
                                        session_record_fn *fn, void *context, struct err *err);
 
 #endif

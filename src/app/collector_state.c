@@ -80,7 +80,7 @@ static void read_ring_level(const char *path, struct collector_state *state)
         state->counters[COUNTER_DROPPED] = level.dropped; /* not in the store yet */
 }
 
-enum status collector_state_read(const struct config *config, struct session_store *sessions, int64_t now_s,
+enum status collector_state_read(const struct config *config, struct session_reader *sessions, int64_t now_s,
                                  struct arena *arena, struct collector_state *state_out, struct err *err)
 {
     struct note_reading reading = {state_out, arena};
@@ -94,11 +94,11 @@ enum status collector_state_read(const struct config *config, struct session_sto
     if (status == ST_OK)
         status = stores_path(config, "ring", ring, err);
     if (status == ST_OK)
-        status = session_store_get_mark(sessions, &state_out->mark, err);
+        status = session_reader_get_mark(sessions, &state_out->mark, err);
     if (status == ST_OK)
-        status = session_store_counters(sessions, state_out->counters, err);
+        status = session_reader_counters(sessions, state_out->counters, err);
     if (status == ST_OK)
-        status = session_store_each_note(sessions, take_note, &reading, err);
+        status = session_reader_each_note(sessions, take_note, &reading, err);
     if (status != ST_OK)
         return status;
     judge(state_out, file_lock_is_held(lock), now_s);

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Opens what the settings name.  This is the only file that knows whether src/fleet is built in: everything
+ * else has a struct fleet or NULL.
+ */
 #include "app/stores.h"
 
 #include <errno.h>
@@ -28,7 +32,7 @@ const char *stores_host(const struct config *config, char name_out[FLEET_HOST_SI
     return name_out;
 }
 
-/* A file that cannot be read at all is told of when it is read. */
+/* A file that cannot be read at all is an error when it is read. */
 static enum status check_password_file(const char *path, struct err *err)
 {
     struct named_file_fault fault;
@@ -39,31 +43,42 @@ static enum status check_password_file(const char *path, struct err *err)
                    fault.is_mode ? " " : "", fault.is_mode ? path : "");
 }
 
-enum status stores_fleet_settings(const struct config *config, char name_out[FLEET_HOST_SIZE],
-                                  struct fleet_settings *settings_out, struct err *err)
-{
-    enum status status = check_password_file(config->fleet_password_file, err);
-
-    if (status == ST_OK)
-        *settings_out = (struct fleet_settings){.conninfo = config->fleet,
-                                                .password_file = config->fleet_password_file,
-                                                .host = stores_host(config, name_out),
-                                                .window_s = config->fleet_window_s,
-                                                .lease_s = config->fleet_lease_s};
-    return status;
-}
-
-enum status stores_open_fleet(const struct config *config, struct fleet **fleet_out, struct err *err)
+static enum status open_fleet(const struct config *config, bool is_any_version, struct fleet **fleet_out,
+                              struct err *err)
 {
     char name[FLEET_HOST_SIZE];
-    struct fleet_settings settings;
+    const struct fleet_settings settings = {.conninfo = config->fleet,
+                                            .password_file = config->fleet_password_file,
+                                            .host = stores_host(config, name),
+                                            .window_s = config->fleet_window_s,
+                                            .lease_s = config->fleet_lease_s,
+                                            .is_any_version = is_any_version};
     enum status status;
 
     *fleet_out = NULL;
     if (*config->fleet == '\0')
         return ST_OK;
-    status = stores_fleet_settings(config, name, &settings, err);
-    return status == ST_OK ? fleet_open(&settings, fleet_out, err) : status;
+    status = check_password_file(config->fleet_password_file, err);
+    if (status != ST_OK)
+        return status;
+#ifdef WITH_PGSQL
+    return fleet_open(&settings, fleet_out, err);
+#else
+    (void)settings;
+    return err_set(err, ST_CONFIG,
+                   "fleet: this tlsrpt-gen was built without libpq; unset fleet, or install libpq's "
+                   "development files and build it again (make WITH_PGSQL=yes)");
+#endif
+}
+
+enum status stores_open_fleet(const struct config *config, struct fleet **fleet_out, struct err *err)
+{
+    return open_fleet(config, false, fleet_out, err);
+}
+
+enum status stores_open_fleet_for_init(const struct config *config, struct fleet **fleet_out, struct err *err)
+{
+    return open_fleet(config, true, fleet_out, err);
 }
 
 /* Is the file there?  A folder that we may not look into is an error, not a missing file. */
@@ -75,18 +90,18 @@ static enum status find_file(const char *path, bool *is_there_out, struct err *e
     return err_set_errno(err, errno == EACCES ? ST_DENIED : ST_IO, errno, "%s", path);
 }
 
-enum status stores_open_sessions(const struct config *config, enum session_store_mode mode,
-                                 struct session_store **store_out, struct err *err)
+enum status stores_open_sessions(const struct config *config, enum session_access access,
+                                 struct session_reader **reader_out, struct err *err)
 {
     char path[PATH_MAX];
     bool is_there = false;
     enum status status = stores_path(config, "sessions.db", path, err);
 
-    *store_out = NULL;
+    *reader_out = NULL;
     if (status == ST_OK)
         status = find_file(path, &is_there, err);
     if (is_there)
-        status = session_store_open(path, mode, NULL, store_out, err);
+        status = session_reader_open(path, access, reader_out, err);
     return status;
 }
 

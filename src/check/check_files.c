@@ -399,10 +399,10 @@ static void judge_collector(struct checkup *checkup, const struct collector_stat
 void check_collector(struct checkup *checkup)
 {
     const int64_t now_s = clock_utc_s();
-    struct session_store *sessions = NULL;
+    struct session_reader *sessions = NULL;
     struct collector_state state;
     struct err err;
-    enum status status = stores_open_sessions(checkup->config, SESSION_STORE_READ, &sessions, &err);
+    enum status status = stores_open_sessions(checkup->config, SESSION_READ, &sessions, &err);
 
     if (status == ST_OK)
         status = collector_state_read(checkup->config, sessions, now_s, &checkup->arena, &state, &err);
@@ -410,7 +410,7 @@ void check_collector(struct checkup *checkup)
         judge_collector(checkup, &state, now_s);
     else
         checkup_say(checkup, VERDICT_FAIL, "collector", "see what the message says", "%s", err.text);
-    session_store_close(&sessions);
+    session_reader_close(&sessions);
 }
 
 /* reports.db, or the fleet's ledger in its place: prints nothing if it can be read. */

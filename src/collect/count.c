@@ -267,7 +267,7 @@ static void log_counters(struct counter *counter)
     struct log_field fields[COUNTER_COUNT + 2] = {0};
     struct err err;
 
-    if (session_store_counters(counter->collector->store, counters, &err) != ST_OK)
+    if (session_reader_counters(session_writer_reader(counter->collector->store), counters, &err) != ST_OK)
         return;
     for (int i = 0; i < COUNTER_COUNT; i++)
         fields[i] = log_number(session_counter_name((enum session_counter)i), (int64_t)counters[i]);

@@ -67,7 +67,7 @@ void durable_flush_store(struct collector *collector)
 
     if (collector->config->ring_sync_s == 0)
         return;
-    if (session_store_sync(collector->store, &err) == ST_OK)
+    if (session_writer_sync(collector->store, &err) == ST_OK)
         atomic_store(&collector->durable_sequence, collector->mark.ring_sequence);
     else
         LOG_FACT(EV_STORE_UNSAVED, log_text("reason", err.text));

@@ -42,9 +42,11 @@ static enum status load_note(void *context, const char *name, const char *text, 
     return ST_OK;
 }
 
-enum status log_sources_load(struct log_sources *sources, struct session_store *store, struct err *err)
+enum status log_sources_load(struct log_sources *sources, struct session_writer *store, struct err *err)
 {
-    enum status status = sources->is_loaded ? ST_OK : session_store_each_note(store, load_note, sources, err);
+    enum status status =
+        sources->is_loaded ? ST_OK
+                           : session_reader_each_note(session_writer_reader(store), load_note, sources, err);
 
     sources->is_loaded = status == ST_OK;
     return status;
@@ -62,7 +64,7 @@ bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t n
     return false;
 }
 
-enum status log_sources_store(struct log_sources *sources, struct session_store *store, struct err *err)
+enum status log_sources_store(struct log_sources *sources, struct session_writer *store, struct err *err)
 {
     enum status status = ST_OK;
 
@@ -74,7 +76,7 @@ enum status log_sources_store(struct log_sources *sources, struct session_store 
             continue;
         (void)snprintf(name, sizeof name, NOTE_PREFIX "%016" PRIx64, source->id);
         (void)snprintf(text, sizeof text, "%" PRIu64, source->pending);
-        status = session_store_set_note(store, name, text, err);
+        status = session_writer_set_note(store, name, text, err);
     }
     return status;
 }

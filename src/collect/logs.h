@@ -12,7 +12,7 @@
 #ifndef COLLECT_LOGS_H
 #define COLLECT_LOGS_H
 
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define COLLECT_LOGS_MAX 64
 
@@ -30,15 +30,15 @@ struct log_sources {
     bool is_loaded;
 };
 
-/* Read the store's notes, unless that was done.  Statuses as session_store_each_note. */
-MUST_CHECK enum status log_sources_load(struct log_sources *sources, struct session_store *store,
+/* Read the store's notes, unless that was done.  Statuses as session_reader_each_note. */
+MUST_CHECK enum status log_sources_load(struct log_sources *sources, struct session_writer *store,
                                         struct err *err);
 
 /* Did an earlier batch count this result?  If not, it now belongs to this batch. */
 bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t number);
 
-/* Write this batch's numbers in its transaction.  Statuses as session_store_set_note. */
-MUST_CHECK enum status log_sources_store(struct log_sources *sources, struct session_store *store,
+/* Write this batch's numbers in its transaction.  Statuses as session_writer_set_note. */
+MUST_CHECK enum status log_sources_store(struct log_sources *sources, struct session_writer *store,
                                          struct err *err);
 
 /* The batch was committed, or rolled back. */

@@ -122,10 +122,12 @@ static enum status open_store(struct collector *collector, struct err *err)
                                           .max_details = collector->config->max_details,
                                           .busy_ms = BUSY_MS};
     char path[PATH_MAX];
-    enum status status = session_store_open(state_path(collector, "sessions.db", path), SESSION_STORE_WRITE,
-                                            &limits, &collector->store, err);
+    enum status status =
+        session_writer_open(state_path(collector, "sessions.db", path), &limits, &collector->store, err);
 
-    return status == ST_OK ? session_store_get_mark(collector->store, &collector->mark, err) : status;
+    return status == ST_OK
+               ? session_reader_get_mark(session_writer_reader(collector->store), &collector->mark, err)
+               : status;
 }
 
 /*
@@ -138,7 +140,7 @@ static void remake_ring(struct collector *collector)
     enum status status = counter_drain(collector->counter, &err);
 
     if (status == ST_OK) /* what is counted must not be undone by a power cut when the ring has it no more */
-        status = session_store_sync(collector->store, &err);
+        status = session_writer_sync(collector->store, &err);
     if (status == ST_OK)
         status = ring_remake(collector->ring, &err);
     if (status == ST_OK)
@@ -152,7 +154,7 @@ static enum status open_ring(struct collector *collector, struct err *err)
     const struct ring_position from = {collector->mark.ring_sequence, collector->mark.ring_dropped};
     char path[PATH_MAX];
     enum status status = ring_open(state_path(collector, "ring", path), (size_t)collector->config->ring_size,
-                                   session_store_id(collector->store), &from, &collector->ring, err);
+                                   session_writer_reader(collector->store)->id, &from, &collector->ring, err);
 
     if (status != ST_OK)
         return status;
@@ -266,7 +268,7 @@ static enum status write_notes(struct collector *collector, struct err *err)
         {"started_s", started},
         {SESSION_INSTANCE_NOTE, instance}, /* in a fleet: whose counts these are from now on */
     };
-    enum status status = session_store_begin(collector->store, err);
+    enum status status = session_writer_begin(collector->store, err);
 
     if (collector->queue_len > 0)
         (void)snprintf(length, sizeof length, "%lld", (long long)collector->queue_len);
@@ -274,10 +276,10 @@ static enum status write_notes(struct collector *collector, struct err *err)
     (void)snprintf(instance, sizeof instance, "%016llx%016llx", (unsigned long long)random.words[0],
                    (unsigned long long)random.words[1]);
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(notes); i++)
-        status = session_store_set_note(collector->store, notes[i].name, notes[i].text, err);
+        status = session_writer_set_note(collector->store, notes[i].name, notes[i].text, err);
     if (status == ST_OK)
-        return session_store_commit(collector->store, err);
-    session_store_rollback(collector->store);
+        return session_writer_commit(collector->store, err);
+    session_writer_rollback(collector->store);
     return status;
 }
 
@@ -315,7 +317,7 @@ void collector_close(struct collector *collector)
         listen_close(&collector->listeners[i]);
     counter_free(&collector->counter);
     ring_close(&collector->ring);
-    session_store_close(&collector->store);
+    session_writer_close(&collector->store);
     listen_batch_free(&collector->batch);
     for (size_t i = 0; i < ARRAY_COUNT(descriptors); i++)
         if (descriptors[i] >= 0)

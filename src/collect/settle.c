@@ -31,7 +31,7 @@ void settle_log_malformed(const struct ring_record *record, const char *reason)
 
 static void count(struct counter *counter, enum session_counter which, uint64_t by)
 {
-    session_store_bump(counter->collector->store, which, by);
+    session_writer_bump(counter->collector->store, which, by);
 }
 
 static void count_stored(struct counter *counter, const struct aggregate_entry *entry)
@@ -68,7 +68,8 @@ static enum status is_day_closed(struct counter *counter, int32_t utc_day, bool 
             *is_closed_out = batch->closed_days[i].is_closed;
             return ST_OK;
         }
-    status = session_store_is_closed(counter->collector->store, utc_day, is_closed_out, err);
+    status = session_reader_is_closed(session_writer_reader(counter->collector->store), utc_day,
+                                      is_closed_out, err);
     if (status == ST_OK && batch->closed_day_count < CLOSED_DAYS_MAX)
         batch->closed_days[batch->closed_day_count++] =
             (struct closed_day){.utc_day = utc_day, .is_closed = *is_closed_out};
@@ -100,8 +101,8 @@ static enum status settle_planned(struct counter *counter, struct aggregate_entr
         count(counter, COUNTER_LATE, entry->count);
         return ST_OK;
     }
-    status = session_store_count(counter->collector->store, &entry->plan, entry->count, entry->last_arrival_s,
-                                 err);
+    status = session_writer_count(counter->collector->store, &entry->plan, entry->count,
+                                  entry->last_arrival_s, err);
     if (status == ST_NOT_FOUND) { /* retention deleted the plan's rows: decode it once more */
         entry->state = AGGREGATE_NEW;
         return ST_OK;
@@ -134,8 +135,8 @@ static enum status settle_entry(struct counter *counter, struct aggregate_entry 
 
 enum status settle_known(struct counter *counter, struct err *err)
 {
-    struct session_store *store = counter->collector->store;
-    enum status status = session_store_begin(store, err);
+    struct session_writer *store = counter->collector->store;
+    enum status status = session_writer_begin(store, err);
 
     if (status == ST_OK)
         status = log_sources_load(&counter->logs, store, err);
@@ -177,11 +178,11 @@ static enum status settle_result(struct counter *counter, struct aggregate_entry
         return ST_OK;
     }
     if (status == ST_OK)
-        status = session_store_add_planned(counter->collector->store, result, utc_day, entry->count,
-                                           entry->last_arrival_s, &entry->plan, err);
+        status = session_writer_add(counter->collector->store, result, utc_day, entry->count,
+                                    entry->last_arrival_s, &entry->plan, err);
     if (status != ST_OK)
         return status;
-    entry->state = entry->plan.target_count > 0 ? AGGREGATE_PLANNED : AGGREGATE_NEW;
+    entry->state = entry->plan.is_made ? AGGREGATE_PLANNED : AGGREGATE_NEW;
     count_stored(counter, entry);
     return ST_OK;
 }
@@ -245,7 +246,7 @@ static enum status settle_refused(struct counter *counter, struct err *err)
         const struct refused *refused = &counter->batch.refused[i];
 
         count(counter, COUNTER_REFUSED, refused->count);
-        status = session_store_add_refused(counter->collector->store, refused->uid, refused->count, err);
+        status = session_writer_add_refused(counter->collector->store, refused->uid, refused->count, err);
         LOG_FACT(EV_DATAGRAM_REFUSED, log_number("uid", refused->uid),
                  log_number("count", (int64_t)refused->count),
                  log_text("mend", "add the user to allow_uid, or find out what it sends"));
@@ -262,8 +263,8 @@ static enum status settle_mark(struct counter *counter, const struct session_mar
     count(counter, COUNTER_CORRUPT, counter->batch.corrupt);
     count(counter, COUNTER_DROPPED, mark->ring_dropped - collector->mark.ring_dropped);
     count(counter, COUNTER_STORE_RETRIES, counter->retries);
-    session_store_raise(collector->store, COUNTER_RING_HIGH_WATER, ring_high_water(collector->ring));
-    return session_store_set_mark(collector->store, mark, err);
+    session_writer_raise(collector->store, COUNTER_RING_HIGH_WATER, ring_high_water(collector->ring));
+    return session_writer_set_mark(collector->store, mark, err);
 }
 
 enum status settle_commit(struct counter *counter, struct err *err)
@@ -281,7 +282,7 @@ enum status settle_commit(struct counter *counter, struct err *err)
     if (status == ST_OK)
         status = settle_mark(counter, &mark, err);
     if (status == ST_OK)
-        status = session_store_commit(collector->store, err);
+        status = session_writer_commit(collector->store, err);
     if (status == ST_OK)
         collector->mark = mark;
     return status;
@@ -290,5 +291,5 @@ enum status settle_commit(struct counter *counter, struct err *err)
 void settle_undo(struct counter *counter)
 {
     decoder_stop(counter->decoder);
-    session_store_rollback(counter->collector->store);
+    session_writer_rollback(counter->collector->store);
 }

@@ -20,7 +20,7 @@
 #include "listen/listen.h"
 #include "model/config.h"
 #include "ring/ring.h"
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define COLLECT_RUSH_SHARE  3 /* a batch starts at once if a third of the ring is filled */
 #define COLLECT_UIDS_MAX    64
@@ -47,9 +47,9 @@ struct counter;
 struct collector {
     /* set before the threads start */
     const struct config *config;
-    struct session_store *store; /* used by the counting thread while it runs */
-    struct session_mark mark;    /* as committed; likewise */
-    struct counter *counter;     /* likewise */
+    struct session_writer *store; /* used by the counting thread while it runs */
+    struct session_mark mark;     /* as committed; likewise */
+    struct counter *counter;      /* likewise */
     struct ring *ring;
     struct listener listeners[LISTEN_SOCKETS_MAX];
     size_t listener_count;

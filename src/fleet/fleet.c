@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-#include "fleet/fleet.h"
-
+/*
+ * A fleet on PostgreSQL: its schema, the hosts that push, and the leases.
+ *
+ * A generator takes free leases by raising their epochs; whoever raised an epoch last holds the bucket.  The
+ * fence of a transaction changes a lease only where the epoch is still ours, so a transaction of a generator
+ * that was taken for dead changes too few rows and is rolled back.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
 #include "base/clock.h"
 #include "fleet_inside.h"
-#include "pg_array.h"
+#include "push.h"
 
 #define EPOCHS_BYTES (FLEET_BUCKETS * 24)
 #define ALL_BUCKETS  UINT64_MAX
@@ -32,17 +36,8 @@ static const char *const GRANTS[] = {
 #define FLEET_GRANT_ROW(sql) (sql),
     FLEET_GRANTS(FLEET_GRANT_ROW)
 #undef FLEET_GRANT_ROW
+        NULL,
 };
-
-const char *fleet_grant(size_t number)
-{
-    return number < ARRAY_COUNT(GRANTS) ? GRANTS[number] : NULL;
-}
-
-int fleet_schema_version(void)
-{
-    return FLEET_SCHEMA_VERSION;
-}
 
 /* ---- identifiers ---- */
 
@@ -50,13 +45,6 @@ static void format_id(const uint64_t words[2], char id_out[FLEET_ID_SIZE])
 {
     (void)snprintf(id_out, FLEET_ID_SIZE, "%016llx%016llx", (unsigned long long)words[0],
                    (unsigned long long)words[1]);
-}
-
-void fleet_id_new(char id_out[FLEET_ID_SIZE])
-{
-    struct hash_key key = hash_key_new();
-
-    format_id(key.words, id_out);
 }
 
 static bool parse_key(const char *text, struct hash_key *key_out)
@@ -72,7 +60,8 @@ static bool parse_key(const char *text, struct hash_key *key_out)
     return true;
 }
 
-void fleet_content_id(const struct fleet *fleet, const void *bytes, size_t len, char id_out[FLEET_ID_SIZE])
+void fleet_content_id(const struct fleet_pgsql *fleet, const void *bytes, size_t len,
+                      char id_out[FLEET_ID_SIZE])
 {
     struct hash hash = hash_bytes(&fleet->key, bytes, len);
 
@@ -87,7 +76,14 @@ int32_t fleet_bucket(const char *domain)
     return (int32_t)(hash.words[0] % FLEET_BUCKETS);
 }
 
-/* ---- open ---- */
+enum status fleet_take_number(void *context, const struct pg_row *row, struct err *err)
+{
+    (void)err;
+    *(int64_t *)context = pg_int(row, 0);
+    return ST_OK;
+}
+
+/* ---- schema ---- */
 
 struct version {
     int64_t number; /* 0: none */
@@ -105,11 +101,10 @@ static enum status take_version(void *context, const struct pg_row *row, struct 
 }
 
 /* No table is version 0. */
-static enum status read_version(struct fleet *fleet, struct version *version_out, struct err *err)
+static enum status read_version(struct fleet_pgsql *fleet, struct version *version_out, struct err *err)
 {
-    const struct pg_params none = {.count = 0};
     struct version version = {.number = 0};
-    enum status status = pg_query(fleet->pg, FLEET_VERSION, &none, take_version, &version, NULL, err);
+    enum status status = pg_query(fleet->pg, FLEET_VERSION, BIND_NOTHING, take_version, &version, err);
 
     if (status != ST_OK && status != ST_UNSUPPORTED)
         return status;
@@ -117,7 +112,7 @@ static enum status read_version(struct fleet *fleet, struct version *version_out
     return ST_OK;
 }
 
-static enum status check_version(struct fleet *fleet, const struct version *version, struct err *err)
+static enum status check_version(struct fleet_pgsql *fleet, const struct version *version, struct err *err)
 {
     if (version->number == 0)
         return err_set(err, ST_CONFIG,
@@ -139,61 +134,7 @@ static enum status check_version(struct fleet *fleet, const struct version *vers
     return ST_OK;
 }
 
-static enum status connect(const struct fleet_settings *settings, struct fleet **fleet_out, struct err *err)
-{
-    const struct pg_settings pg_settings = {.conninfo = settings->conninfo,
-                                            .password_file = settings->password_file,
-                                            .first = STATEMENTS[FLEET_SESSION],
-                                            .statements = STATEMENTS,
-                                            .statement_count = FLEET_STATEMENT_COUNT};
-    struct fleet *fleet = calloc(1, sizeof *fleet);
-    enum status status;
-
-    if (fleet == NULL) {
-        (void)err_set(err, ST_NOMEM, "fleet: out of memory");
-        return ST_NOMEM;
-    }
-    (void)snprintf(fleet->host, sizeof fleet->host, "%s", settings->host);
-    fleet->window_s = settings->window_s;
-    fleet->lease_s = settings->lease_s;
-    status = pg_open(&pg_settings, &fleet->pg, err);
-    if (status == ST_OK)
-        *fleet_out = fleet;
-    else
-        fleet_close(&fleet);
-    return status;
-}
-
-enum status fleet_open(const struct fleet_settings *settings, struct fleet **fleet_out, struct err *err)
-{
-    struct version version;
-    struct fleet *fleet = NULL;
-    enum status status = connect(settings, &fleet, err);
-
-    if (status == ST_OK)
-        status = read_version(fleet, &version, err);
-    if (status == ST_OK)
-        status = check_version(fleet, &version, err);
-    if (status == ST_OK)
-        *fleet_out = fleet;
-    else
-        fleet_close(&fleet);
-    return status;
-}
-
-void fleet_close(struct fleet **fleet)
-{
-    if (*fleet == NULL)
-        return;
-    fleet_release_share(*fleet);
-    pg_close(&(*fleet)->pg);
-    free(*fleet);
-    *fleet = NULL;
-}
-
-/* ---- schema ---- */
-
-static enum status check_encoding(const struct fleet *fleet, struct err *err)
+static enum status check_encoding(const struct fleet_pgsql *fleet, struct err *err)
 {
     const char *encoding = pg_server_setting(fleet->pg, "server_encoding");
 
@@ -205,34 +146,28 @@ static enum status check_encoding(const struct fleet *fleet, struct err *err)
                    *encoding != '\0' ? encoding : "unknown");
 }
 
-static enum status add_leases(struct fleet *fleet, struct err *err)
+static enum status add_leases(struct fleet_pgsql *fleet, struct err *err)
 {
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
-    pg_add_text(&params, fleet_scope(fleet, buckets));
-    return pg_query(fleet->pg, FLEET_ADD_LEASES, &params, NULL, NULL, NULL, err);
+    return pg_change(fleet->pg, FLEET_ADD_LEASES, BIND(TEXT(fleet_scope(fleet, buckets))), NULL, err);
 }
 
-static enum status set_version(struct fleet *fleet, struct err *err)
+static enum status set_version(struct fleet_pgsql *fleet, struct err *err)
 {
-    struct pg_params params = {.count = 0};
+    const struct hash_key random = hash_key_new();
     char key[FLEET_ID_SIZE];
 
-    fleet_id_new(key);
-    pg_add_int(&params, FLEET_SCHEMA_VERSION);
-    pg_add_text(&params, key);
-    return pg_query(fleet->pg, FLEET_SET_VERSION, &params, NULL, NULL, NULL, err);
+    format_id(random.words, key);
+    return pg_change(fleet->pg, FLEET_SET_VERSION, BIND(INT(FLEET_SCHEMA_VERSION), TEXT(key)), NULL, err);
 }
 
-enum status fleet_init(const struct fleet_settings *settings, int64_t *from_out, struct err *err)
+static enum status pgsql_init(struct fleet *base, struct fleet_schema *schema_out, struct err *err)
 {
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
     struct version version = {.number = 0};
-    struct fleet *fleet = NULL;
-    enum status status = connect(settings, &fleet, err);
+    enum status status = check_encoding(fleet, err);
 
-    if (status == ST_OK)
-        status = check_encoding(fleet, err);
     if (status == ST_OK)
         status = read_version(fleet, &version, err);
     if (status == ST_OK && version.number > FLEET_SCHEMA_VERSION)
@@ -245,21 +180,22 @@ enum status fleet_init(const struct fleet_settings *settings, int64_t *from_out,
     if (status == ST_OK && version.number < FLEET_SCHEMA_VERSION)
         status = set_version(fleet, err);
     if (status == ST_OK)
-        *from_out = version.number;
-    fleet_close(&fleet);
+        *schema_out = (struct fleet_schema){version.number, FLEET_SCHEMA_VERSION, GRANTS};
     return status;
 }
 
 /* ---- hosts ---- */
 
-struct instance_walk {
-    fleet_instance_fn *fn;
+struct fleet_walk {
     void *context;
+    fleet_instance_fn *instance;
+    fleet_missed_fn *missed;
+    fleet_late_fn *late;
 };
 
 static enum status give_instance(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct instance_walk *walk = context;
+    const struct fleet_walk *walk = context;
     const struct fleet_instance instance = {
         .id = pg_text(row, 0),
         .host = pg_text(row, 1),
@@ -272,86 +208,87 @@ static enum status give_instance(void *context, const struct pg_row *row, struct
         .late = pg_count(row, 8),
     };
 
-    return walk->fn(walk->context, &instance, err);
+    return walk->instance(walk->context, &instance, err);
 }
 
-enum status fleet_each_instance(struct fleet *fleet, int64_t now_s, fleet_instance_fn *fn, void *context,
-                                struct err *err)
+static enum status pgsql_each_instance(struct fleet *base, int64_t now_s, fleet_instance_fn *fn,
+                                       void *context, struct err *err)
 {
-    struct instance_walk walk = {fn, context};
-    struct pg_params params = {.count = 0};
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
+    struct fleet_walk walk = {.context = context, .instance = fn};
 
-    pg_add_int(&params, now_s - fleet->window_s);
-    return pg_query(fleet->pg, FLEET_LIST_INSTANCES, &params, give_instance, &walk, NULL, err);
+    return pg_query(fleet->pg, FLEET_LIST_INSTANCES, BIND(INT(now_s - fleet->window_s)), give_instance, &walk,
+                    err);
 }
 
-enum status fleet_forget_host(struct fleet *fleet, const char *host, int64_t *count_out, struct err *err)
+static enum status pgsql_forget_host(struct fleet *fleet, const char *host, int64_t *count_out,
+                                     struct err *err)
 {
-    struct pg_params params = {.count = 0};
-
-    pg_add_text(&params, host);
-    pg_add_int(&params, clock_utc_s());
-    return pg_query(fleet->pg, FLEET_FORGET_HOST, &params, NULL, NULL, count_out, err);
+    return pg_change(fleet_pgsql_of(fleet)->pg, FLEET_FORGET_HOST, BIND(TEXT(host), INT(clock_utc_s())),
+                     count_out, err);
 }
 
-enum status fleet_note_missed(struct fleet *fleet, int32_t utc_day, const struct fleet_instance *instance,
-                              bool *is_new_out, struct err *err)
+static enum status pgsql_note_missed(struct fleet *fleet, int32_t utc_day,
+                                     const struct fleet_instance *instance, bool *is_new_out, struct err *err)
 {
-    struct pg_params params = {.count = 0};
     int64_t rows = 0;
-    enum status status;
+    enum status status = pg_change(
+        fleet_pgsql_of(fleet)->pg, FLEET_ADD_MISSED,
+        BIND(INT(utc_day), TEXT(instance->id), TEXT(instance->host), INT(instance->complete_through_s)),
+        &rows, err);
 
-    pg_add_int(&params, utc_day);
-    pg_add_text(&params, instance->id);
-    pg_add_text(&params, instance->host);
-    pg_add_int(&params, instance->complete_through_s);
-    status = pg_query(fleet->pg, FLEET_ADD_MISSED, &params, NULL, NULL, &rows, err);
     *is_new_out = status == ST_OK && rows > 0;
     return status;
 }
 
-struct missed_walk {
-    fleet_missed_fn *fn;
-    void *context;
-};
-
 static enum status give_missed(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct missed_walk *walk = context;
+    const struct fleet_walk *walk = context;
 
-    return walk->fn(walk->context, (int32_t)pg_int(row, 0), pg_text(row, 1), pg_int(row, 2), err);
+    return walk->missed(walk->context, (int32_t)pg_int(row, 0), pg_text(row, 1), pg_int(row, 2), err);
 }
 
-enum status fleet_each_missed(struct fleet *fleet, int32_t from_day, fleet_missed_fn *fn, void *context,
-                              struct err *err)
+static enum status pgsql_each_missed(struct fleet *fleet, int32_t from_day, fleet_missed_fn *fn,
+                                     void *context, struct err *err)
 {
-    struct missed_walk walk = {fn, context};
-    struct pg_params params = {.count = 0};
+    struct fleet_walk walk = {.context = context, .missed = fn};
 
-    pg_add_int(&params, from_day);
-    return pg_query(fleet->pg, FLEET_LIST_MISSED, &params, give_missed, &walk, NULL, err);
+    return pg_query(fleet_pgsql_of(fleet)->pg, FLEET_LIST_MISSED, BIND(INT(from_day)), give_missed, &walk,
+                    err);
 }
-
-struct late_walk {
-    fleet_late_fn *fn;
-    void *context;
-};
 
 static enum status give_late(void *context, const struct pg_row *row, struct err *err)
 {
-    const struct late_walk *walk = context;
+    const struct fleet_walk *walk = context;
 
-    return walk->fn(walk->context, (int32_t)pg_int(row, 0), pg_int(row, 1), err);
+    return walk->late(walk->context, (int32_t)pg_int(row, 0), pg_int(row, 1), err);
 }
 
-enum status fleet_each_late(struct fleet *fleet, int32_t from_day, fleet_late_fn *fn, void *context,
-                            struct err *err)
+static enum status pgsql_each_late(struct fleet *fleet, int32_t from_day, fleet_late_fn *fn, void *context,
+                                   struct err *err)
 {
-    struct late_walk walk = {fn, context};
-    struct pg_params params = {.count = 0};
+    struct fleet_walk walk = {.context = context, .late = fn};
 
-    pg_add_int(&params, from_day);
-    return pg_query(fleet->pg, FLEET_LATE, &params, give_late, &walk, NULL, err);
+    return pg_query(fleet_pgsql_of(fleet)->pg, FLEET_LATE, BIND(INT(from_day)), give_late, &walk, err);
+}
+
+/* ---- this host's part: push.c ---- */
+
+/* Read again each time: another process may have pushed since. */
+static enum status pgsql_join(struct fleet *base, const char *path, struct err *err)
+{
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
+
+    push_close(&fleet->push);
+    return push_open(path, base->owner, &fleet->push, err);
+}
+
+static enum status pgsql_push(struct fleet *base, struct session_reader *sessions, int32_t from_day,
+                              int64_t now_s, struct fleet_pushed *pushed_out, struct err *err)
+{
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
+
+    return push_run(fleet->push, fleet, sessions, from_day, now_s, pushed_out, err);
 }
 
 /* ---- shares ---- */
@@ -372,19 +309,19 @@ static void format_mask(uint64_t mask, char text_out[FLEET_BUCKETS_TEXT])
     (void)snprintf(text_out + len, FLEET_BUCKETS_TEXT - len, "}");
 }
 
-const char *fleet_scope(const struct fleet *fleet, char text_out[FLEET_BUCKETS_TEXT])
+const char *fleet_scope(const struct fleet_pgsql *fleet, char text_out[FLEET_BUCKETS_TEXT])
 {
     format_mask(fleet->held != 0 ? fleet->held : ALL_BUCKETS, text_out);
     return text_out;
 }
 
-int fleet_scope_count(const struct fleet *fleet)
+int fleet_scope_count(const struct fleet_pgsql *fleet)
 {
     return __builtin_popcountll(fleet->held != 0 ? fleet->held : ALL_BUCKETS);
 }
 
 /* The epochs of the buckets held, in their order. */
-static void format_epochs(const struct fleet *fleet, char text_out[EPOCHS_BYTES])
+static void format_epochs(const struct fleet_pgsql *fleet, char text_out[EPOCHS_BYTES])
 {
     size_t len = 0;
 
@@ -396,70 +333,51 @@ static void format_epochs(const struct fleet *fleet, char text_out[EPOCHS_BYTES]
     (void)snprintf(text_out + len, EPOCHS_BYTES - len, "}");
 }
 
-enum status fleet_add_fence(const struct fleet *fleet, struct pg_batch *batch, struct err *err)
+enum status fleet_add_fence(const struct fleet_pgsql *fleet, struct pg_batch *batch, struct err *err)
 {
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT], epochs[EPOCHS_BYTES];
 
     if (fleet->held == 0)
         return ST_OK;
     format_epochs(fleet, epochs);
-    pg_add_text(&params, fleet_scope(fleet, buckets));
-    pg_add_text(&params, epochs);
-    pg_add_int(&params, fleet->lease_s);
-    return pg_batch_add(batch, FLEET_FENCE, &params, fleet_scope_count(fleet), err);
+    return pg_batch_add(batch, FLEET_FENCE,
+                        BIND(TEXT(fleet_scope(fleet, buckets)), TEXT(epochs), INT(fleet->lease_s)),
+                        fleet_scope_count(fleet), err);
 }
 
-void fleet_begin_run(struct fleet *fleet)
-{
-    fleet->visited = 0;
-}
-
-int fleet_share_size(const struct fleet *fleet)
-{
-    return fleet->held != 0 ? fleet_scope_count(fleet) : 0;
-}
-
-struct lease_walk {
-    struct fleet *fleet;
-    uint64_t free;
+/* The leases that may be taken. */
+struct free_leases {
+    uint64_t mask;
     char other[FLEET_HOST_SIZE]; /* a host that holds one */
 };
 
 static enum status take_lease_row(void *context, const struct pg_row *row, struct err *err)
 {
-    struct lease_walk *walk = context;
+    struct free_leases *leases = context;
     int64_t bucket = pg_int(row, 0);
 
     (void)err;
     if (bucket < 0 || bucket >= FLEET_BUCKETS)
         return ST_OK;
     if (pg_int(row, 2) != 0)
-        walk->free |= (uint64_t)1 << bucket;
+        leases->mask |= (uint64_t)1 << bucket;
     else
-        (void)snprintf(walk->other, sizeof walk->other, "%s", pg_text(row, 1));
+        (void)snprintf(leases->other, sizeof leases->other, "%s", pg_text(row, 1));
     return ST_OK;
 }
 
-static enum status take_count(void *context, const struct pg_row *row, struct err *err)
+/* Say that we are here; how many generators are. */
+static enum status announce(struct fleet_pgsql *fleet, int64_t *generators_out, struct err *err)
 {
-    (void)err;
-    *(int64_t *)context = pg_int(row, 0);
-    return ST_OK;
-}
+    enum status status = pg_change(fleet->pg, FLEET_SEEN_GENERATOR,
+                                   BIND(TEXT(fleet->base.owner), TEXT(fleet->host)), NULL, err);
 
-static enum status announce(struct fleet *fleet, const char *owner, int64_t *generators_out, struct err *err)
-{
-    const struct pg_params none = {.count = 0};
-    struct pg_params params = {.count = 0};
-    enum status status;
-
-    pg_add_text(&params, owner);
-    pg_add_text(&params, fleet->host);
-    status = pg_query(fleet->pg, FLEET_SEEN_GENERATOR, &params, NULL, NULL, NULL, err);
-    if (status != ST_OK)
-        return status;
-    return pg_query(fleet->pg, FLEET_COUNT_GENERATORS, &none, take_count, generators_out, NULL, err);
+    if (status == ST_OK)
+        status =
+            pg_query(fleet->pg, FLEET_COUNT_GENERATORS, BIND_NOTHING, fleet_take_number, generators_out, err);
+    if (*generators_out < 1)
+        *generators_out = 1;
+    return status;
 }
 
 /* At most count of the buckets in mask, from a place of our own on, so that two who come together seldom
@@ -482,7 +400,7 @@ static uint64_t choose(uint64_t mask, int64_t count, const char *owner)
 
 static enum status take_epoch(void *context, const struct pg_row *row, struct err *err)
 {
-    struct fleet *fleet = context;
+    struct fleet_pgsql *fleet = context;
     int64_t bucket = pg_int(row, 0);
 
     (void)err;
@@ -493,61 +411,120 @@ static enum status take_epoch(void *context, const struct pg_row *row, struct er
     return ST_OK;
 }
 
-static enum status take_leases(struct fleet *fleet, const char *owner, uint64_t wanted, struct err *err)
+static enum status take_leases(struct fleet_pgsql *fleet, uint64_t wanted, struct err *err)
 {
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
     enum status status;
 
     format_mask(wanted, buckets);
-    pg_add_text(&params, owner);
-    pg_add_text(&params, fleet->host);
-    pg_add_int(&params, fleet->lease_s);
-    pg_add_text(&params, buckets);
-    status = pg_query(fleet->pg, FLEET_TAKE_LEASES, &params, take_epoch, fleet, NULL, err);
+    status = pg_query(fleet->pg, FLEET_TAKE_LEASES,
+                      BIND(TEXT(fleet->base.owner), TEXT(fleet->host), INT(fleet->lease_s), TEXT(buckets)),
+                      take_epoch, fleet, err);
     fleet->visited |= fleet->held;
     return status;
 }
 
-enum status fleet_take_share(struct fleet *fleet, const char *owner, struct err *err)
+static enum status pgsql_take_share(struct fleet *base, bool is_new_run, int *buckets_out, struct err *err)
 {
-    struct lease_walk walk = {.fleet = fleet};
-    struct pg_params params = {.count = 0};
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
+    struct free_leases leases = {.mask = 0};
     int64_t generators = 1;
-    enum status status = announce(fleet, owner, &generators, err);
+    enum status status = announce(fleet, &generators, err);
 
     fleet->held = 0;
-    pg_add_text(&params, owner);
-    pg_add_text(&params, fleet->host);
+    if (is_new_run)
+        fleet->visited = 0;
     if (status == ST_OK)
-        status = pg_query(fleet->pg, FLEET_LIST_LEASES, &params, take_lease_row, &walk, NULL, err);
+        status = pg_query(fleet->pg, FLEET_LIST_LEASES, BIND(TEXT(base->owner), TEXT(fleet->host)),
+                          take_lease_row, &leases, err);
+    leases.mask &= ~fleet->visited;
+    if (status == ST_OK && leases.mask != 0)
+        status = take_leases(
+            fleet, choose(leases.mask, (FLEET_BUCKETS + generators - 1) / generators, base->owner), err);
     if (status != ST_OK)
         return status;
-    walk.free &= ~fleet->visited;
-    if (generators < 1)
-        generators = 1;
-    if (walk.free != 0)
-        status = take_leases(fleet, owner,
-                             choose(walk.free, (FLEET_BUCKETS + generators - 1) / generators, owner), err);
-    if (status == ST_OK && fleet->held == 0)
-        status =
-            err_set(err, ST_NOT_FOUND, "%s%s",
-                    *walk.other != '\0' ? "other generators hold the rest, as " : "all is done", walk.other);
-    return status;
+    if (fleet->held == 0)
+        return err_set(err, ST_NOT_FOUND, "%s%s",
+                       *leases.other != '\0' ? "other generators hold the rest, as " : "all is done",
+                       leases.other);
+    *buckets_out = fleet_scope_count(fleet);
+    return ST_OK;
 }
 
-void fleet_release_share(struct fleet *fleet)
+static void pgsql_release_share(struct fleet *base)
 {
-    struct pg_params params = {.count = 0};
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
     char buckets[FLEET_BUCKETS_TEXT], epochs[EPOCHS_BYTES];
     enum status status;
 
     if (fleet->held == 0)
         return;
     format_epochs(fleet, epochs);
-    pg_add_text(&params, fleet_scope(fleet, buckets));
-    pg_add_text(&params, epochs);
-    status = pg_query(fleet->pg, FLEET_RELEASE, &params, NULL, NULL, NULL, NULL);
-    (void)status; /* they run out by themselves */
+    status = pg_change(fleet->pg, FLEET_RELEASE, BIND(TEXT(fleet_scope(fleet, buckets)), TEXT(epochs)), NULL,
+                       NULL);
+    (void)status; /* they expire */
     fleet->held = 0;
+}
+
+/* ---- open ---- */
+
+static void pgsql_close(struct fleet *base)
+{
+    struct fleet_pgsql *fleet = fleet_pgsql_of(base);
+
+    pgsql_release_share(base);
+    push_close(&fleet->push);
+    pg_close(&fleet->pg);
+    free(fleet);
+}
+
+static const struct fleet_methods METHODS = {
+    .close = pgsql_close,
+    .init = pgsql_init,
+    .each_instance = pgsql_each_instance,
+    .forget_host = pgsql_forget_host,
+    .note_missed = pgsql_note_missed,
+    .each_missed = pgsql_each_missed,
+    .each_late = pgsql_each_late,
+    .join = pgsql_join,
+    .push = pgsql_push,
+    .take_share = pgsql_take_share,
+    .release_share = pgsql_release_share,
+    .open_sessions = fleet_pgsql_open_sessions,
+    .open_ledger = fleet_pgsql_open_ledger,
+};
+
+static enum status connect(struct fleet_pgsql *fleet, const struct fleet_settings *settings, struct err *err)
+{
+    const struct pg_settings pg_settings = {.conninfo = settings->conninfo,
+                                            .password_file = settings->password_file,
+                                            .first = STATEMENTS[FLEET_SESSION],
+                                            .statements = STATEMENTS,
+                                            .statement_count = FLEET_STATEMENT_COUNT};
+    struct version version = {.number = 0};
+    enum status status = pg_open(&pg_settings, &fleet->pg, err);
+
+    if (status != ST_OK || settings->is_any_version)
+        return status;
+    status = read_version(fleet, &version, err);
+    return status == ST_OK ? check_version(fleet, &version, err) : status;
+}
+
+enum status fleet_open(const struct fleet_settings *settings, struct fleet **fleet_out, struct err *err)
+{
+    struct fleet_pgsql *fleet = calloc(1, sizeof *fleet);
+    enum status status;
+
+    if (fleet == NULL)
+        return err_set(err, ST_NOMEM, "fleet: out of memory");
+    fleet->base.methods = &METHODS;
+    (void)snprintf(fleet->host, sizeof fleet->host, "%s", settings->host);
+    fleet->window_s = settings->window_s;
+    fleet->lease_s = settings->lease_s;
+    status = connect(fleet, settings, err);
+    if (status == ST_OK)
+        *fleet_out = &fleet->base;
+    else
+        pgsql_close(&fleet->base);
+    return status;
 }

@@ -4,13 +4,15 @@
  *
  * Kept to what PostgreSQL 15, CockroachDB, YugabyteDB and Citus all document: no advisory locks, LISTEN,
  * SERIAL, SKIP LOCKED, locking clauses, triggers, functions of our own or collations; every statement may be
- * run under SERIALIZABLE, and is tried again when it fails for that.  The domain is first in the key of every
- * table that has one, so that such engines can spread them by it.  What is changed twice is as if it were
- * changed once.
+ * run under SERIALIZABLE, and is retried when it fails for that.  The domain is first in the key of every
+ * table that has one, so that such engines can spread them by it.  A change that is done twice has the effect
+ * of one.
  *
- * utc_day: days since 1970-01-01.  *_s: seconds since then.  Lists of texts: a newline between.  An unknown
- * text is
- * ''.  bucket: fleet_bucket of the domain.  State numbers are those of enum delivery_state.
+ * utc_day        days since 1970-01-01
+ * *_s            seconds since then
+ * lists of texts a newline between; an unknown text is ''
+ * bucket         fleet_bucket of the domain
+ * state          numbers of enum delivery_state
  */
 #ifndef FLEET_FLEET_SQL_H
 #define FLEET_FLEET_SQL_H

@@ -7,17 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
-#include "base/keyed_hash.h"
 #include "fleet_inside.h"
-#include "model/utc_day.h"
 #include "pg_array.h"
 #include "store/ledger_methods.h"
 
-#define SUPPRESSION_MEMORY_S ((int64_t)28 * UTC_DAY_SECONDS) /* strikes count for so long after the end */
-#define PART_BYTES_MAX       ((size_t)32 << 20) /* a transaction is sent in parts, each of whole domains */
-#define NAMES_BYTES_MAX      ((size_t)1 << 20)
-#define COUNTED_DAYS_MAX     400
+#define PART_BYTES_MAX   ((size_t)32 << 20) /* a transaction is sent in parts, each of whole domains */
+#define NAMES_BYTES_MAX  ((size_t)1 << 20)
+#define COUNTED_DAYS_MAX 400
 
 /* What is known of a domain's day that was asked for in advance. */
 struct found {
@@ -34,7 +30,7 @@ struct counted_day {
 
 struct ledger_fleet {
     struct ledger base;
-    struct fleet *fleet;
+    struct fleet_pgsql *fleet;
     struct pg_batch *batch;
     bool is_in_transaction;
 
@@ -82,16 +78,16 @@ static enum status send(struct ledger_fleet *ledger, struct err *err)
     return status;
 }
 
-/* The first change of a transaction stands behind the fence. */
+/* The first change of a transaction comes after the fence. */
 static enum status add(struct ledger_fleet *ledger, enum fleet_statement statement,
-                       const struct pg_params *params, int64_t least_rows, struct err *err)
+                       const struct bind_value *values, size_t count, int64_t least_rows, struct err *err)
 {
     enum status status = ST_OK;
 
     if (pg_batch_count(ledger->batch) == 0)
         status = fleet_add_fence(ledger->fleet, ledger->batch, err);
     if (status == ST_OK)
-        status = pg_batch_add(ledger->batch, statement, params, least_rows, err);
+        status = pg_batch_add(ledger->batch, statement, values, count, least_rows, err);
     return status;
 }
 
@@ -105,6 +101,15 @@ static enum status settle(struct ledger_fleet *ledger, enum status status, struc
     if (status != ST_OK && !ledger->is_in_transaction)
         pg_batch_reset(ledger->batch);
     return status;
+}
+
+/* A function that is one change. */
+static enum status change(struct ledger *base, enum fleet_statement statement,
+                          const struct bind_value *values, size_t count, int64_t least_rows, struct err *err)
+{
+    struct ledger_fleet *ledger = fleet_of(base);
+
+    return settle(ledger, add(ledger, statement, values, count, least_rows, err), err);
 }
 
 static enum status fleet_begin(struct ledger *base, struct err *err)
@@ -134,10 +139,9 @@ static void fleet_rollback(struct ledger *base)
     forget_found(ledger);
 }
 
-static enum status read_rows(struct ledger_fleet *ledger, enum fleet_statement statement,
-                             const struct pg_params *params, pg_row_fn *fn, void *context, struct err *err)
+static struct pg *pg_of(struct ledger *base)
 {
-    return pg_query(ledger->fleet->pg, statement, params, fn, context, NULL, err);
+    return fleet_of(base)->fleet->pg;
 }
 
 /* ---- days and domains ---- */
@@ -158,14 +162,12 @@ static struct found *find_found(const struct ledger_fleet *ledger, const char *d
 
 static enum status take_found(void *context, const struct pg_row *row, struct err *err)
 {
-    static const enum ledger_entry ENTRIES[] = {LEDGER_NOTHING, LEDGER_REPORT, LEDGER_SKIPPED,
-                                                LEDGER_WAITING};
     struct found *found = find_found(context, pg_text(row, 0));
 
     (void)err;
     if (found == NULL)
         return ST_OK;
-    found->entry = ENTRIES[pg_int(row, 1) & 3];
+    found->entry = (enum ledger_entry)(pg_int(row, 1) & 3);
     found->since_s = pg_int(row, 2);
     return ST_OK;
 }
@@ -206,19 +208,17 @@ static enum status fleet_prefetch(struct ledger *base, int32_t utc_day, const ch
                                   size_t count, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
     struct strbuf names;
     enum status status;
 
     strbuf_init(&names, NAMES_BYTES_MAX);
     status = make_slots(ledger, domains, count, &names, err);
-    if (status == ST_OK) {
-        pg_add_text(&params, names.data);
-        pg_add_int(&params, utc_day);
-        status = read_rows(ledger, FLEET_FIND, &params, take_found, ledger, err);
-    }
     if (status == ST_OK)
-        status = read_rows(ledger, FLEET_MAILED, &params, take_mailed, ledger, err);
+        status =
+            pg_query(pg_of(base), FLEET_FIND, BIND(TEXT(names.data), INT(utc_day)), take_found, ledger, err);
+    if (status == ST_OK)
+        status = pg_query(pg_of(base), FLEET_MAILED, BIND(TEXT(names.data), INT(utc_day)), take_mailed,
+                          ledger, err);
     ledger->found_day = utc_day;
     if (status != ST_OK)
         forget_found(ledger);
@@ -268,60 +268,28 @@ static void note_found(struct ledger_fleet *ledger, int32_t utc_day, const char 
     found->since_s = since_s;
 }
 
-static void add_domain_day(struct pg_params *params, const char *domain, int32_t utc_day)
-{
-    pg_add_text(params, domain);
-    pg_add_int(params, utc_day);
-}
-
-static enum status remove_entry(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
-                                const char *domain, struct err *err)
-{
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, domain, utc_day);
-    return add(ledger, statement, &params, 0, err);
-}
-
 static enum status insert_report(struct ledger_fleet *ledger, const struct ledger_report *report,
                                  struct err *err)
 {
-    struct pg_params params = {.count = 0};
-
-    pg_add_int(&params, report->utc_day);
-    pg_add_text(&params, report->domain);
-    pg_add_text(&params, report->report_id);
-    pg_add_int(&params, report->created_at_s);
-    pg_add_text(&params, report->organization_name);
-    pg_add_text(&params, report->contact_info);
-    pg_add_text(&params, report->from);
-    pg_add_text(&params, report->envelope_from);
-    pg_add_text(&params, report->file_name);
-    pg_add_int(&params, report->inflated_bytes);
-    pg_add_int(&params, report->success);
-    pg_add_int(&params, report->failure);
-    pg_add_text(&params, report->note);
-    pg_add_int(&params, fleet_bucket(report->domain));
-    pg_add_bytes(&params, report->gzip, report->gzip_len);
-    return add(ledger, FLEET_ADD_REPORT, &params, 1, err);
+    return add(ledger, FLEET_ADD_REPORT,
+               BIND(INT(report->utc_day), TEXT(report->domain), TEXT(report->report_id),
+                    INT(report->created_at_s), TEXT(report->organization_name), TEXT(report->contact_info),
+                    TEXT(report->from), TEXT(report->envelope_from), TEXT(report->file_name),
+                    INT(report->inflated_bytes), INT(report->success), INT(report->failure),
+                    TEXT(report->note), INT(fleet_bucket(report->domain)),
+                    BYTES(report->gzip, report->gzip_len)),
+               1, err);
 }
 
 static enum status insert_delivery(struct ledger_fleet *ledger, const struct ledger_report *report,
                                    const struct ledger_delivery *delivery, size_t number, struct err *err)
 {
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, report->domain, report->utc_day);
-    pg_add_int(&params, (int64_t)number);
-    pg_add_int(&params, fleet_bucket(report->domain));
-    pg_add_text(&params, delivery->rua);
-    pg_add_int(&params, delivery->kind);
-    pg_add_text(&params, delivery->host);
-    pg_add_text(&params, delivery->message_id != NULL ? delivery->message_id : "");
-    pg_add_int(&params, delivery->state);
-    pg_add_int(&params, delivery->next_at_s);
-    pg_add_text(&params, delivery->last_text != NULL ? delivery->last_text : "");
-    return add(ledger, FLEET_ADD_DELIVERY, &params, 0, err);
+    return add(ledger, FLEET_ADD_DELIVERY,
+               BIND(TEXT(report->domain), INT(report->utc_day), INT((int64_t)number),
+                    INT(fleet_bucket(report->domain)), TEXT(delivery->rua), INT(delivery->kind),
+                    TEXT(delivery->host), TEXT_OR_EMPTY(delivery->message_id), INT(delivery->state),
+                    INT(delivery->next_at_s), TEXT_OR_EMPTY(delivery->last_text)),
+               0, err);
 }
 
 static bool is_repeated(const struct ledger_delivery *deliveries, size_t number)
@@ -333,64 +301,44 @@ static bool is_repeated(const struct ledger_delivery *deliveries, size_t number)
 }
 
 static enum status fleet_add_report(struct ledger *base, const struct ledger_report *report,
-                                    const struct ledger_delivery *deliveries, size_t count, struct err *err)
+                                    const struct ledger_delivery *deliveries, size_t count,
+                                    enum ledger_entry was, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    enum ledger_entry entry = LEDGER_NOTHING;
-    enum status status;
+    enum status status = insert_report(ledger, report, err);
 
-    if (report->gzip_len > LEDGER_GZIP_MAX)
-        return err_set(err, ST_RANGE, "%s: a report of %zu bytes is larger than the ledger takes (%u)",
-                       report->domain, report->gzip_len, LEDGER_GZIP_MAX);
-    status = fleet_find(base, report->utc_day, report->domain, &entry, NULL, err);
-    if (status == ST_OK && entry == LEDGER_REPORT)
-        return err_set(err, ST_DENIED, "%s has a report for this day already", report->domain);
-    if (status == ST_OK)
-        status = insert_report(ledger, report, err);
     for (size_t i = 0; i < count && status == ST_OK; i++)
         if (!is_repeated(deliveries, i))
             status = insert_delivery(ledger, report, &deliveries[i], i + 1, err);
-    if (status == ST_OK && entry == LEDGER_SKIPPED)
-        status = remove_entry(ledger, FLEET_UNSKIP, report->utc_day, report->domain, err);
-    if (status == ST_OK && entry == LEDGER_WAITING)
-        status = remove_entry(ledger, FLEET_UNWAIT, report->utc_day, report->domain, err);
+    if (status == ST_OK && was != LEDGER_NOTHING)
+        status = add(ledger, was == LEDGER_SKIPPED ? FLEET_UNSKIP : FLEET_UNWAIT,
+                     BIND(TEXT(report->domain), INT(report->utc_day)), 0, err);
     if (status == ST_OK)
         note_found(ledger, report->utc_day, report->domain, LEDGER_REPORT, report->created_at_s);
     return settle(ledger, status, err);
 }
 
-static enum status enter(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
-                         const char *domain, const char *reason, int64_t now_s, struct err *err)
-{
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, domain, utc_day);
-    pg_add_int(&params, fleet_bucket(domain));
-    pg_add_text(&params, reason);
-    pg_add_int(&params, now_s);
-    return add(ledger, statement, &params, 0, err);
-}
-
-static enum status fleet_skip(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
-                              int64_t now_s, struct err *err)
+static enum status fleet_add_skipped(struct ledger *base, int32_t utc_day, const char *domain,
+                                     const char *reason, int64_t now_s, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    enum status status = enter(ledger, FLEET_SKIP, utc_day, domain, reason, now_s, err);
+    enum status status =
+        add(ledger, FLEET_SKIP,
+            BIND(TEXT(domain), INT(utc_day), INT(fleet_bucket(domain)), TEXT(reason), INT(now_s)), 0, err);
 
     if (status == ST_OK)
-        status = remove_entry(ledger, FLEET_UNWAIT, utc_day, domain, err);
+        status = add(ledger, FLEET_UNWAIT, BIND(TEXT(domain), INT(utc_day)), 0, err);
     note_found(ledger, utc_day, domain, LEDGER_SKIPPED, now_s);
     return settle(ledger, status, err);
 }
 
-static enum status fleet_wait(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
-                              int64_t now_s, struct err *err)
+static enum status fleet_add_waiting(struct ledger *base, int32_t utc_day, const char *domain,
+                                     const char *reason, int64_t now_s, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    enum status status = enter(ledger, FLEET_WAIT, utc_day, domain, reason, now_s, err);
-
-    note_found(ledger, utc_day, domain, LEDGER_WAITING, now_s);
-    return settle(ledger, status, err);
+    note_found(fleet_of(base), utc_day, domain, LEDGER_WAITING, now_s);
+    return change(base, FLEET_WAIT,
+                  BIND(TEXT(domain), INT(utc_day), INT(fleet_bucket(domain)), TEXT(reason), INT(now_s)), 0,
+                  err);
 }
 
 /* A walk's callback, and what the rows are. */
@@ -411,21 +359,12 @@ static enum status give_domain(void *context, const struct pg_row *row, struct e
                         pg_int(row, 3), err);
 }
 
-static enum status walk_day(struct ledger_fleet *ledger, enum fleet_statement statement, int32_t utc_day,
-                            pg_row_fn *fn, struct ledger_walk *walk, struct err *err)
-{
-    struct pg_params params = {.count = 0};
-
-    pg_add_int(&params, utc_day);
-    return read_rows(ledger, statement, &params, fn, walk, err);
-}
-
 static enum status fleet_each_skipped(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
                                       void *context, struct err *err)
 {
     struct ledger_walk walk = {.context = context, .domain = fn};
 
-    return walk_day(fleet_of(base), FLEET_EACH_SKIPPED, utc_day, give_domain, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_SKIPPED, BIND(INT(utc_day)), give_domain, &walk, err);
 }
 
 static enum status fleet_each_waiting(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
@@ -433,43 +372,30 @@ static enum status fleet_each_waiting(struct ledger *base, int32_t utc_day, ledg
 {
     struct ledger_walk walk = {.context = context, .domain = fn};
 
-    return walk_day(fleet_of(base), FLEET_EACH_WAITING, utc_day, give_domain, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_WAITING, BIND(INT(utc_day)), give_domain, &walk, err);
 }
 
 /* Closed for the buckets that are ours. */
 static enum status fleet_close_day(struct ledger *base, int32_t utc_day, int64_t now_s, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
-    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
-    pg_add_int(&params, utc_day);
-    pg_add_int(&params, now_s);
-    return settle(ledger, add(ledger, FLEET_CLOSE_DAY, &params, 0, err), err);
-}
-
-static enum status take_number(void *context, const struct pg_row *row, struct err *err)
-{
-    (void)err;
-    *(int64_t *)context = pg_int(row, 0);
-    return ST_OK;
+    return change(base, FLEET_CLOSE_DAY,
+                  BIND(TEXT(fleet_scope(fleet_of(base)->fleet, buckets)), INT(utc_day), INT(now_s)), 0, err);
 }
 
 static enum status fleet_day_is_closed(struct ledger *base, int32_t utc_day, bool *is_closed_out,
                                        struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
+    const struct fleet_pgsql *fleet = fleet_of(base)->fleet;
     char buckets[FLEET_BUCKETS_TEXT];
     int64_t count = 0;
-    enum status status;
+    enum status status =
+        pg_query(fleet->pg, FLEET_CLOSED_BUCKETS, BIND(TEXT(fleet_scope(fleet, buckets)), INT(utc_day)),
+                 fleet_take_number, &count, err);
 
-    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
-    pg_add_int(&params, utc_day);
-    status = read_rows(ledger, FLEET_CLOSED_BUCKETS, &params, take_number, &count, err);
     if (status == ST_OK)
-        *is_closed_out = count >= fleet_scope_count(ledger->fleet);
+        *is_closed_out = count >= fleet_scope_count(fleet);
     return status;
 }
 
@@ -485,7 +411,7 @@ static enum status fleet_each_closed_day(struct ledger *base, ledger_day_fn *fn,
 {
     struct ledger_walk walk = {.context = context, .day = fn};
 
-    return walk_day(fleet_of(base), FLEET_EACH_CLOSED_DAY, FLEET_BUCKETS, give_day, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_CLOSED_DAY, BIND(INT(FLEET_BUCKETS)), give_day, &walk, err);
 }
 
 /* ---- reports ---- */
@@ -524,7 +450,7 @@ static enum status fleet_each_report(struct ledger *base, int32_t utc_day, ledge
 {
     struct ledger_walk walk = {.context = context, .report = fn};
 
-    return walk_day(fleet_of(base), FLEET_EACH_REPORT, utc_day, give_report, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_REPORT, BIND(INT(utc_day)), give_report, &walk, err);
 }
 
 struct wanted_report {
@@ -537,32 +463,22 @@ static enum status take_report(void *context, const struct pg_row *row, struct e
 {
     struct wanted_report *wanted = context;
     struct ledger_report *report = &wanted->report;
-    const char **const texts[] = {&report->domain,       &report->report_id, &report->organization_name,
-                                  &report->contact_info, &report->from,      &report->envelope_from,
-                                  &report->file_name,    &report->note};
 
     *report = report_row(row);
     report->gzip = pg_bytes(row, 13, wanted->arena, &report->gzip_len);
     wanted->is_there = true;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
-        *texts[i] = arena_copy_text(wanted->arena, *texts[i], strlen(*texts[i]));
-        if (*texts[i] == NULL)
-            return no_memory(err);
-    }
-    return report->gzip != NULL ? ST_OK : no_memory(err);
+    return report->gzip != NULL && ledger_report_keep(report, wanted->arena) ? ST_OK : no_memory(err);
 }
 
 static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const char *domain,
                                      struct arena *arena, struct ledger_report *report_out, struct err *err)
 {
     struct wanted_report wanted = {.arena = arena};
-    struct pg_params params = {.count = 0};
-    enum status status;
+    enum status status =
+        pg_query(pg_of(base), FLEET_READ_REPORT, BIND(TEXT(domain), INT(utc_day)), take_report, &wanted, err);
 
-    add_domain_day(&params, domain, utc_day);
-    status = read_rows(fleet_of(base), FLEET_READ_REPORT, &params, take_report, &wanted, err);
     if (status == ST_OK && !wanted.is_there)
-        status = err_set(err, ST_NOT_FOUND, "the ledger has no report for %s of that day", domain);
+        return ST_NOT_FOUND;
     if (status == ST_OK)
         *report_out = wanted.report;
     return status;
@@ -570,21 +486,20 @@ static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const
 
 /* ---- deliveries ---- */
 
-/* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
+/* The columns of DELIVERY_SELECT. */
 static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
 {
     const struct ledger_walk *walk = context;
-    int64_t state = pg_int(row, 8);
     const struct ledger_delivery delivery = {
         .id = pg_int(row, 0),
         .utc_day = (int32_t)pg_int(row, 1),
         .domain = pg_text(row, 2),
         .report_id = pg_text(row, 3),
-        .kind = pg_int(row, 4) == DELIVERY_MAIL ? DELIVERY_MAIL : DELIVERY_HTTPS,
+        .kind = ledger_kind_of(pg_int(row, 4)),
         .rua = pg_text(row, 5),
         .host = pg_text(row, 6),
         .message_id = pg_text(row, 7),
-        .state = state >= 0 && state < DELIVERY_STATE_COUNT ? (enum delivery_state)state : DELIVERY_GIVEN_UP,
+        .state = ledger_state_of(pg_int(row, 8)),
         .tries = pg_count(row, 9),
         .first_at_s = pg_int(row, 10),
         .next_at_s = pg_int(row, 11),
@@ -599,14 +514,12 @@ static enum status give_delivery(void *context, const struct pg_row *row, struct
 static enum status fleet_each_due(struct ledger *base, int64_t now_s, ledger_delivery_fn *fn, void *context,
                                   struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
     struct ledger_walk walk = {.context = context, .delivery = fn};
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
-    pg_add_int(&params, now_s);
-    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
-    return read_rows(ledger, FLEET_EACH_DUE, &params, give_delivery, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_DUE,
+                    BIND(INT(now_s), TEXT(fleet_scope(fleet_of(base)->fleet, buckets))), give_delivery, &walk,
+                    err);
 }
 
 static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
@@ -614,17 +527,16 @@ static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, led
 {
     struct ledger_walk walk = {.context = context, .delivery = fn};
 
-    return walk_day(fleet_of(base), FLEET_EACH_DELIVERY, utc_day, give_delivery, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_DELIVERY, BIND(INT(utc_day)), give_delivery, &walk, err);
 }
 
 static enum status fleet_each_delivery_of(struct ledger *base, int32_t utc_day, const char *domain,
                                           ledger_delivery_fn *fn, void *context, struct err *err)
 {
     struct ledger_walk walk = {.context = context, .delivery = fn};
-    struct pg_params params = {.count = 0};
 
-    add_domain_day(&params, domain, utc_day);
-    return read_rows(fleet_of(base), FLEET_EACH_DELIVERY_OF, &params, give_delivery, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_DELIVERY_OF, BIND(TEXT(domain), INT(utc_day)), give_delivery,
+                    &walk, err);
 }
 
 struct minimum {
@@ -644,12 +556,11 @@ static enum status take_minimum(void *context, const struct pg_row *row, struct 
 
 static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, struct err *err)
 {
-    const struct pg_params none = {.count = 0};
     struct minimum minimum = {false, 0};
-    enum status status = read_rows(fleet_of(base), FLEET_NEXT_DUE, &none, take_minimum, &minimum, err);
+    enum status status = pg_query(pg_of(base), FLEET_NEXT_DUE, BIND_NOTHING, take_minimum, &minimum, err);
 
     if (status == ST_OK && !minimum.is_there)
-        status = err_set(err, ST_NOT_FOUND, "no delivery is open");
+        return ST_NOT_FOUND;
     if (status == ST_OK)
         *next_at_s_out = minimum.value;
     return status;
@@ -658,56 +569,38 @@ static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, s
 static enum status fleet_mark_sending(struct ledger *base, const struct ledger_delivery *delivery,
                                       int64_t now_s, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, delivery->domain, delivery->utc_day);
-    pg_add_int(&params, delivery->id);
-    pg_add_int(&params, now_s);
-    return settle(ledger, add(ledger, FLEET_MARK_SENDING, &params, 0, err), err);
+    return change(base, FLEET_MARK_SENDING,
+                  BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), INT(now_s)), 0,
+                  err);
 }
 
 static enum status fleet_put_back(struct ledger *base, const struct ledger_delivery *delivery,
                                   struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, delivery->domain, delivery->utc_day);
-    pg_add_int(&params, delivery->id);
-    return settle(ledger, add(ledger, FLEET_PUT_BACK, &params, 0, err), err);
+    return change(base, FLEET_PUT_BACK,
+                  BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id)), 0, err);
 }
 
 static enum status fleet_record_result(struct ledger *base, const struct ledger_delivery *delivery,
                                        enum delivery_state state, int64_t next_at_s,
                                        const struct delivery_result *result, int64_t now_s, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-
-    add_domain_day(&params, delivery->domain, delivery->utc_day);
-    pg_add_int(&params, delivery->id);
-    pg_add_int(&params, state);
-    pg_add_int(&params, next_at_s);
-    pg_add_int(&params, now_s);
-    pg_add_int(&params, result->code);
-    pg_add_text(&params, result->text);
-    return settle(ledger, add(ledger, FLEET_RECORD_RESULT, &params, 1, err), err);
+    return change(base, FLEET_RECORD_RESULT,
+                  BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), INT(state),
+                       INT(next_at_s), INT(now_s), INT(result->code), TEXT(result->text)),
+                  1, err);
 }
 
 /* Of the buckets whose leases we have taken: behind the fence, nobody else can be sending them. */
 static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
     enum status status;
 
-    pg_add_int(&params, now_s);
-    pg_add_text(&params, fleet_scope(ledger->fleet, buckets));
     forget_found(ledger);
     forget_counts(ledger);
-    status = add(ledger, FLEET_RECOVER, &params, 0, err);
+    status = add(ledger, FLEET_RECOVER, BIND(INT(now_s), TEXT(fleet_scope(ledger->fleet, buckets))), 0, err);
     if (status == ST_OK)
         status = pg_batch_run(ledger->fleet->pg, ledger->batch, err);
     if (status == ST_OK)
@@ -764,7 +657,7 @@ static enum status take_entries(void *context, const struct pg_row *row, struct 
 /* All days at once: each would be a pass over the tables. */
 static enum status count_all(struct ledger_fleet *ledger, struct err *err)
 {
-    const struct pg_params none = {.count = 0};
+    struct pg *pg = ledger->fleet->pg;
     enum status status;
 
     if (ledger->counted != NULL)
@@ -772,9 +665,9 @@ static enum status count_all(struct ledger_fleet *ledger, struct err *err)
     ledger->counted = calloc(COUNTED_DAYS_MAX, sizeof ledger->counted[0]);
     if (ledger->counted == NULL)
         return no_memory(err);
-    status = read_rows(ledger, FLEET_COUNT_STATES, &none, take_states, ledger, err);
+    status = pg_query(pg, FLEET_COUNT_STATES, BIND_NOTHING, take_states, ledger, err);
     if (status == ST_OK)
-        status = read_rows(ledger, FLEET_COUNT_ENTRIES, &none, take_entries, ledger, err);
+        status = pg_query(pg, FLEET_COUNT_ENTRIES, BIND_NOTHING, take_entries, ledger, err);
     if (status != ST_OK)
         forget_counts(ledger);
     return status;
@@ -807,122 +700,72 @@ static enum status fleet_count(struct ledger *base, int32_t utc_day, struct ledg
 
 /* ---- clean-up ---- */
 
-static enum status run_before(struct ledger_fleet *ledger, enum fleet_statement statement, int64_t before,
-                              int64_t *count_out, struct err *err)
-{
-    struct pg_params params = {.count = 0};
-
-    pg_add_int(&params, before);
-    return pg_query(ledger->fleet->pg, statement, &params, NULL, NULL, count_out, err);
-}
-
-/* A delivery goes only when none of its report is open, a report only when its deliveries went. */
+/* The first generator that comes to a day deletes for all.  A delivery goes only when none of its report is
+ * open, a report only when its deliveries went. */
 static enum status fleet_delete_before(struct ledger *base, const struct ledger_retention *limits,
-                                       int64_t *count_out, struct err *err)
+                                       int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
                                                   FLEET_DELETE_MAILED,  FLEET_DELETE_CLOSED,
                                                   FLEET_DELETE_MISSED,  FLEET_DELETE_DELIVERIES};
-    const struct pg_params none = {.count = 0};
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
+    struct pg *pg = pg_of(base);
     int64_t is_first = 0;
-    enum status status;
+    enum status status =
+        pg_change(pg, FLEET_BEGIN_CLEANUP, BIND(TEXT("ledger"), INT(limits->utc_day)), &is_first, err);
 
     *count_out = 0;
-    pg_add_text(&params, "ledger");
-    pg_add_int(&params, limits->utc_day);
-    status = pg_query(ledger->fleet->pg, FLEET_BEGIN_CLEANUP, &params, NULL, NULL, &is_first, err);
     if (status != ST_OK || is_first == 0)
         return status;
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(BY_DAY); i++)
-        status = run_before(ledger, BY_DAY[i], limits->utc_day, NULL, err);
+        status = pg_change(pg, BY_DAY[i], BIND(INT(limits->utc_day)), NULL, err);
     if (status == ST_OK)
-        status = run_before(ledger, FLEET_DELETE_REPORTS, limits->utc_day, count_out, err);
+        status = pg_change(pg, FLEET_DELETE_REPORTS, BIND(INT(limits->utc_day)), count_out, err);
     if (status == ST_OK)
-        status =
-            run_before(ledger, FLEET_DELETE_SUPPRESSIONS, limits->now_s - SUPPRESSION_MEMORY_S, NULL, err);
+        status = pg_change(pg, FLEET_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), NULL, err);
     if (status == ST_OK)
-        status = pg_query(ledger->fleet->pg, FLEET_DELETE_GENERATORS, &none, NULL, NULL, NULL, err);
+        status = pg_change(pg, FLEET_DELETE_GENERATORS, BIND_NOTHING, NULL, err);
     return status;
 }
 
 /* ---- mailboxes ---- */
 
-struct suppression {
+struct wanted_suppression {
+    struct ledger_suppression *suppression;
     bool is_there;
-    int64_t until_s;
-    int64_t strikes;
 };
 
 static enum status take_suppression(void *context, const struct pg_row *row, struct err *err)
 {
+    struct wanted_suppression *wanted = context;
+
     (void)err;
-    *(struct suppression *)context = (struct suppression){true, pg_int(row, 0), pg_count(row, 1)};
+    *wanted->suppression = (struct ledger_suppression){pg_int(row, 0), pg_count(row, 1)};
+    wanted->is_there = true;
     return ST_OK;
 }
 
-static enum status read_suppression(struct ledger_fleet *ledger, const char *address,
-                                    struct suppression *suppression_out, struct err *err)
+static enum status fleet_find_suppression(struct ledger *base, const char *address,
+                                          struct ledger_suppression *suppression_out, struct err *err)
 {
-    struct pg_params params = {.count = 0};
+    struct wanted_suppression wanted = {.suppression = suppression_out};
+    enum status status =
+        pg_query(pg_of(base), FLEET_SUPPRESSION, BIND(TEXT(address)), take_suppression, &wanted, err);
 
-    *suppression_out = (struct suppression){.is_there = false};
-    pg_add_text(&params, address);
-    return read_rows(ledger, FLEET_SUPPRESSION, &params, take_suppression, suppression_out, err);
+    return status == ST_OK && !wanted.is_there ? ST_NOT_FOUND : status;
 }
 
-static enum status fleet_suppress(struct ledger *base, const char *address, const char *reason, int64_t now_s,
-                                  int64_t *until_s_out, struct err *err)
+static enum status fleet_set_suppression(struct ledger *base, const char *address,
+                                         const struct ledger_suppression *suppression, const char *reason,
+                                         struct err *err)
 {
-    static const int64_t DAYS[] = {3, 7, 28};
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-    struct suppression old;
-    int64_t until_s;
-    enum status status = read_suppression(ledger, address, &old, err);
-
-    if (status != ST_OK)
-        return status;
-    if (old.until_s > now_s) {
-        *until_s_out = old.until_s;
-        return ST_OK;
-    }
-    until_s = now_s + DAYS[old.strikes < 2 ? old.strikes : 2] * UTC_DAY_SECONDS;
-    pg_add_text(&params, address);
-    pg_add_int(&params, until_s);
-    pg_add_int(&params, old.strikes + 1);
-    pg_add_text(&params, reason);
-    status = settle(ledger, add(ledger, FLEET_SUPPRESS, &params, 1, err), err);
-    if (status == ST_OK)
-        *until_s_out = until_s;
-    return status;
-}
-
-static enum status fleet_is_suppressed(struct ledger *base, const char *address, int64_t now_s,
-                                       bool *is_suppressed_out, struct err *err)
-{
-    struct suppression suppression;
-    enum status status = read_suppression(fleet_of(base), address, &suppression, err);
-
-    if (status == ST_OK)
-        *is_suppressed_out = suppression.until_s > now_s;
-    return status;
+    return change(base, FLEET_SUPPRESS,
+                  BIND(TEXT(address), INT(suppression->until_s), INT(suppression->strikes), TEXT(reason)), 1,
+                  err);
 }
 
 static enum status fleet_unsuppress(struct ledger *base, const char *address, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
-    struct pg_params params = {.count = 0};
-    struct suppression old;
-    enum status status = read_suppression(ledger, address, &old, err);
-
-    if (status == ST_OK && !old.is_there)
-        status = err_set(err, ST_NOT_FOUND, "%s is not suppressed", address);
-    if (status != ST_OK)
-        return status;
-    pg_add_text(&params, address);
-    return settle(ledger, add(ledger, FLEET_UNSUPPRESS, &params, 0, err), err);
+    return change(base, FLEET_UNSUPPRESS, BIND(TEXT(address)), 0, err);
 }
 
 static enum status give_suppression(void *context, const struct pg_row *row, struct err *err)
@@ -937,24 +780,19 @@ static enum status fleet_each_suppression(struct ledger *base, int64_t now_s, le
                                           void *context, struct err *err)
 {
     struct ledger_walk walk = {.context = context, .suppression = fn};
-    struct pg_params params = {.count = 0};
 
-    pg_add_int(&params, now_s);
-    return read_rows(fleet_of(base), FLEET_EACH_SUPPRESSION, &params, give_suppression, &walk, err);
+    return pg_query(pg_of(base), FLEET_EACH_SUPPRESSION, BIND(INT(now_s)), give_suppression, &walk, err);
 }
 
 /* A row of its own for each, so that one that is sent again is counted once. */
 static enum status fleet_add_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
                                     int64_t count, struct err *err)
 {
-    struct ledger_fleet *ledger = fleet_of(base);
     const struct hash_key random = hash_key_new();
-    struct pg_params params = {.count = 0};
 
-    add_domain_day(&params, mailbox_domain, utc_day);
-    pg_add_int(&params, (int64_t)(random.words[0] >> 1));
-    pg_add_int(&params, count);
-    return settle(ledger, add(ledger, FLEET_ADD_MAILED, &params, 0, err), err);
+    return change(base, FLEET_ADD_MAILED,
+                  BIND(TEXT(mailbox_domain), INT(utc_day), INT((int64_t)(random.words[0] >> 1)), INT(count)),
+                  0, err);
 }
 
 static enum status fleet_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
@@ -982,14 +820,14 @@ static void fleet_close_ledger(struct ledger *base)
 
 static const struct ledger_methods METHODS = {
     .close = fleet_close_ledger,
-    .rollback = fleet_rollback,
     .begin = fleet_begin,
     .commit = fleet_commit,
+    .rollback = fleet_rollback,
     .find = fleet_find,
     .prefetch = fleet_prefetch,
     .add_report = fleet_add_report,
-    .skip = fleet_skip,
-    .wait = fleet_wait,
+    .add_skipped = fleet_add_skipped,
+    .add_waiting = fleet_add_waiting,
     .each_skipped = fleet_each_skipped,
     .each_waiting = fleet_each_waiting,
     .close_day = fleet_close_day,
@@ -1007,15 +845,15 @@ static const struct ledger_methods METHODS = {
     .recover = fleet_recover,
     .count = fleet_count,
     .delete_before = fleet_delete_before,
-    .suppress = fleet_suppress,
-    .is_suppressed = fleet_is_suppressed,
+    .find_suppression = fleet_find_suppression,
+    .set_suppression = fleet_set_suppression,
     .unsuppress = fleet_unsuppress,
     .each_suppression = fleet_each_suppression,
     .add_mailed = fleet_add_mailed,
     .mailed = fleet_mailed,
 };
 
-enum status fleet_open_ledger(struct fleet *fleet, struct ledger **ledger_out, struct err *err)
+enum status fleet_pgsql_open_ledger(struct fleet *fleet, struct ledger **ledger_out, struct err *err)
 {
     struct ledger_fleet *ledger = calloc(1, sizeof *ledger);
     enum status status;
@@ -1023,7 +861,7 @@ enum status fleet_open_ledger(struct fleet *fleet, struct ledger **ledger_out, s
     if (ledger == NULL)
         return no_memory(err);
     ledger->base.methods = &METHODS;
-    ledger->fleet = fleet;
+    ledger->fleet = fleet_pgsql_of(fleet);
     arena_init(&ledger->arena, (size_t)2 * NAMES_BYTES_MAX);
     status = pg_batch_new(&ledger->batch, err);
     if (status == ST_OK)

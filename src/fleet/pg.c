@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * libpq behind our errors.  Every call of libpq is non-blocking and waits with a limit of its own; what the
+ * server or the connection said becomes a status, and whether to retry (STATES).  A reading is one prepared
+ * statement in single-row mode; a batch is BEGIN, a pipeline of prepared statements in parts, and COMMIT.
+ */
 #include "pg.h"
 
 #include <arpa/inet.h>
@@ -14,6 +19,7 @@
 #include "base/file.h"
 #include "base/strbuf.h"
 
+#define PARAMETERS_MAX   20
 #define CONNECT_MS       15000
 #define SETTINGS_BYTES   65536
 #define KEYWORDS_MAX     64
@@ -25,7 +31,7 @@
 
 struct pg_connection {
     PGconn *handle; /* NULL: not open */
-    bool is_busy;   /* a reading is under way */
+    bool is_busy;   /* a reading is in progress */
     bool *is_prepared;
 };
 
@@ -49,10 +55,8 @@ struct entry {
     size_t statement;
     int64_t least_rows;
     int64_t changed_rows; /* when it was run last */
-    int count;
-    const char *values[PG_PARAMS_MAX];
-    int lengths[PG_PARAMS_MAX];
-    int formats[PG_PARAMS_MAX];
+    size_t count;
+    struct bind_value values[]; /* what they point to is in the batch's arena */
 };
 
 struct pg_batch {
@@ -61,11 +65,6 @@ struct pg_batch {
     size_t count;
     size_t capacity;
 };
-
-bool pg_is_supported(void)
-{
-    return true;
-}
 
 /* ---- what went wrong ---- */
 
@@ -81,18 +80,25 @@ static const struct {
     enum status status;
     enum trouble trouble;
 } STATES[] = {
-    {"40001", ST_TEMPORARY, TROUBLE_AGAIN}, /* serialization failure */
-    {"40P01", ST_TEMPORARY, TROUBLE_AGAIN}, /* deadlock */
-    {"40003", ST_TEMPORARY, TROUBLE_LOST},  /* nobody knows whether it was done */
-    {"08", ST_TEMPORARY, TROUBLE_LOST},       {"57P01", ST_TEMPORARY, TROUBLE_LOST},
-    {"57P02", ST_TEMPORARY, TROUBLE_LOST},    {"57P03", ST_TEMPORARY, TROUBLE_LOST},
-    {"57", ST_TEMPORARY, TROUBLE_FINAL},      {"53100", ST_FULL, TROUBLE_FINAL},
-    {"53300", ST_TEMPORARY, TROUBLE_LOST},    {"53", ST_TEMPORARY, TROUBLE_FINAL},
-    {"55", ST_TEMPORARY, TROUBLE_AGAIN},      {"28", ST_DENIED, TROUBLE_FINAL},
-    {"3D000", ST_CONFIG, TROUBLE_FINAL}, /* no such database */
-    {"42501", ST_DENIED, TROUBLE_FINAL},      {"25006", ST_DENIED, TROUBLE_FINAL},
-    {"42P01", ST_UNSUPPORTED, TROUBLE_FINAL}, {"3F000", ST_UNSUPPORTED, TROUBLE_FINAL},
-    {"42703", ST_UNSUPPORTED, TROUBLE_FINAL},
+    {"40001", ST_TEMPORARY, TROUBLE_AGAIN},   /* serialization failure */
+    {"40P01", ST_TEMPORARY, TROUBLE_AGAIN},   /* deadlock */
+    {"40003", ST_TEMPORARY, TROUBLE_LOST},    /* nobody knows whether it was done */
+    {"08", ST_TEMPORARY, TROUBLE_LOST},       /* connection failure */
+    {"57P01", ST_TEMPORARY, TROUBLE_LOST},    /* shutting down */
+    {"57P02", ST_TEMPORARY, TROUBLE_LOST},    /* crashed */
+    {"57P03", ST_TEMPORARY, TROUBLE_LOST},    /* starting up */
+    {"57", ST_TEMPORARY, TROUBLE_FINAL},      /* cancelled */
+    {"53100", ST_FULL, TROUBLE_FINAL},        /* disk full */
+    {"53300", ST_TEMPORARY, TROUBLE_LOST},    /* too many connections */
+    {"53", ST_TEMPORARY, TROUBLE_FINAL},      /* other resources */
+    {"55", ST_TEMPORARY, TROUBLE_AGAIN},      /* object in use */
+    {"28", ST_DENIED, TROUBLE_FINAL},         /* wrong password or role */
+    {"3D000", ST_CONFIG, TROUBLE_FINAL},      /* no such database */
+    {"42501", ST_DENIED, TROUBLE_FINAL},      /* the role may not */
+    {"25006", ST_DENIED, TROUBLE_FINAL},      /* a read-only replica */
+    {"42P01", ST_UNSUPPORTED, TROUBLE_FINAL}, /* no such table */
+    {"3F000", ST_UNSUPPORTED, TROUBLE_FINAL}, /* no such schema */
+    {"42703", ST_UNSUPPORTED, TROUBLE_FINAL}, /* no such column */
 };
 
 /* The server's words end with a newline, and may be of several lines. */
@@ -115,8 +121,7 @@ static bool judge_state(const char *state, enum status *status_out, enum trouble
     return false;
 }
 
-/* Where the SQLSTATE stands in libpq's verbose words, "... FATAL:  28P01: ..."; their end if the server said
- * nothing. */
+/* Where the SQLSTATE is in libpq's verbose words, "... FATAL:  28P01: ..."; their end if there is none. */
 static size_t find_state(const char *words)
 {
     static const char BEFORE[] = ":  ";
@@ -315,7 +320,7 @@ static const char *live_value(const PQconninfoOption *options, const char *keywo
 
 /*
  * What libpq made of the settings, a service file and the environment: if that is a remote host whose
- * certificate nobody asked to be checked, ask.  *is_changed_out: connect anew.
+ * certificate nobody asked to be checked, ask.  *is_changed_out: connect again.
  */
 static bool demand_verification(struct pg *pg, PGconn *handle, bool *is_changed_out)
 {
@@ -524,34 +529,7 @@ const char *pg_server_setting(const struct pg *pg, const char *name)
     return value != NULL ? value : "";
 }
 
-/* ---- values ---- */
-
-static void add_value(struct pg_params *params, const char *value, size_t len, int format)
-{
-    if (params->count >= PG_PARAMS_MAX)
-        return; /* the statement will lack a parameter, and fail */
-    params->values[params->count] = value;
-    params->lengths[params->count] = (int)len;
-    params->formats[params->count++] = format;
-}
-
-void pg_add_text(struct pg_params *params, const char *text)
-{
-    add_value(params, text, 0, 0);
-}
-
-void pg_add_int(struct pg_params *params, int64_t value)
-{
-    if (params->count >= PG_PARAMS_MAX)
-        return;
-    (void)snprintf(params->numbers[params->count], sizeof params->numbers[0], "%lld", (long long)value);
-    add_value(params, params->numbers[params->count], 0, 0);
-}
-
-void pg_add_bytes(struct pg_params *params, const void *bytes, size_t len)
-{
-    add_value(params, len > 0 && len <= INT_MAX ? bytes : "", len <= INT_MAX ? len : 0, 1);
-}
+/* ---- rows ---- */
 
 /* libpq gives NULL for a column that is not there. */
 const char *pg_text(const struct pg_row *row, int column)
@@ -653,24 +631,33 @@ static bool is_fine(const PGresult *result)
     return type == PGRES_COMMAND_OK || type == PGRES_TUPLES_OK;
 }
 
+/* The end of a command that gives no rows; frees result.  What is not known to be done, or not, needs a new
+ * connection: on this one it would be done twice. */
+static enum status end_command(struct pg *pg, struct pg_connection *connection, PGresult *result,
+                               const char *sql, enum trouble *trouble_out, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (result == NULL)
+        status = fail_connection(connection, sql, trouble_out, err);
+    else if (!is_fine(result))
+        status = fail_result(connection, result, sql, trouble_out, err);
+    if (result == NULL || (status != ST_OK && *trouble_out == TROUBLE_LOST))
+        disconnect(pg, connection);
+    PQclear(result);
+    return status;
+}
+
 /* A command whose words are fixed: BEGIN, COMMIT, a migration. */
 static enum status run_words(struct pg *pg, struct pg_connection *connection, const char *sql,
                              enum trouble *trouble_out, struct err *err)
 {
     const int64_t end_ms = clock_monotonic_ms() + PG_ANSWER_MS;
-    enum status status = ST_OK;
     PGresult *result = NULL;
 
     if (PQsendQuery(connection->handle, sql) == 1)
         result = last_result(connection, end_ms);
-    if (result == NULL) {
-        status = fail_connection(connection, sql, trouble_out, err);
-        disconnect(pg, connection);
-    } else if (!is_fine(result)) {
-        status = fail_result(connection, result, sql, trouble_out, err);
-    }
-    PQclear(result);
-    return status;
+    return end_command(pg, connection, result, sql, trouble_out, err);
 }
 
 static const char *name_of(size_t statement, char name_out[16])
@@ -682,37 +669,70 @@ static const char *name_of(size_t statement, char name_out[16])
 static enum status prepare(struct pg *pg, struct pg_connection *connection, size_t statement,
                            enum trouble *trouble_out, struct err *err)
 {
+    const int64_t end_ms = clock_monotonic_ms() + PG_ANSWER_MS;
     const char *sql = pg->statements[statement];
     PGresult *result = NULL;
-    enum status status = ST_OK;
+    enum status status;
     char name[16];
 
     if (connection->is_prepared[statement])
         return ST_OK;
     if (PQsendPrepare(connection->handle, name_of(statement, name), sql, 0, NULL) == 1)
-        result = last_result(connection, clock_monotonic_ms() + PG_ANSWER_MS);
-    if (result == NULL) {
-        status = fail_connection(connection, sql, trouble_out, err);
-        disconnect(pg, connection);
-    } else if (is_fine(result)) {
+        result = last_result(connection, end_ms);
+    status = end_command(pg, connection, result, sql, trouble_out, err);
+    if (status == ST_OK)
         connection->is_prepared[statement] = true;
-    } else {
-        status = fail_result(connection, result, sql, trouble_out, err);
-    }
-    PQclear(result);
     return status;
 }
 
-static bool send_prepared(const struct pg_connection *connection, size_t statement, int count,
-                          const char *const *values, const int *lengths, const int *formats)
+/* Values as libpq wants them: numbers as texts. */
+struct arguments {
+    int count;
+    const char *values[PARAMETERS_MAX];
+    int lengths[PARAMETERS_MAX];
+    int formats[PARAMETERS_MAX];
+    char numbers[PARAMETERS_MAX][24];
+};
+
+static void add_argument(struct arguments *arguments, const struct bind_value *value)
 {
+    int i = arguments->count++;
+
+    switch (value->kind) {
+    case BIND_INT:
+        (void)snprintf(arguments->numbers[i], sizeof arguments->numbers[i], "%lld",
+                       (long long)value->as.number);
+        arguments->values[i] = arguments->numbers[i];
+        break;
+    case BIND_TEXT:
+        arguments->values[i] = value->as.text;
+        break;
+    case BIND_BYTES:
+    default:
+        arguments->values[i] = value->len > 0 ? value->as.bytes : "";
+        arguments->lengths[i] = (int)value->len;
+        arguments->formats[i] = 1;
+        break;
+    }
+}
+
+/* With more values than PARAMETERS_MAX the statement lacks one, and fails. */
+static bool send_prepared(const struct pg_connection *connection, size_t statement,
+                          const struct bind_value *values, size_t count)
+{
+    struct arguments arguments = {.count = 0};
     char name[16];
 
-    return PQsendQueryPrepared(connection->handle, name_of(statement, name), count, values, lengths, formats,
-                               0) == 1;
+    for (size_t i = 0; i < count && i < PARAMETERS_MAX; i++)
+        add_argument(&arguments, &values[i]);
+    return PQsendQueryPrepared(connection->handle, name_of(statement, name), arguments.count,
+                               arguments.values, arguments.lengths, arguments.formats, 0) == 1;
 }
 
 struct pg_reading {
+    size_t statement;
+    const struct bind_value *values;
+    size_t count;
     pg_row_fn *fn;
     void *context;
     int64_t rows;
@@ -765,20 +785,19 @@ static enum status take_rows(struct pg_connection *connection, const char *sql, 
     return status;
 }
 
-static enum status query_once(struct pg *pg, size_t statement, const struct pg_params *params,
-                              struct pg_reading *reading, enum trouble *trouble_out, struct err *err)
+static enum status query_once(struct pg *pg, struct pg_reading *reading, enum trouble *trouble_out,
+                              struct err *err)
 {
-    const char *sql = pg->statements[statement];
+    const char *sql = pg->statements[reading->statement];
     struct pg_connection *connection;
     enum status status = take_connection(pg, &connection, trouble_out, err);
 
     if (status == ST_OK)
-        status = prepare(pg, connection, statement, trouble_out, err);
+        status = prepare(pg, connection, reading->statement, trouble_out, err);
     if (status != ST_OK)
         return status;
     connection->is_busy = true;
-    if (!send_prepared(connection, statement, params->count, params->values, params->lengths,
-                       params->formats) ||
+    if (!send_prepared(connection, reading->statement, reading->values, reading->count) ||
         (reading->fn != NULL && PQsetSingleRowMode(connection->handle) == 0))
         status = fail_connection(connection, sql, trouble_out, err);
     else
@@ -789,19 +808,35 @@ static enum status query_once(struct pg *pg, size_t statement, const struct pg_p
     return status;
 }
 
-enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *params, pg_row_fn *fn,
-                     void *context, int64_t *rows_out, struct err *err)
+static enum status query(struct pg *pg, struct pg_reading *reading, struct err *err)
 {
-    struct pg_reading reading = {.fn = fn, .context = context};
     struct retry retry = retry_begin();
     enum trouble trouble;
     enum status status;
 
     do {
         trouble = TROUBLE_FINAL;
-        reading.rows = 0;
-        status = query_once(pg, statement, params, &reading, &trouble, err);
-    } while (status != ST_OK && trouble != TROUBLE_FINAL && !reading.is_begun && retry_wait(&retry));
+        reading->rows = 0;
+        status = query_once(pg, reading, &trouble, err);
+    } while (status != ST_OK && trouble != TROUBLE_FINAL && !reading->is_begun && retry_wait(&retry));
+    return status;
+}
+
+enum status pg_query(struct pg *pg, size_t statement, const struct bind_value *values, size_t count,
+                     pg_row_fn *fn, void *context, struct err *err)
+{
+    struct pg_reading reading = {
+        .statement = statement, .values = values, .count = count, .fn = fn, .context = context};
+
+    return query(pg, &reading, err);
+}
+
+enum status pg_change(struct pg *pg, size_t statement, const struct bind_value *values, size_t count,
+                      int64_t *rows_out, struct err *err)
+{
+    struct pg_reading reading = {.statement = statement, .values = values, .count = count};
+    enum status status = query(pg, &reading, err);
+
     if (status == ST_OK && rows_out != NULL)
         *rows_out = reading.rows;
     return status;
@@ -866,18 +901,22 @@ int64_t pg_batch_changed(const struct pg_batch *batch)
     return batch->count > 0 ? batch->entries[batch->count - 1]->changed_rows : 0;
 }
 
-static bool copy_value(struct pg_batch *batch, struct entry *entry, const struct pg_params *params, int i)
+/* A value that lives in the batch's arena; false: out of memory. */
+static bool copy_value(struct pg_batch *batch, const struct bind_value *value, struct bind_value *copy_out)
 {
-    size_t len = params->formats[i] == 1     ? (size_t)params->lengths[i]
-                 : params->values[i] != NULL ? strlen(params->values[i])
-                                             : 0;
+    bool is_text = value->kind == BIND_TEXT && value->as.text != NULL;
+    const char *bytes = is_text ? value->as.text : value->as.bytes;
+    char *copy;
 
-    entry->lengths[i] = params->lengths[i];
-    entry->formats[i] = params->formats[i];
-    if (params->values[i] == NULL)
+    *copy_out = *value;
+    if (!is_text && value->kind != BIND_BYTES)
         return true;
-    entry->values[i] = arena_copy_text(&batch->arena, params->values[i], len);
-    return entry->values[i] != NULL;
+    copy = arena_copy_text(&batch->arena, bytes, is_text ? strlen(bytes) : value->len);
+    if (is_text)
+        copy_out->as.text = copy;
+    else
+        copy_out->as.bytes = copy;
+    return copy != NULL;
 }
 
 static bool grow(struct pg_batch *batch)
@@ -895,19 +934,20 @@ static bool grow(struct pg_batch *batch)
     return true;
 }
 
-enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct pg_params *params,
-                         int64_t least_rows, struct err *err)
+enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct bind_value *values,
+                         size_t count, int64_t least_rows, struct err *err)
 {
-    struct entry *entry = grow(batch) ? arena_alloc(&batch->arena, sizeof *entry) : NULL;
+    struct entry *entry =
+        grow(batch) ? arena_alloc(&batch->arena, sizeof *entry + count * sizeof values[0]) : NULL;
 
     if (entry == NULL)
         return no_memory(err);
     entry->statement = statement;
     entry->least_rows = least_rows;
     entry->changed_rows = 0;
-    entry->count = params->count;
-    for (int i = 0; i < params->count; i++)
-        if (!copy_value(batch, entry, params, i))
+    entry->count = count;
+    for (size_t i = 0; i < count; i++)
+        if (!copy_value(batch, &values[i], &entry->values[i]))
             return no_memory(err);
     batch->entries[batch->count++] = entry;
     return ST_OK;
@@ -919,8 +959,7 @@ static bool send_part(const struct pg_connection *connection, const struct pg_ba
     for (size_t i = first; i < end; i++) {
         const struct entry *entry = batch->entries[i];
 
-        if (!send_prepared(connection, entry->statement, entry->count, entry->values, entry->lengths,
-                           entry->formats))
+        if (!send_prepared(connection, entry->statement, entry->values, entry->count))
             return false;
     }
     return PQpipelineSync(connection->handle) == 1;

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * pg.h - the few calls of libpq that the fleet's store needs, with our errors.  Only src/store/pg.c includes
- * libpq-fe.h (a build without it has pg_none.c instead, where every call fails); only src/store includes this
- * header.
+ * pg.h - the few calls of libpq that the fleet needs, with our errors.  Only pg.c includes libpq-fe.h.
  *
  * A struct pg belongs to one thread.  It opens further connections by itself when a callback asks while a
- * reading is under way (at most PG_CONNECTIONS_MAX).  Values are always bound, never pasted into SQL.  Every
- * wait has a limit.  Serialization failures (40001), deadlocks (40P01) and lost connections are tried again
- * with backoff, for at most PG_RETRY_MS; what is tried again must therefore be harmless when done twice.
+ * reading is in progress (at most PG_CONNECTIONS_MAX).  Every wait has a limit.  Serialization failures
+ * (40001), deadlocks (40P01) and lost connections are retried with backoff, for at most PG_RETRY_MS; a
+ * statement must therefore be harmless when it is done twice.
  */
 #ifndef FLEET_PG_H
 #define FLEET_PG_H
@@ -18,11 +16,11 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "store/bind.h"
 
 #define PG_CONNECTIONS_MAX 4
-#define PG_PARAMS_MAX      20
 #define PG_INT_MAX         1000000000000000
-#define PG_RETRY_MS        30000  /* how long failures are tried again */
+#define PG_RETRY_MS        30000  /* how long failures are retried */
 #define PG_ANSWER_MS       60000  /* longest wait for the answer to a change */
 #define PG_READ_MS         600000 /* longest wait for the first row of a reading */
 
@@ -37,13 +35,9 @@ struct pg_settings {
     size_t statement_count;
 };
 
-/* Is libpq built in? */
-bool pg_is_supported(void);
-
 /*
  * Connect.  A remote host gets sslmode=verify-full unless the settings name one.
- * ST_CONFIG     the settings are wrong, hold a password, name a database that does not exist, or libpq is not
- *               built in
+ * ST_CONFIG     the settings are wrong, hold a password, or name a database that does not exist
  * ST_DENIED     the server refused this user
  * ST_TEMPORARY  it cannot be reached now
  * ST_NOMEM
@@ -51,20 +45,7 @@ bool pg_is_supported(void);
 MUST_CHECK enum status pg_open(const struct pg_settings *settings, struct pg **pg_out, struct err *err);
 void pg_close(struct pg **pg);
 
-/* ---- values ---- */
-
-/* Parameters of one statement, in order; texts and bytes are borrowed. */
-struct pg_params {
-    int count;
-    const char *values[PG_PARAMS_MAX];
-    int lengths[PG_PARAMS_MAX];
-    int formats[PG_PARAMS_MAX];
-    char numbers[PG_PARAMS_MAX][24];
-};
-
-void pg_add_text(struct pg_params *params, const char *text); /* NULL: SQL NULL */
-void pg_add_int(struct pg_params *params, int64_t value);
-void pg_add_bytes(struct pg_params *params, const void *bytes, size_t len);
+/* ---- rows ---- */
 
 /*
  * Columns (from 0) of a row; texts live until the callback returns.  "" and 0 for SQL NULL and for a column
@@ -79,22 +60,26 @@ bool pg_is_null(const struct pg_row *row, int column);
 /* A bytea, copied into arena; NULL if memory is out. */
 const void *pg_bytes(const struct pg_row *row, int column, struct arena *arena, size_t *len_out);
 
-/* ---- statements ---- */
+/* ---- statements by their number in the settings; for values and count write BIND(...) ---- */
 
 /* A status other than ST_OK ends the reading and is returned. */
 typedef enum status pg_row_fn(void *context, const struct pg_row *row, struct err *err);
 
 /*
- * Run one statement outside a transaction and hand its rows over as they come; fn may be NULL.  *rows_out
- * (may be NULL): rows read or changed.
+ * Read: run one statement outside a transaction and hand its rows over as they come.
  * ST_UNSUPPORTED  the tables are not there (see fleet_open)
  * ST_DENIED       this user may not
  * ST_TEMPORARY    no connection, or too many failures
- * ST_FULL         the server's disk is
- * ST_INTERNAL     our SQL is wrong;  ST_NOMEM
+ * ST_FULL         the server's disk is full
+ * ST_INTERNAL     our SQL is wrong
+ * ST_NOMEM
  */
-MUST_CHECK enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *params,
-                                pg_row_fn *fn, void *context, int64_t *rows_out, struct err *err);
+MUST_CHECK enum status pg_query(struct pg *pg, size_t statement, const struct bind_value *values,
+                                size_t count, pg_row_fn *fn, void *context, struct err *err);
+
+/* Change: as pg_query; *rows_out (may be NULL): rows changed. */
+MUST_CHECK enum status pg_change(struct pg *pg, size_t statement, const struct bind_value *values,
+                                 size_t count, int64_t *rows_out, struct err *err);
 
 /* Changes that happen together or not at all, gathered and then sent at once. */
 struct pg_batch;
@@ -109,8 +94,8 @@ size_t pg_batch_bytes(const struct pg_batch *batch);
  * Add one statement; everything is copied.  It must change at least least_rows rows, else the whole is rolled
  * back and pg_batch_run returns ST_BUSY.  ST_NOMEM
  */
-MUST_CHECK enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct pg_params *params,
-                                    int64_t least_rows, struct err *err);
+MUST_CHECK enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct bind_value *values,
+                                    size_t count, int64_t least_rows, struct err *err);
 
 /* One transaction of all of them; the batch is as it was.  Statuses as pg_query, and ST_BUSY. */
 MUST_CHECK enum status pg_batch_run(struct pg *pg, struct pg_batch *batch, struct err *err);

@@ -1,22 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One push:
- * 1. a moment of sessions.db is chosen; what is different about it (another store, another instance) is noted
+ * 1. a snapshot of sessions.db is taken; what is different about it (another store, another instance) is noted
  * 2. rows that an earlier instance was given and that the database may lack are sent again as they are
  * 3. rows that have grown are given to the present instance, and sent
- * 4. only then: this instance is complete through the moment's mark, and earlier ones have ended
+ * 4. only then: this instance is complete through the snapshot's mark, and earlier ones have ended
  * Rows go in parts; for each, push.db has the part's number before it is sent and learns afterwards that it
  * arrived.
  */
-#include "fleet/push.h"
+#include "push.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
 #include "base/strbuf.h"
-#include "fleet_inside.h"
 #include "pg_array.h"
 #include "session_push.h"
 #include "store/db.h"
@@ -43,8 +41,6 @@ static const char *const MIGRATIONS[] = {
     "  instance INTEGER NOT NULL, part INTEGER NOT NULL,"
     "  PRIMARY KEY (domain_id, utc_day, kind, policy_id, item_id)) STRICT, WITHOUT ROWID;",
 };
-static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS)};
-
 enum push_query {
     Q_READ_STATE,
     Q_SET_STATE,
@@ -84,6 +80,8 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_FORGET_DAYS] = "DELETE FROM pushed WHERE utc_day < ?1",
 };
 /* clang-format on */
+
+static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS), SQL, QUERY_COUNT};
 
 /* One statement of the fleet's database, and its array parameters. */
 enum push_table {
@@ -128,20 +126,18 @@ struct push_state {
 
 struct push {
     struct db db;
-    struct sqlite3_stmt *statements[QUERY_COUNT];
-    char owner[FLEET_ID_SIZE];
     struct push_state state;
 
-    /* the push that is under way */
-    struct fleet *fleet;
-    struct session_store *sessions;
+    /* the push in progress */
+    struct fleet_pgsql *fleet;
+    struct session_reader *sessions;
     int64_t instance;
     char instance_id[FLEET_ID_SIZE];
     int32_t from_day;
     bool is_closed[DAYS_MAX]; /* from from_day on: this host reported the day alone, before it joined */
     struct session_mark mark;
     uint64_t counters[COUNTER_COUNT];
-    struct push_totals totals;
+    struct fleet_pushed totals;
     bool is_in_part;
     size_t part_rows;
     size_t part_bytes;
@@ -160,53 +156,35 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "push: out of memory");
 }
 
-static enum status use(struct push *push, enum push_query query, struct sqlite3_stmt **statement_out,
-                       struct err *err)
-{
-    enum status status = ST_OK;
-
-    if (push->statements[query] == NULL)
-        status = db_prepare(&push->db, SQL[query], &push->statements[query], err);
-    if (status == ST_OK)
-        *statement_out = push->statements[query];
-    return status;
-}
-
-static enum status run_numbers(struct push *push, enum push_query query, const int64_t *values, int count,
-                               struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    for (int i = 0; i < count; i++)
-        db_bind_int(statement, i + 1, values[i]);
-    return db_step_done(&push->db, statement, err);
-}
-
 /* ---- open ---- */
 
-static enum status read_state(struct push *push, struct err *err)
+static bool copy_id(char id_out[FLEET_ID_SIZE], struct sqlite3_stmt *row, int column)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_READ_STATE, &statement, err);
+    const char *text = db_column_text(row, column);
 
+    (void)snprintf(id_out, FLEET_ID_SIZE, "%s", text != NULL ? text : "");
+    return text != NULL;
+}
+
+static enum status read_state(struct push *push, char owner_out[FLEET_ID_SIZE], struct err *err)
+{
+    struct push_state *state = &push->state;
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_first(&push->db, Q_READ_STATE, BIND_NOTHING, &row, err);
+
+    if (status == ST_NOT_FOUND)
+        return err_set(err, ST_UNSUPPORTED, "%s: its state is missing", push->db.name);
     if (status != ST_OK)
         return status;
-    status = db_step(&push->db, statement, err);
-    if (status == ST_OK) {
-        (void)strncpy(push->owner, db_column_text(statement, 0), sizeof push->owner - 1);
-        (void)strncpy(push->state.store_id, db_column_text(statement, 1), sizeof push->state.store_id - 1);
-        push->state.ring_sequence = db_column_int(statement, 2);
-        push->state.stored = db_column_int(statement, 3);
-        push->state.from_day = db_column_int(statement, 4);
-        push->state.part = db_column_int(statement, 5);
-        push->state.acked = db_column_int(statement, 6);
-    }
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? err_set(err, ST_UNSUPPORTED, "%s: its state is missing", push->db.name)
-                                  : status;
+    if (!copy_id(owner_out, row, 0) || !copy_id(state->store_id, row, 1))
+        status = no_memory(err);
+    state->ring_sequence = db_column_int(row, 2);
+    state->stored = db_column_int(row, 3);
+    state->from_day = db_column_int(row, 4);
+    state->part = db_column_int(row, 5);
+    state->acked = db_column_int(row, 6);
+    db_reset(row);
+    return status;
 }
 
 static void init_buffers(struct push *push)
@@ -217,7 +195,8 @@ static void init_buffers(struct push *push)
             strbuf_init(&push->tables[i].columns[j], ARRAY_BYTES);
 }
 
-enum status push_open(const char *path, struct push **push_out, struct err *err)
+enum status push_open(const char *path, char owner_out[FLEET_ID_SIZE], struct push **push_out,
+                      struct err *err)
 {
     struct push *push = calloc(1, sizeof *push);
     enum status status;
@@ -230,7 +209,7 @@ enum status push_open(const char *path, struct push **push_out, struct err *err)
         free(push);
         return status;
     }
-    status = read_state(push, err);
+    status = read_state(push, owner_out, err);
     if (status == ST_OK)
         *push_out = push;
     else
@@ -242,8 +221,6 @@ void push_close(struct push **push)
 {
     if (*push == NULL)
         return;
-    for (size_t i = 0; i < QUERY_COUNT; i++)
-        db_finalise(&(*push)->statements[i]);
     db_close(&(*push)->db);
     for (size_t i = 0; i < TABLE_COUNT; i++)
         for (size_t j = 0; j < COLUMNS_MAX; j++)
@@ -252,11 +229,6 @@ void push_close(struct push **push)
     pg_batch_free(&(*push)->batch);
     free(*push);
     *push = NULL;
-}
-
-const char *push_owner(const struct push *push)
-{
-    return push->owner;
 }
 
 /* ---- parts ---- */
@@ -274,16 +246,14 @@ static void begin_arrays(struct push *push)
 
 static enum status set_part(struct push *push, int64_t acked, struct err *err)
 {
-    const int64_t values[] = {push->state.part, acked};
-    enum status status = run_numbers(push, Q_SET_PART, values, 2, err);
+    enum status status = db_change(&push->db, Q_SET_PART, BIND(INT(push->state.part), INT(acked)), err);
 
     if (status == ST_OK)
         push->state.acked = acked;
     return status;
 }
 
-/* In the transaction of push.db that this begins stands, besides the new part's rows, that the one before
- * arrived. */
+/* The transaction of push.db that this begins holds the new part's rows, and that the part before arrived. */
 static enum status begin_part(struct push *push, struct err *err)
 {
     enum status status = ST_OK;
@@ -302,7 +272,7 @@ static enum status begin_part(struct push *push, struct err *err)
 static enum status add_table(struct push *push, enum push_table table, struct err *err)
 {
     struct out_table *out = &push->tables[table];
-    struct pg_params params = {.count = 0};
+    struct bind_value values[COLUMNS_MAX];
 
     if (out->rows == 0)
         return ST_OK;
@@ -310,9 +280,9 @@ static enum status add_table(struct push *push, enum push_table table, struct er
         pg_array_end(&out->columns[i]);
         if (strbuf_is_failed(&out->columns[i]))
             return no_memory(err);
-        pg_add_text(&params, out->columns[i].data);
+        values[i] = (struct bind_value)TEXT(out->columns[i].data);
     }
-    return pg_batch_add(push->batch, TABLES[table].statement, &params, 0, err);
+    return pg_batch_add(push->batch, TABLES[table].statement, values, TABLES[table].columns, 0, err);
 }
 
 static enum status send_tables(struct push *push, struct err *err)
@@ -366,7 +336,7 @@ static void put_key(struct push *push, enum push_table table, const struct sessi
     push->tables[table].rows++;
 }
 
-/* The id of these texts, the same on each host; the domain stands beside it in every key. */
+/* The id of these texts, the same on each host; the domain is beside it in every key. */
 static enum status content_of(struct push *push, const char *const *texts, size_t count,
                               char id_out[FLEET_ID_SIZE], struct err *err)
 {
@@ -479,37 +449,29 @@ static put_fn *const PUT[PUSH_KIND_COUNT] = {
 static enum status find_pushed(struct push *push, const struct session_push_row *row,
                                struct pushed_row *pushed_out, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_FIND, &statement, err);
+    int64_t found[6] = {0};
+    enum status status = db_read(
+        &push->db, Q_FIND,
+        BIND(INT(row->domain_id), INT(row->utc_day), INT(row->kind), INT(row->policy_id), INT(row->item_id)),
+        found, 6, err);
 
-    if (status != ST_OK)
-        return status;
-    *pushed_out = (struct pushed_row){.part = 0};
-    db_bind_int(statement, 1, row->domain_id);
-    db_bind_int(statement, 2, row->utc_day);
-    db_bind_int(statement, 3, row->kind);
-    db_bind_int(statement, 4, row->policy_id);
-    db_bind_int(statement, 5, row->item_id);
-    status = db_step(&push->db, statement, err);
-    if (status == ST_OK)
-        *pushed_out = (struct pushed_row){.a = db_column_int(statement, 0),
-                                          .b = db_column_int(statement, 1),
-                                          .own_a = db_column_int(statement, 2),
-                                          .own_b = db_column_int(statement, 3),
-                                          .instance = db_column_int(statement, 4),
-                                          .part = db_column_int(statement, 5)};
-    db_reset(statement);
+    *pushed_out = (struct pushed_row){.a = found[0],
+                                      .b = found[1],
+                                      .own_a = found[2],
+                                      .own_b = found[3],
+                                      .instance = found[4],
+                                      .part = found[5]};
     return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
 static enum status set_pushed(struct push *push, const struct session_push_row *row,
                               const struct pushed_row *pushed, struct err *err)
 {
-    const int64_t values[] = {row->domain_id, row->utc_day,     row->kind,   row->policy_id,
-                              row->item_id,   pushed->a,        pushed->b,   pushed->own_a,
-                              pushed->own_b,  pushed->instance, pushed->part};
-
-    return run_numbers(push, Q_SET, values, (int)ARRAY_COUNT(values), err);
+    return db_change(&push->db, Q_SET,
+                     BIND(INT(row->domain_id), INT(row->utc_day), INT(row->kind), INT(row->policy_id),
+                          INT(row->item_id), INT(pushed->a), INT(pushed->b), INT(pushed->own_a),
+                          INT(pushed->own_b), INT(pushed->instance), INT(pushed->part)),
+                     err);
 }
 
 /* Put the row into a part; its texts too, unless the database has them for sure. */
@@ -532,18 +494,17 @@ static enum status give(struct push *push, const struct session_push_row *row, s
 static enum status read_instance_id(struct push *push, int64_t number, char id_out[FLEET_ID_SIZE],
                                     struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_INSTANCE_ID, &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_first(&push->db, Q_INSTANCE_ID, BIND(INT(number)), &row, err);
 
+    if (status == ST_NOT_FOUND)
+        return err_set(err, ST_UNSUPPORTED, "%s: an instance is missing", push->db.name);
     if (status != ST_OK)
         return status;
-    db_bind_int(statement, 1, number);
-    status = db_step(&push->db, statement, err);
-    if (status == ST_OK)
-        (void)strncpy(id_out, db_column_text(statement, 0), FLEET_ID_SIZE - 1);
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? err_set(err, ST_UNSUPPORTED, "%s: an instance is missing", push->db.name)
-                                  : status;
+    if (!copy_id(id_out, row, 0))
+        status = no_memory(err);
+    db_reset(row);
+    return status;
 }
 
 static bool may_be_lacking(const struct push *push, const struct pushed_row *pushed)
@@ -564,7 +525,7 @@ static enum status find_closed_days(struct push *push, int32_t from_day, struct 
 
     push->from_day = from_day;
     for (int32_t i = 0; status == ST_OK && i < DAYS_MAX; i++)
-        status = session_store_is_closed(push->sessions, from_day + i, &push->is_closed[i], err);
+        status = session_reader_is_closed(push->sessions, from_day + i, &push->is_closed[i], err);
     return status;
 }
 
@@ -635,77 +596,49 @@ static enum status take_note(void *context, const char *name, const char *text, 
 
 static enum status find_instance(struct push *push, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_ADD_INSTANCE, &statement, err);
+    enum status status = db_change(&push->db, Q_ADD_INSTANCE, BIND(TEXT(push->instance_id)), err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, push->instance_id);
-    status = db_step_done(&push->db, statement, err);
     if (status == ST_OK)
-        status = use(push, Q_FIND_INSTANCE, &statement, err);
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, push->instance_id);
-    status = db_step(&push->db, statement, err);
-    if (status == ST_OK)
-        push->instance = db_column_int(statement, 0);
-    db_reset(statement);
+        status = db_read(&push->db, Q_FIND_INSTANCE, BIND(TEXT(push->instance_id)), &push->instance, 1, err);
     return status;
 }
 
-/* A collector of before fleets has no instance: its store stands for it. */
+/* A collector older than fleets has no instance: its store is taken for one. */
 static enum status choose_instance(struct push *push, struct err *err)
 {
     enum status status;
 
-    (void)snprintf(push->instance_id, sizeof push->instance_id, "%s", session_store_id(push->sessions));
-    status = session_store_each_note(push->sessions, take_note, push, err);
+    (void)snprintf(push->instance_id, sizeof push->instance_id, "%s", push->sessions->id);
+    status = session_reader_each_note(push->sessions, take_note, push, err);
     return status == ST_OK ? find_instance(push, err) : status;
 }
 
 static enum status add_instance(struct push *push, int64_t now_s, struct err *err)
 {
-    static const enum session_counter COUNTERS[] = {COUNTER_RECEIVED, COUNTER_STORED, COUNTER_DROPPED,
-                                                    COUNTER_LATE};
-    struct pg_params params = {.count = 0};
+    const uint64_t *counters = push->counters;
 
-    pg_add_text(&params, push->instance_id);
-    pg_add_text(&params, push->fleet->host);
-    pg_add_int(&params, now_s);
-    pg_add_int(&params, now_s);
-    pg_add_int(&params, push->mark.counted_through_s);
-    for (size_t i = 0; i < ARRAY_COUNT(COUNTERS); i++)
-        pg_add_int(&params, (int64_t)push->counters[COUNTERS[i]]);
-    return pg_batch_add(push->batch, FLEET_PUSH_INSTANCE, &params, 0, err);
+    return pg_batch_add(push->batch, FLEET_PUSH_INSTANCE,
+                        BIND(TEXT(push->instance_id), TEXT(push->fleet->host), INT(now_s), INT(now_s),
+                             INT(push->mark.counted_through_s), INT((int64_t)counters[COUNTER_RECEIVED]),
+                             INT((int64_t)counters[COUNTER_STORED]), INT((int64_t)counters[COUNTER_DROPPED]),
+                             INT((int64_t)counters[COUNTER_LATE])),
+                        0, err);
 }
 
 static enum status add_ends(struct push *push, int64_t now_s, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_OLD_INSTANCES, &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(&push->db, Q_OLD_INSTANCES, BIND(INT(push->instance)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, push->instance);
-    while ((status = db_step(&push->db, statement, err)) == ST_OK) {
-        struct pg_params params = {.count = 0};
-
-        pg_add_text(&params, db_column_text(statement, 0));
-        pg_add_int(&params, now_s);
-        status = pg_batch_add(push->batch, FLEET_END_INSTANCE, &params, 0, err);
-        if (status != ST_OK)
-            break;
-    }
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+    while (db_next(&push->db, row, &status, err))
+        status = pg_batch_add(push->batch, FLEET_END_INSTANCE, BIND(TEXT(db_column_text(row, 0)), INT(now_s)),
+                              0, err);
+    return status;
 }
 
 /* 4 */
 static enum status send_complete_through(struct push *push, int64_t now_s, struct err *err)
 {
-    const int64_t current[] = {push->instance};
-    const int64_t oldest[] = {push->instance - KEEP_INSTANCES};
     enum status status;
 
     pg_batch_reset(push->batch);
@@ -715,9 +648,9 @@ static enum status send_complete_through(struct push *push, int64_t now_s, struc
     if (status == ST_OK)
         status = pg_batch_run(push->fleet->pg, push->batch, err);
     if (status == ST_OK)
-        status = run_numbers(push, Q_END_INSTANCES, current, 1, err);
+        status = db_change(&push->db, Q_END_INSTANCES, BIND(INT(push->instance)), err);
     if (status == ST_OK)
-        status = run_numbers(push, Q_FORGET_INSTANCES, oldest, 1, err);
+        status = db_change(&push->db, Q_FORGET_INSTANCES, BIND(INT(push->instance - KEEP_INSTANCES)), err);
     if (status == ST_OK)
         push->totals.complete_through_s = push->mark.counted_through_s;
     return status;
@@ -728,30 +661,24 @@ static enum status send_complete_through(struct push *push, int64_t now_s, struc
 /* Numbers mean rows of one store only; another has others. */
 static enum status note_store(struct push *push, struct err *err)
 {
-    const char *id = session_store_id(push->sessions);
+    const char *id = push->sessions->id;
 
     if (strcmp(push->state.store_id, id) == 0)
         return ST_OK;
     push->state.ring_sequence = push->state.stored = -1;
-    return run_numbers(push, Q_FORGET_ROWS, NULL, 0, err);
+    return db_change(&push->db, Q_FORGET_ROWS, BIND_NOTHING, err);
 }
 
 static enum status set_state(struct push *push, int64_t ring_sequence, int64_t stored, int32_t from_day,
                              struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(push, Q_SET_STATE, &statement, err);
+    const char *id = push->sessions->id;
+    enum status status = db_change(&push->db, Q_SET_STATE,
+                                   BIND(TEXT(id), INT(ring_sequence), INT(stored), INT(from_day)), err);
 
     if (status != ST_OK)
         return status;
-    db_bind_text(statement, 1, session_store_id(push->sessions));
-    db_bind_int(statement, 2, ring_sequence);
-    db_bind_int(statement, 3, stored);
-    db_bind_int(statement, 4, from_day);
-    status = db_step_done(&push->db, statement, err);
-    if (status != ST_OK)
-        return status;
-    (void)snprintf(push->state.store_id, sizeof push->state.store_id, "%s", session_store_id(push->sessions));
+    (void)snprintf(push->state.store_id, sizeof push->state.store_id, "%s", id);
     push->state.ring_sequence = ring_sequence;
     push->state.stored = stored;
     push->state.from_day = from_day;
@@ -761,11 +688,10 @@ static enum status set_state(struct push *push, int64_t ring_sequence, int64_t s
 /* 1 */
 static enum status prepare(struct push *push, int32_t from_day, struct err *err)
 {
-    const int64_t days[] = {from_day};
-    enum status status = session_store_get_mark(push->sessions, &push->mark, err);
+    enum status status = session_reader_get_mark(push->sessions, &push->mark, err);
 
     if (status == ST_OK)
-        status = session_store_counters(push->sessions, push->counters, err);
+        status = session_reader_counters(push->sessions, push->counters, err);
     if (status == ST_OK)
         status = find_closed_days(push, from_day, err);
     if (status == ST_OK)
@@ -774,7 +700,7 @@ static enum status prepare(struct push *push, int32_t from_day, struct err *err)
         status = note_store(push, err);
     push->totals.is_new_day = push->state.from_day != from_day;
     if (status == ST_OK && push->state.from_day != from_day)
-        status = run_numbers(push, Q_FORGET_DAYS, days, 1, err);
+        status = db_change(&push->db, Q_FORGET_DAYS, BIND(INT(from_day)), err);
     if (status == ST_OK && (push->state.from_day != from_day || push->state.ring_sequence < 0))
         status = set_state(push, -1, -1, from_day, err);
     if (status == ST_OK && push->batch == NULL)
@@ -804,7 +730,7 @@ static enum status push_rows(struct push *push, int32_t from_day, struct err *er
     return status;
 }
 
-static enum status push_moment(struct push *push, int32_t from_day, int64_t now_s, struct err *err)
+static enum status push_snapshot(struct push *push, int32_t from_day, int64_t now_s, struct err *err)
 {
     enum status status = prepare(push, from_day, err);
 
@@ -821,8 +747,8 @@ static enum status push_moment(struct push *push, int32_t from_day, int64_t now_
     return status;
 }
 
-enum status push_run(struct push *push, struct fleet *fleet, struct session_store *sessions, int32_t from_day,
-                     int64_t now_s, struct push_totals *totals_out, struct err *err)
+enum status push_run(struct push *push, struct fleet_pgsql *fleet, struct session_reader *sessions,
+                     int32_t from_day, int64_t now_s, struct fleet_pushed *pushed_out, struct err *err)
 {
     enum status status = session_push_begin(sessions, err);
 
@@ -830,11 +756,11 @@ enum status push_run(struct push *push, struct fleet *fleet, struct session_stor
         return status;
     push->fleet = fleet;
     push->sessions = sessions;
-    push->totals = (struct push_totals){0};
+    push->totals = (struct fleet_pushed){0};
     push->policy_id = 0;
-    status = push_moment(push, from_day, now_s, err);
+    status = push_snapshot(push, from_day, now_s, err);
     session_push_end(sessions);
     if (status == ST_OK)
-        *totals_out = push->totals;
+        *pushed_out = push->totals;
     return status;
 }

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* What all hosts of a fleet counted, summed over their collectors' instances. */
+/*
+ * What all hosts of a fleet counted, summed over their collectors' instances.
+ *
+ * Domains are read by the batch: their rows come in any order, are kept in an arena, sorted as a report wants
+ * them (R35), and given away when read_domain asks for one.  A batch that is too large for the arena is read
+ * domain by domain.  Hosts go on counting late sessions as they come; the database knows from the reports
+ * which are late, so no day is closed here.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
 #include "base/clock.h"
 #include "fleet_inside.h"
+#include "model/utc_day.h"
 #include "pg_array.h"
-#include "store/session_methods.h"
+#include "store/session_reader.h"
 #include "store/session_text.h"
 
 /* One domain of many hosts, each with its caps; or many small ones. */
@@ -39,8 +46,8 @@ struct domain_rows {
 };
 
 struct session_fleet {
-    struct session_store base;
-    struct fleet *fleet;
+    struct session_reader base;
+    struct fleet_pgsql *fleet;
 
     /* the domains that were read last */
     struct arena arena;
@@ -49,9 +56,9 @@ struct session_fleet {
     size_t domain_count;
 };
 
-static struct session_fleet *fleet_of(struct session_store *store)
+static struct session_fleet *fleet_of(struct session_reader *reader)
 {
-    return (struct session_fleet *)store;
+    return (struct session_fleet *)reader;
 }
 
 static enum status no_memory(struct err *err)
@@ -59,78 +66,17 @@ static enum status no_memory(struct err *err)
     return err_set(err, ST_NOMEM, "fleet's sessions: out of memory");
 }
 
-/* ---- what only a collector has ---- */
-
-/* The hosts' own counters stand with their instances. */
-static enum status fleet_counters(struct session_store *store, uint64_t counters_out[COUNTER_COUNT],
-                                  struct err *err)
-{
-    (void)store;
-    (void)err;
-    memset(counters_out, 0, COUNTER_COUNT * sizeof counters_out[0]);
-    return ST_OK;
-}
-
-static enum status fleet_each_refused(struct session_store *store, session_refused_fn *fn, void *context,
-                                      struct err *err)
-{
-    (void)store;
-    (void)fn;
-    (void)context;
-    (void)err;
-    return ST_OK;
-}
-
-static enum status fleet_each_note(struct session_store *store, session_note_fn *fn, void *context,
-                                   struct err *err)
-{
-    (void)store;
-    (void)fn;
-    (void)context;
-    (void)err;
-    return ST_OK;
-}
-
 /* ---- days ---- */
 
-/* Hosts go on counting late outcomes as they come; that they are late shows when they are summed up. */
-static enum status fleet_is_closed(struct session_store *store, int32_t utc_day, bool *is_closed_out,
-                                   struct err *err)
+static enum status fleet_get_mark(struct session_reader *reader, struct session_mark *mark_out,
+                                  struct err *err)
 {
-    (void)store;
-    (void)utc_day;
-    (void)err;
-    *is_closed_out = false;
-    return ST_OK;
-}
-
-static enum status fleet_close_day(struct session_store *store, int32_t utc_day, int64_t now_s,
-                                   struct err *err)
-{
-    (void)store;
-    (void)utc_day;
-    (void)now_s;
-    (void)err;
-    return ST_OK;
-}
-
-static enum status take_number(void *context, const struct pg_row *row, struct err *err)
-{
-    (void)err;
-    *(int64_t *)context = pg_int(row, 0);
-    return ST_OK;
-}
-
-static enum status fleet_get_mark(struct session_store *store, struct session_mark *mark_out, struct err *err)
-{
-    struct session_fleet *sessions = fleet_of(store);
-    struct pg_params params = {.count = 0};
+    struct fleet_pgsql *fleet = fleet_of(reader)->fleet;
     int64_t through_s = 0;
-    enum status status;
+    enum status status =
+        pg_query(fleet->pg, FLEET_COMPLETE_THROUGH, BIND(INT(clock_utc_s() - fleet->window_s)),
+                 fleet_take_number, &through_s, err);
 
-    pg_add_int(&params, clock_utc_s() - sessions->fleet->window_s);
-    status =
-        pg_query(sessions->fleet->pg, FLEET_COMPLETE_THROUGH, &params, take_number, &through_s, NULL, err);
     if (status == ST_OK)
         *mark_out = (struct session_mark){.counted_through_s = through_s};
     return status;
@@ -155,42 +101,32 @@ static enum status give_day(void *context, const struct pg_row *row, struct err 
     return walk->day(walk->context, &day, err);
 }
 
-static enum status fleet_each_day(struct session_store *store, session_day_fn *fn, void *context,
+static enum status fleet_each_day(struct session_reader *reader, session_day_fn *fn, void *context,
                                   struct err *err)
 {
-    const struct pg_params none = {.count = 0};
     struct session_walk walk = {.context = context, .day = fn};
 
-    return pg_query(fleet_of(store)->fleet->pg, FLEET_LIST_DAYS, &none, give_day, &walk, NULL, err);
+    return pg_query(fleet_of(reader)->fleet->pg, FLEET_LIST_DAYS, BIND_NOTHING, give_day, &walk, err);
 }
 
-static enum status run_before(struct session_fleet *sessions, enum fleet_statement statement, int64_t before,
-                              struct err *err)
-{
-    struct pg_params params = {.count = 0};
-
-    pg_add_int(&params, before);
-    return pg_query(sessions->fleet->pg, statement, &params, NULL, NULL, NULL, err);
-}
-
-static enum status fleet_delete_before(struct session_store *store, int32_t utc_day, struct err *err)
+/* The first generator that comes to a day deletes for all. */
+static enum status fleet_delete_before(struct session_reader *reader, int32_t utc_day, struct err *err)
 {
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_TALLIES, FLEET_DELETE_DETAIL_TALLIES,
                                                   FLEET_DELETE_POLICIES, FLEET_DELETE_DETAILS,
                                                   FLEET_DELETE_RECORDS};
-    struct session_fleet *sessions = fleet_of(store);
-    struct pg_params params = {.count = 0};
+    struct fleet_pgsql *fleet = fleet_of(reader)->fleet;
     int64_t is_first = 0;
-    enum status status;
+    enum status status =
+        pg_change(fleet->pg, FLEET_BEGIN_CLEANUP, BIND(TEXT("sessions"), INT(utc_day)), &is_first, err);
 
-    pg_add_text(&params, "sessions");
-    pg_add_int(&params, utc_day);
-    status = pg_query(sessions->fleet->pg, FLEET_BEGIN_CLEANUP, &params, NULL, NULL, &is_first, err);
-    for (size_t i = 0; status == ST_OK && is_first != 0 && i < ARRAY_COUNT(BY_DAY); i++)
-        status = run_before(sessions, BY_DAY[i], utc_day, err);
-    if (status == ST_OK && is_first != 0)
-        status = run_before(sessions, FLEET_DELETE_INSTANCES,
-                            clock_utc_s() - 2 * sessions->fleet->window_s - 86400, err);
+    if (status != ST_OK || is_first == 0)
+        return status;
+    for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(BY_DAY); i++)
+        status = pg_change(fleet->pg, BY_DAY[i], BIND(INT(utc_day)), NULL, err);
+    if (status == ST_OK)
+        status = pg_change(fleet->pg, FLEET_DELETE_INSTANCES,
+                           BIND(INT(clock_utc_s() - 2 * fleet->window_s - UTC_DAY_SECONDS)), NULL, err);
     return status;
 }
 
@@ -204,19 +140,16 @@ static enum status give_domain(void *context, const struct pg_row *row, struct e
     return walk->domain(walk->context, pg_text(row, 0), &sessions, err);
 }
 
-static enum status fleet_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+static enum status fleet_each_domain(struct session_reader *reader, int32_t utc_day, const char *after,
                                      int64_t max, session_domain_fn *fn, void *context, struct err *err)
 {
-    struct session_fleet *sessions = fleet_of(store);
+    struct fleet_pgsql *fleet = fleet_of(reader)->fleet;
     struct session_walk walk = {.context = context, .domain = fn};
-    struct pg_params params = {.count = 0};
     char buckets[FLEET_BUCKETS_TEXT];
 
-    pg_add_int(&params, utc_day);
-    pg_add_text(&params, fleet_scope(sessions->fleet, buckets));
-    pg_add_text(&params, after);
-    pg_add_int(&params, max);
-    return pg_query(sessions->fleet->pg, FLEET_LIST_DOMAINS, &params, give_domain, &walk, NULL, err);
+    return pg_query(fleet->pg, FLEET_LIST_DOMAINS,
+                    BIND(INT(utc_day), TEXT(fleet_scope(fleet, buckets)), TEXT(after), INT(max)), give_domain,
+                    &walk, err);
 }
 
 static int compare_names(const void *a, const void *b)
@@ -400,20 +333,18 @@ static enum status begin_load(struct session_fleet *sessions, int32_t utc_day, c
 static enum status load(struct session_fleet *sessions, int32_t utc_day, const char *const *domains,
                         size_t count, struct err *err)
 {
-    struct pg_params params = {.count = 0};
+    struct pg *pg = sessions->fleet->pg;
     struct strbuf names;
     enum status status;
 
     strbuf_init(&names, NAMES_BYTES_MAX);
     status = begin_load(sessions, utc_day, domains, count, &names, err);
-    if (status == ST_OK) {
-        pg_add_text(&params, names.data);
-        pg_add_int(&params, utc_day);
-        status =
-            pg_query(sessions->fleet->pg, FLEET_READ_POLICIES, &params, take_policy, sessions, NULL, err);
-    }
     if (status == ST_OK)
-        status = pg_query(sessions->fleet->pg, FLEET_READ_DETAILS, &params, take_detail, sessions, NULL, err);
+        status = pg_query(pg, FLEET_READ_POLICIES, BIND(TEXT(names.data), INT(utc_day)), take_policy,
+                          sessions, err);
+    if (status == ST_OK)
+        status = pg_query(pg, FLEET_READ_DETAILS, BIND(TEXT(names.data), INT(utc_day)), take_detail, sessions,
+                          err);
     for (size_t i = 0; status == ST_OK && i < sessions->domain_count; i++)
         if (!sort_domain(sessions, &sessions->domains[i]))
             status = no_memory(err);
@@ -424,10 +355,10 @@ static enum status load(struct session_fleet *sessions, int32_t utc_day, const c
 }
 
 /* Too much for memory together may still fit one by one. */
-static enum status fleet_prefetch(struct session_store *store, int32_t utc_day, const char *const *domains,
+static enum status fleet_prefetch(struct session_reader *reader, int32_t utc_day, const char *const *domains,
                                   size_t count, struct err *err)
 {
-    enum status status = load(fleet_of(store), utc_day, domains, count, err);
+    enum status status = load(fleet_of(reader), utc_day, domains, count, err);
 
     return status == ST_NOMEM ? ST_OK : status;
 }
@@ -448,10 +379,10 @@ static enum status visit_domain(const struct domain_rows *domain, const struct r
     return status;
 }
 
-static enum status fleet_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
+static enum status fleet_read_domain(struct session_reader *reader, int32_t utc_day, const char *domain,
                                      const struct report_visitor *visitor, struct err *err)
 {
-    struct session_fleet *sessions = fleet_of(store);
+    struct session_fleet *sessions = fleet_of(reader);
     struct domain_rows *rows = sessions->utc_day == utc_day ? find_domain(sessions, domain) : NULL;
     enum status status = ST_OK;
 
@@ -473,36 +404,28 @@ static enum status give_record(void *context, const struct pg_row *row, struct e
     return walk->record(walk->context, pg_text(row, 0), pg_int(row, 1), err);
 }
 
-static enum status fleet_each_record(struct session_store *store, int32_t utc_day, const char *domain,
+static enum status fleet_each_record(struct session_reader *reader, int32_t utc_day, const char *domain,
                                      session_record_fn *fn, void *context, struct err *err)
 {
     struct session_walk walk = {.context = context, .record = fn};
-    struct pg_params params = {.count = 0};
 
-    pg_add_text(&params, domain);
-    pg_add_int(&params, utc_day);
-    return pg_query(fleet_of(store)->fleet->pg, FLEET_READ_RECORDS, &params, give_record, &walk, NULL, err);
+    return pg_query(fleet_of(reader)->fleet->pg, FLEET_READ_RECORDS, BIND(TEXT(domain), INT(utc_day)),
+                    give_record, &walk, err);
 }
 
 /* ---- the method table ---- */
 
-static void fleet_close_store(struct session_store *store)
+static void fleet_close_reader(struct session_reader *reader)
 {
-    struct session_fleet *sessions = fleet_of(store);
+    struct session_fleet *sessions = fleet_of(reader);
 
     arena_done(&sessions->arena);
     free(sessions);
 }
 
-/* No begin, and nothing that is done behind it. */
-static const struct session_methods METHODS = {
-    .close = fleet_close_store,
-    .is_closed = fleet_is_closed,
+static const struct session_reader_methods METHODS = {
+    .close = fleet_close_reader,
     .get_mark = fleet_get_mark,
-    .counters = fleet_counters,
-    .each_refused = fleet_each_refused,
-    .each_note = fleet_each_note,
-    .close_day = fleet_close_day,
     .delete_before = fleet_delete_before,
     .each_day = fleet_each_day,
     .each_domain = fleet_each_domain,
@@ -511,15 +434,16 @@ static const struct session_methods METHODS = {
     .prefetch = fleet_prefetch,
 };
 
-enum status fleet_open_sessions(struct fleet *fleet, struct session_store **store_out, struct err *err)
+enum status fleet_pgsql_open_sessions(struct fleet *fleet, struct session_reader **reader_out,
+                                      struct err *err)
 {
     struct session_fleet *sessions = calloc(1, sizeof *sessions);
 
     if (sessions == NULL)
         return no_memory(err);
     sessions->base.methods = &METHODS;
-    sessions->fleet = fleet;
+    sessions->fleet = fleet_pgsql_of(fleet);
     arena_init(&sessions->arena, ROWS_BYTES_MAX);
-    *store_out = &sessions->base;
+    *reader_out = &sessions->base;
     return ST_OK;
 }

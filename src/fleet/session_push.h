@@ -6,7 +6,7 @@
 #ifndef FLEET_SESSION_PUSH_H
 #define FLEET_SESSION_PUSH_H
 
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 enum session_push_kind {
     PUSH_TALLY,  /* a: success, b: failure */
@@ -27,12 +27,12 @@ struct session_push_row {
 
 typedef enum status session_push_fn(void *context, const struct session_push_row *row, struct err *err);
 
-/* From here to session_push_end reading shows one moment, of which everything is on the disk. */
-MUST_CHECK enum status session_push_begin(struct session_store *store, struct err *err);
-void session_push_end(struct session_store *store);
+/* From here to session_push_end all readings see one snapshot, of which everything is on the disk. */
+MUST_CHECK enum status session_push_begin(struct session_reader *reader, struct err *err);
+void session_push_end(struct session_reader *reader);
 
 /* Each row of that kind from from_day on, by domain. */
-MUST_CHECK enum status session_push_each(struct session_store *store, enum session_push_kind kind,
+MUST_CHECK enum status session_push_each(struct session_reader *reader, enum session_push_kind kind,
                                          int32_t from_day, session_push_fn *fn, void *context,
                                          struct err *err);
 
@@ -42,7 +42,7 @@ MUST_CHECK enum status session_push_each(struct session_store *store, enum sessi
  * The texts of the row's policy (type as a number, policy_domain, strings, mx_hosts), detail (seven, as
  * stored) or record (one); they live until the next call.  ST_INTERNAL: there is none.
  */
-MUST_CHECK enum status session_push_texts(struct session_store *store, const struct session_push_row *row,
+MUST_CHECK enum status session_push_texts(struct session_reader *reader, const struct session_push_row *row,
                                           enum session_push_kind kind,
                                           const char *texts_out[SESSION_PUSH_TEXTS], struct err *err);
 

@@ -182,7 +182,7 @@ static enum status prefetch(const struct day_build *build, const struct candidat
     for (size_t i = 0; i < batch->count; i++)
         if (batch->items[i].disposition == CANDIDATE_REPORT)
             names[wanted++] = batch->items[i].domain;
-    return session_store_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
+    return session_reader_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
 }
 
 static enum status settle_one(struct day_build *build, const struct candidate *candidate, struct arena *arena,
@@ -274,7 +274,7 @@ static enum status build_day(struct day_build *build, struct err *err)
     enum status status;
 
     build->waiting = 0;
-    status = session_store_close_day(generator->sessions, build->utc_day, generator->now_s, err); /* 1 */
+    status = session_reader_close_day(generator->sessions, build->utc_day, generator->now_s, err); /* 1 */
     if (status == ST_OK)
         status = build_domains(build, err); /* 2 */
     if (status == ST_OK && build->waiting == 0)

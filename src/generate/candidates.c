@@ -80,8 +80,9 @@ static enum status read_page(struct candidates *candidates, struct err *err)
         return no_memory(err);
     if (candidates->names_read >= DAY_DOMAINS_MAX)
         return err_set(err, ST_RANGE, "more than %u domains on one day", DAY_DOMAINS_MAX);
-    status = session_store_each_domain(candidates->generator->sessions, candidates->utc_day,
-                                       candidates->last.data, CANDIDATES_AT_ONCE, take_name, candidates, err);
+    status =
+        session_reader_each_domain(candidates->generator->sessions, candidates->utc_day,
+                                   candidates->last.data, CANDIDATES_AT_ONCE, take_name, candidates, err);
     if (status != ST_OK)
         return status;
     candidates->names_read += candidates->count;
@@ -258,8 +259,8 @@ static enum status take_seen_record(void *context, const char *text, int64_t las
 static enum status fall_back(struct candidates *candidates, struct candidate *candidate, struct err *err)
 {
     struct seen_record seen = {.candidates = candidates, .candidate = candidate};
-    enum status status = session_store_each_record(candidates->generator->sessions, candidates->utc_day,
-                                                   candidate->domain, take_seen_record, &seen, err);
+    enum status status = session_reader_each_record(candidates->generator->sessions, candidates->utc_day,
+                                                    candidate->domain, take_seen_record, &seen, err);
 
     if (status == ST_OK && seen.is_taken)
         take_record(candidate);

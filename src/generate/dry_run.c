@@ -166,7 +166,7 @@ static enum status begin_progress(struct dry_run *dry_run, struct err *err)
     if (!terminal_is_there(STDERR_FILENO) || dry_run->options->domain != NULL ||
         (dry_run->view->end_day == NULL && terminal_is_there(STDOUT_FILENO)))
         return ST_OK;
-    status = session_store_each_day(dry_run->generator.sessions, take_total, dry_run, err);
+    status = session_reader_each_day(dry_run->generator.sessions, take_total, dry_run, err);
     progress->is_wanted = progress->total > CANDIDATES_AT_ONCE;
     show_progress(progress, 0);
     return status;
@@ -261,7 +261,7 @@ static void explain_open_days(struct dry_run *dry_run, char *text_out, size_t si
     char day[UTC_DAY_TEXT_SIZE] = "";
 
     if (reportable_days_find(&dry_run->generator, &days, NULL) != ST_OK ||
-        session_store_each_day(dry_run->generator.sessions, survey_day, &survey, NULL) != ST_OK)
+        session_reader_each_day(dry_run->generator.sessions, survey_day, &survey, NULL) != ST_OK)
         days.count = 0;
     for (size_t i = 0; i < days.count; i++)
         if (!days.items[i].is_complete)

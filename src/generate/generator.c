@@ -28,8 +28,7 @@ static enum status open_sessions(struct generator *generator, enum generator_mod
 {
     if (generator->fleet != NULL)
         return fleet_open_sessions(generator->fleet, &generator->sessions, err);
-    return stores_open_sessions(generator->config,
-                                mode == GENERATOR_RUN ? SESSION_STORE_WRITE : SESSION_STORE_READ,
+    return stores_open_sessions(generator->config, mode == GENERATOR_RUN ? SESSION_MAINTAIN : SESSION_READ,
                                 &generator->sessions, err);
 }
 
@@ -145,7 +144,7 @@ void generator_close(struct generator *generator)
     gzip_close(&generator->gzip);
     resolve_close(&generator->resolver);
     ledger_close(&generator->ledger);
-    session_store_close(&generator->sessions);
+    session_reader_close(&generator->sessions);
     fleet_close(&generator->fleet);
     if (generator->lock_fd >= 0)
         (void)close(generator->lock_fd);

@@ -20,7 +20,7 @@
 #include "report/report_build.h"
 #include "resolve/resolve.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 enum generator_mode {
     GENERATOR_DRY_RUN, /* reads the stores; writes nothing */
@@ -29,10 +29,9 @@ enum generator_mode {
 
 struct generator {
     const struct config *config;
-    struct fleet *fleet;       /* NULL: this host is not in a fleet */
-    char owner[FLEET_ID_SIZE]; /* id of this state folder as a generator of the fleet; "": not known yet */
-    struct session_store *sessions; /* NULL: no collector has run yet */
-    struct ledger *ledger;          /* NULL: a dry run before the first run */
+    struct fleet *fleet;             /* NULL: this host is not in a fleet */
+    struct session_reader *sessions; /* NULL: no collector has run yet */
+    struct ledger *ledger;           /* NULL: a dry run before the first run */
     struct resolver *resolver;
     struct gzip gzip;
     struct suppress_list suppressed; /* by the operator */
@@ -48,7 +47,7 @@ struct generator {
  * ST_BUSY       GENERATOR_RUN: another run is in progress
  * ST_TEMPORARY  another process holds a store
  * ST_CONFIG     a key or the suppress file cannot be used
- * else          as host_settings_check, session_store_open, ledger_open, fleet_open and resolve_open
+ * else          as host_settings_check, session_reader_open, ledger_open, fleet_open and resolve_open
  */
 MUST_CHECK enum status generator_open(struct generator *generator, const struct config *config,
                                       enum generator_mode mode, struct err *err);

@@ -41,7 +41,7 @@ enum status own_traffic_is_all(struct generator *generator, int32_t utc_day, con
     status = ledger_mailed(generator->ledger, utc_day, domain, &mailed, err);
     if (status != ST_OK || mailed == 0 || sessions->success > (uint64_t)mailed * POLICY_TYPE_COUNT)
         return status;
-    status = session_store_read_domain(generator->sessions, utc_day, domain, &visitor, err);
+    status = session_reader_read_domain(generator->sessions, utc_day, domain, &visitor, err);
     if (status == ST_OK)
         *is_all_out = fewest_sessions(&counts) <= (uint64_t)mailed;
     return status;

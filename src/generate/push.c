@@ -16,60 +16,56 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "clock_guard.h"
-#include "fleet/push.h"
 #include "model/utc_day.h"
 #include "retention.h"
 
 static const struct program PROGRAM = {.name = "tlsrpt-gen"};
 
-static void log_pushed(const struct push_totals *totals)
+static void log_pushed(const struct fleet_pushed *pushed)
 {
     char through[UTC_STAMP_TEXT_SIZE];
 
-    utc_stamp_format(totals->complete_through_s, through);
-    LOG_FACT(EV_PUSHED, log_number("rows", (int64_t)totals->sent),
-             log_number("looked_at", (int64_t)totals->examined), log_text("complete_through", through));
+    utc_stamp_format(pushed->complete_through_s, through);
+    LOG_FACT(EV_PUSHED, log_number("rows", (int64_t)pushed->sent),
+             log_number("looked_at", (int64_t)pushed->examined), log_text("complete_through", through));
 }
 
 /* Delete days that can be neither pushed nor reported any more from sessions.db; once a day. */
 static enum status forget_old_days(const struct config *config, int64_t now_s, struct err *err)
 {
     const struct retention_time time = {.now_s = now_s};
-    struct session_store *store = NULL;
-    enum status status = stores_open_sessions(config, SESSION_STORE_WRITE, &store, err);
+    struct session_reader *sessions = NULL;
+    enum status status = stores_open_sessions(config, SESSION_MAINTAIN, &sessions, err);
 
-    if (status == ST_OK && store != NULL)
-        status = retention_run(config, store, NULL, &time, err);
-    session_store_close(&store);
+    if (status == ST_OK && sessions != NULL)
+        status = retention_run(config, sessions, NULL, &time, err);
+    session_reader_close(&sessions);
     return status;
 }
 
-static enum status push_sessions(const struct config *config, struct fleet *fleet, struct push *push,
-                                 struct err *err)
+static enum status push_sessions(const struct config *config, struct fleet *fleet, struct err *err)
 {
     const int64_t now_s = clock_utc_s();
     int32_t oldest = utc_day_of(now_s) - (int32_t)config->max_age_days;
-    struct push_totals totals = {.examined = 0};
-    struct session_store *store = NULL;
-    enum status status = stores_open_sessions(config, SESSION_STORE_READ, &store, err);
+    struct fleet_pushed pushed = {.examined = 0};
+    struct session_reader *sessions = NULL;
+    enum status status = stores_open_sessions(config, SESSION_READ, &sessions, err);
 
-    if (status == ST_OK && store == NULL)
+    if (status == ST_OK && sessions == NULL)
         return ST_OK; /* a host that only builds and delivers */
     if (status == ST_OK)
-        status = push_run(push, fleet, store, oldest, now_s, &totals, err);
-    session_store_close(&store);
+        status = fleet_push(fleet, sessions, oldest, now_s, &pushed, err);
+    session_reader_close(&sessions);
     if (status != ST_OK)
         return status;
-    if (totals.sent > 0)
-        log_pushed(&totals);
-    return totals.is_new_day ? forget_old_days(config, now_s, err) : ST_OK;
+    if (pushed.sent > 0)
+        log_pushed(&pushed);
+    return pushed.is_new_day ? forget_old_days(config, now_s, err) : ST_OK;
 }
 
-enum status push_now(const struct config *config, struct fleet *fleet, char owner_out[FLEET_ID_SIZE],
-                     struct err *err)
+enum status push_now(const struct config *config, struct fleet *fleet, struct err *err)
 {
     char path[PATH_MAX], lock[PATH_MAX];
-    struct push *push = NULL;
     int lock_fd = -1;
     enum status locked, status = stores_path(config, "push.db", path, err);
 
@@ -80,12 +76,9 @@ enum status push_now(const struct config *config, struct fleet *fleet, char owne
     locked = file_lock(lock, &lock_fd, err);
     if (locked != ST_OK && locked != ST_BUSY)
         return locked;
-    status = push_open(path, &push, err);
-    if (status == ST_OK)
-        (void)snprintf(owner_out, FLEET_ID_SIZE, "%s", push_owner(push));
+    status = fleet_join(fleet, path, err);
     if (status == ST_OK && locked == ST_OK)
-        status = push_sessions(config, fleet, push, err);
-    push_close(&push);
+        status = push_sessions(config, fleet, err);
     if (lock_fd >= 0)
         (void)close(lock_fd);
     return status;
@@ -112,7 +105,6 @@ static enum status need_fleet(const struct config *config, struct err *err)
 
 int cmd_push(const struct config *config, int argc, char **argv)
 {
-    char owner[FLEET_ID_SIZE];
     struct fleet *fleet = NULL;
     struct clock_answer clock;
     struct err err;
@@ -133,30 +125,30 @@ int cmd_push(const struct config *config, int argc, char **argv)
     if (status == ST_OK)
         status = stores_open_fleet(config, &fleet, &err);
     if (status == ST_OK)
-        status = push_now(config, fleet, owner, &err);
+        status = push_now(config, fleet, &err);
     fleet_close(&fleet);
     return status == ST_OK ? 0 : program_fail(&PROGRAM, &err);
 }
 
-static void print_grants(int64_t from)
+static void print_schema(const struct fleet_schema *schema)
 {
-    if (from == 0)
-        (void)printf("-- schema tlsrpt_gen, version %d, was made\n", fleet_schema_version());
+    if (schema->old_version == 0)
+        (void)printf("-- schema tlsrpt_gen, version %lld, was made\n", (long long)schema->version);
     else
-        (void)printf("-- schema tlsrpt_gen was version %lld and is version %d%s\n", (long long)from,
-                     fleet_schema_version(), from == fleet_schema_version() ? " still" : " now");
+        (void)printf("-- schema tlsrpt_gen was version %lld and is version %lld%s\n",
+                     (long long)schema->old_version, (long long)schema->version,
+                     schema->old_version == schema->version ? " still" : " now");
     (void)puts("-- Roles that can do no more than they must; run what you want of this in this database,\n"
                "-- as a user who may make roles; that a role is there already does no harm:");
-    for (size_t i = 0; fleet_grant(i) != NULL; i++)
-        (void)puts(fleet_grant(i));
+    for (size_t i = 0; schema->grants[i] != NULL; i++)
+        (void)puts(schema->grants[i]);
 }
 
 int cmd_fleet_init(const struct config *config, int argc, char **argv)
 {
-    char name[FLEET_HOST_SIZE];
-    struct fleet_settings settings;
+    struct fleet_schema schema;
+    struct fleet *fleet = NULL;
     struct err err;
-    int64_t from = 0;
     enum status status;
     int code =
         take_words(argc, argv,
@@ -168,12 +160,13 @@ int cmd_fleet_init(const struct config *config, int argc, char **argv)
         return code;
     status = need_fleet(config, &err);
     if (status == ST_OK)
-        status = stores_fleet_settings(config, name, &settings, &err);
+        status = stores_open_fleet_for_init(config, &fleet, &err);
     if (status == ST_OK)
-        status = fleet_init(&settings, &from, &err);
+        status = fleet_init(fleet, &schema, &err);
+    fleet_close(&fleet);
     if (status != ST_OK)
         return program_fail(&PROGRAM, &err);
-    print_grants(from);
+    print_schema(&schema);
     return 0;
 }
 

@@ -6,7 +6,7 @@
 #define FILE_MAX_BYTES (256u << 20)
 
 struct domain_day {
-    struct session_store *sessions;
+    struct session_reader *sessions;
     int32_t utc_day;
     const char *domain;
 };
@@ -21,7 +21,7 @@ static enum status replay(void *context, const struct report_visitor *visitor, s
 {
     const struct domain_day *day = context;
 
-    return session_store_read_domain(day->sessions, day->utc_day, day->domain, visitor, err);
+    return session_reader_read_domain(day->sessions, day->utc_day, day->domain, visitor, err);
 }
 
 static enum status write_bytes(void *context, const char *bytes, size_t len, struct err *err)

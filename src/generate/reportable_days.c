@@ -57,9 +57,9 @@ enum status reportable_days_find(struct generator *generator, struct reportable_
         *days_out = search.days;
         return ST_OK;
     }
-    status = session_store_get_mark(generator->sessions, &search.mark, err);
+    status = session_reader_get_mark(generator->sessions, &search.mark, err);
     if (status == ST_OK)
-        status = session_store_each_day(generator->sessions, take_day, &search, err);
+        status = session_reader_each_day(generator->sessions, take_day, &search, err);
     if (status == ST_OK)
         *days_out = search.days;
     return status;

@@ -20,11 +20,11 @@ static enum status delete_from_ledger(const struct config *config, struct ledger
     return limits.utc_day > 0 ? ledger_delete_before(ledger, &limits, &ignored, err) : ST_OK;
 }
 
-enum status retention_run(const struct config *config, struct session_store *sessions, struct ledger *ledger,
+enum status retention_run(const struct config *config, struct session_reader *sessions, struct ledger *ledger,
                           const struct retention_time *time, struct err *err)
 {
     struct session_mark mark;
-    enum status status = session_store_get_mark(sessions, &mark, err);
+    enum status status = session_reader_get_mark(sessions, &mark, err);
     int32_t oldest;
 
     if (status != ST_OK)
@@ -32,6 +32,6 @@ enum status retention_run(const struct config *config, struct session_store *ses
     oldest = utc_day_of(time->now_s < mark.counted_through_s ? time->now_s : mark.counted_through_s) -
              (int32_t)config->max_age_days;
     if (oldest > 0)
-        status = session_store_delete_before(sessions, oldest, err);
+        status = session_reader_delete_before(sessions, oldest, err);
     return status == ST_OK && ledger != NULL ? delete_from_ledger(config, ledger, oldest, time, err) : status;
 }

@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "model/config.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 /* The moment of a run whose clock is trusted. */
 struct retention_time {
@@ -22,7 +22,7 @@ struct retention_time {
 };
 
 /* ledger: NULL leaves it alone.  Statuses of the stores. */
-MUST_CHECK enum status retention_run(const struct config *config, struct session_store *sessions,
+MUST_CHECK enum status retention_run(const struct config *config, struct session_reader *sessions,
                                      struct ledger *ledger, const struct retention_time *time,
                                      struct err *err);
 

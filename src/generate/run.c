@@ -37,7 +37,7 @@
 struct generator_run {
     struct generator generator;
     bool is_flush;
-    bool has_worked; /* steps 2 to 4 were done at least once */
+    bool has_worked; /* steps 3 to 5 were done at least once */
     struct build_totals built;
     struct delivery_totals sent;
     struct err err; /* first failure */
@@ -121,7 +121,7 @@ static void push(struct generator_run *run)
 {
     struct err err;
 
-    if (push_now(run->generator.config, run->generator.fleet, run->generator.owner, &err) == ST_OK)
+    if (push_now(run->generator.config, run->generator.fleet, &err) == ST_OK)
         return;
     LOG_FACT(EV_PUSH_FAILED, log_text("reason", err.text));
     keep_first(run, err.code, &err);
@@ -130,19 +130,18 @@ static void push(struct generator_run *run)
 /* Until other generators hold all the rest, or the time is up: then the next run goes on. */
 static void work_in_shares(struct generator_run *run)
 {
-    struct generator *generator = &run->generator;
-    const int64_t stop_at_ms = clock_monotonic_ms() + generator->config->run_limit_s * 1000;
+    struct fleet *fleet = run->generator.fleet;
+    const int64_t stop_at_ms = clock_monotonic_ms() + run->generator.config->run_limit_s * 1000;
     struct err err;
     enum status status;
+    int buckets;
 
-    if (*generator->owner == '\0')
+    if (*fleet->owner == '\0')
         return; /* the push failed before it knew who we are */
-    fleet_begin_run(generator->fleet);
-    while ((status = fleet_take_share(generator->fleet, generator->owner, &err)) == ST_OK) {
-        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", fleet_share_size(generator->fleet)),
-                 log_text("generator", generator->owner));
+    while ((status = fleet_take_share(fleet, !run->has_worked, &buckets, &err)) == ST_OK) {
+        LOG_FACT(EV_FLEET_SHARE, log_number("buckets", buckets), log_text("generator", fleet->owner));
         work(run);
-        fleet_release_share(generator->fleet);
+        fleet_release_share(fleet);
         if (clock_monotonic_ms() >= stop_at_ms)
             return;
     }

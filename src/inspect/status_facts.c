@@ -20,9 +20,9 @@
 struct gathering {
     const struct config *config;
     struct status_facts *facts;
-    struct session_store *sessions; /* of this host */
+    struct session_reader *sessions; /* of this host */
     struct fleet *fleet;
-    struct session_store *all_sessions; /* of the fleet */
+    struct session_reader *all_sessions; /* of the fleet */
     struct ledger *ledger;
 };
 
@@ -102,9 +102,9 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
                                               &facts->arena, &facts->collector, err);
 
     if (status == ST_OK)
-        status = session_store_each_refused(gathering->sessions, take_refused, gathering, err);
+        status = session_reader_each_refused(gathering->sessions, take_refused, gathering, err);
     if (status == ST_OK && gathering->fleet == NULL)
-        status = session_store_each_day(gathering->sessions, take_session_day, gathering, err);
+        status = session_reader_each_day(gathering->sessions, take_session_day, gathering, err);
     return status;
 }
 
@@ -244,8 +244,7 @@ static enum status open_fleet(struct gathering *gathering, struct err *err)
 
 static enum status open_stores(struct gathering *gathering, struct err *err)
 {
-    enum status status =
-        stores_open_sessions(gathering->config, SESSION_STORE_READ, &gathering->sessions, err);
+    enum status status = stores_open_sessions(gathering->config, SESSION_READ, &gathering->sessions, err);
 
     if (status == ST_OK)
         status = open_fleet(gathering, err);
@@ -264,7 +263,7 @@ static enum status open_stores(struct gathering *gathering, struct err *err)
 
 static enum status gather_fleet(struct gathering *gathering, struct err *err)
 {
-    enum status status = session_store_each_day(gathering->all_sessions, take_session_day, gathering, err);
+    enum status status = session_reader_each_day(gathering->all_sessions, take_session_day, gathering, err);
 
     return status == ST_OK ? status_fleet_gather(gathering->facts, gathering->fleet, err) : status;
 }
@@ -286,8 +285,8 @@ enum status status_facts_gather(const struct config *config, struct status_facts
     facts->has_ledger = gathering.ledger != NULL;
     if (status == ST_OK && gathering.ledger != NULL)
         status = gather_ledger(&gathering, err);
-    session_store_close(&gathering.sessions);
-    session_store_close(&gathering.all_sessions);
+    session_reader_close(&gathering.sessions);
+    session_reader_close(&gathering.all_sessions);
     ledger_close(&gathering.ledger);
     fleet_close(&gathering.fleet);
     return status;

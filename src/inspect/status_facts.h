@@ -23,7 +23,7 @@
 #include "model/domain.h"
 #include "model/utc_day.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 #define STATUS_DAYS_MAX   100
 #define STATUS_ERRORS_MAX 10

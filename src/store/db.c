@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * SQLite behind our errors: open and migrate, transactions, and one way to run a statement: it is compiled
+ * when first used, bound, stepped and reset, so that its next use finds it ready.
+ */
 #include "store/db.h"
 
 #include <errno.h>
@@ -6,7 +10,7 @@
 #include <limits.h>
 #include <sqlite3.h>
 #include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -72,6 +76,26 @@ void db_rollback(struct db *db)
         (void)sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
 }
 
+static enum status prepare(struct db *db, const char *sql, struct sqlite3_stmt **statement_out,
+                           struct err *err)
+{
+    int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, statement_out, NULL);
+
+    return code == SQLITE_OK ? ST_OK : fail(db, code, sql, err);
+}
+
+/* ST_OK: a row; ST_NOT_FOUND (err untouched): the end. */
+static enum status step(struct db *db, struct sqlite3_stmt *row, struct err *err)
+{
+    int code = sqlite3_step(row);
+
+    if (code == SQLITE_ROW)
+        return ST_OK;
+    return code == SQLITE_DONE ? ST_NOT_FOUND : fail(db, code, sqlite3_sql(row), err);
+}
+
+/* ---- open ---- */
+
 /* Commits are in the write-ahead log until a checkpoint, which flushes by itself. */
 enum status db_sync(const struct db *db, struct err *err)
 {
@@ -91,14 +115,14 @@ enum status db_sync(const struct db *db, struct err *err)
 
 static enum status read_version(struct db *db, int64_t *version_out, struct err *err)
 {
-    struct sqlite3_stmt *statement = NULL;
-    enum status status = db_prepare(db, "PRAGMA user_version", &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = prepare(db, "PRAGMA user_version", &row, err);
 
     if (status == ST_OK)
-        status = db_step(db, statement, err);
+        status = step(db, row, err);
     if (status == ST_OK)
-        *version_out = db_column_int(statement, 0);
-    db_finalise(&statement);
+        *version_out = db_column_int(row, 0);
+    (void)sqlite3_finalize(row);
     return status;
 }
 
@@ -136,7 +160,7 @@ static enum status migrate(struct db *db, const struct db_schema *schema, struct
     return status;
 }
 
-/* Whoever creates the database waits for the disk: others (the ring) keep its identity from then on. */
+/* Creating it waits for the disk: others (the ring) keep the database's identity from then on. */
 static enum status configure(struct db *db, enum db_mode mode, struct err *err)
 {
     enum status status = db_run(db, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON", err);
@@ -146,7 +170,7 @@ static enum status configure(struct db *db, enum db_mode mode, struct err *err)
     return status;
 }
 
-/* The database is open, and of our version. */
+/* The database is of our version. */
 static enum status settle(struct db *db, enum db_mode mode, struct err *err)
 {
     enum status status = mode == DB_READ ? ST_OK : file_sync_folder(db->name, err);
@@ -181,18 +205,21 @@ static enum status prepare_database(struct db *db, enum db_mode mode, const stru
 enum status db_open(struct db *db, const char *path, enum db_mode mode, const struct db_schema *schema,
                     struct err *err)
 {
-    struct db opened = {.handle = NULL, .name = path};
+    struct db opened = {.name = path, .schema = schema};
     int flags = mode == DB_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     enum status status;
     int code;
 
     if (mode == DB_READ && access(path, F_OK) != 0)
         return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open %s", path);
+    opened.statements = calloc(schema->statement_count, sizeof(struct sqlite3_stmt *));
+    if (opened.statements == NULL)
+        return err_set(err, ST_NOMEM, "%s: out of memory", path);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* statistics would cost a lock at every allocation */
     code = sqlite3_open_v2(path, &opened.handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {
         status = fail(&opened, code, "open", err);
-        (void)sqlite3_close(opened.handle);
+        db_close(&opened);
         return status;
     }
     opened.name = sqlite3_db_filename(opened.handle, "main");
@@ -201,18 +228,20 @@ enum status db_open(struct db *db, const char *path, enum db_mode mode, const st
     status = prepare_database(&opened, mode, schema, err);
     if (status == ST_OK)
         status = settle(&opened, mode, err);
-    if (status != ST_OK) {
+    if (status == ST_OK)
+        *db = opened;
+    else
         db_close(&opened);
-        return status;
-    }
-    *db = opened;
-    return ST_OK;
+    return status;
 }
 
 void db_close(struct db *db)
 {
+    for (size_t i = 0; i < db->schema->statement_count; i++)
+        (void)sqlite3_finalize(db->statements[i]);
+    free(db->statements);
     (void)sqlite3_close(db->handle);
-    db->handle = NULL;
+    *db = (struct db){.handle = NULL};
 }
 
 void db_set_busy(struct db *db, int64_t busy_ms)
@@ -220,76 +249,124 @@ void db_set_busy(struct db *db, int64_t busy_ms)
     (void)sqlite3_busy_timeout(db->handle, (int)busy_ms);
 }
 
-enum status db_prepare(struct db *db, const char *sql, struct sqlite3_stmt **statement_out, struct err *err)
-{
-    int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, statement_out, NULL);
+/* ---- statements ---- */
 
-    return code == SQLITE_OK ? ST_OK : fail(db, code, sql, err);
+static void bind_one(struct sqlite3_stmt *row, int index, const struct bind_value *value)
+{
+    switch (value->kind) {
+    case BIND_INT:
+        (void)sqlite3_bind_int64(row, index, value->as.number);
+        break;
+    case BIND_TEXT:
+        (void)sqlite3_bind_text(row, index, value->as.text, -1, SQLITE_STATIC);
+        break;
+    case BIND_BYTES:
+    default:
+        (void)sqlite3_bind_blob64(row, index, value->as.bytes, value->len, SQLITE_STATIC);
+        break;
+    }
 }
 
-void db_finalise(struct sqlite3_stmt **statement)
+enum status db_query(struct db *db, size_t statement, const struct bind_value *values, size_t count,
+                     struct sqlite3_stmt **row_out, struct err *err)
 {
-    (void)sqlite3_finalize(*statement);
-    *statement = NULL;
+    struct sqlite3_stmt **row = &db->statements[statement];
+    enum status status = *row == NULL ? prepare(db, db->schema->statements[statement], row, err) : ST_OK;
+
+    if (status != ST_OK)
+        return status;
+    if (sqlite3_stmt_busy(*row) != 0)
+        db_reset(*row); /* its last reader wanted one row, and to keep it */
+    for (size_t i = 0; i < count; i++)
+        bind_one(*row, (int)i + 1, &values[i]);
+    *row_out = *row;
+    return ST_OK;
 }
 
-void db_bind_int(struct sqlite3_stmt *statement, int index, int64_t value)
+bool db_next(struct db *db, struct sqlite3_stmt *row, enum status *status, struct err *err)
 {
-    (void)sqlite3_bind_int64(statement, index, value);
+    if (*status == ST_OK) {
+        *status = step(db, row, err);
+        if (*status == ST_OK)
+            return true;
+        if (*status == ST_NOT_FOUND)
+            *status = ST_OK;
+    }
+    db_reset(row);
+    return false;
 }
 
-void db_bind_text(struct sqlite3_stmt *statement, int index, const char *text)
+enum status db_first(struct db *db, size_t statement, const struct bind_value *values, size_t count,
+                     struct sqlite3_stmt **row_out, struct err *err)
 {
-    (void)sqlite3_bind_text(statement, index, text, -1, SQLITE_STATIC);
-}
-
-void db_bind_blob(struct sqlite3_stmt *statement, int index, const void *bytes, size_t len)
-{
-    (void)sqlite3_bind_blob64(statement, index, bytes, len, SQLITE_STATIC);
-}
-
-enum status db_step(struct db *db, struct sqlite3_stmt *statement, struct err *err)
-{
-    int code = sqlite3_step(statement);
-
-    if (code == SQLITE_ROW)
-        return ST_OK;
-    if (code == SQLITE_DONE)
-        return ST_NOT_FOUND;
-    return fail(db, code, sqlite3_sql(statement), err);
-}
-
-enum status db_step_done(struct db *db, struct sqlite3_stmt *statement, struct err *err)
-{
-    enum status status = db_step(db, statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, statement, values, count, &row, err);
 
     if (status == ST_OK)
-        status = err_set(err, ST_INTERNAL, "%s: a row came from: %s", db->name, sqlite3_sql(statement));
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+        status = step(db, row, err);
+    if (status == ST_OK)
+        *row_out = row;
+    else
+        db_reset(row);
+    return status;
 }
 
-void db_reset(struct sqlite3_stmt *statement)
+enum status db_read(struct db *db, size_t statement, const struct bind_value *values, size_t count,
+                    int64_t *numbers_out, int number_count, struct err *err)
 {
-    (void)sqlite3_reset(statement);
-    (void)sqlite3_clear_bindings(statement);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_first(db, statement, values, count, &row, err);
+
+    if (status != ST_OK)
+        return status;
+    for (int i = 0; i < number_count; i++)
+        numbers_out[i] = db_column_int(row, i);
+    db_reset(row);
+    return ST_OK;
 }
 
-int64_t db_column_int(struct sqlite3_stmt *statement, int column)
+enum status db_change(struct db *db, size_t statement, const struct bind_value *values, size_t count,
+                      struct err *err)
 {
-    return sqlite3_column_int64(statement, column);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_first(db, statement, values, count, &row, err);
+
+    if (status != ST_OK)
+        return status == ST_NOT_FOUND ? ST_OK : status;
+    status = err_set(err, ST_INTERNAL, "%s: a row came from: %s", db->name, sqlite3_sql(row));
+    db_reset(row);
+    return status;
 }
 
-const char *db_column_text(struct sqlite3_stmt *statement, int column)
+enum status db_update(struct db *db, size_t statement, const struct bind_value *values, size_t count,
+                      struct err *err)
 {
-    return (const char *)sqlite3_column_text(statement, column);
+    enum status status = db_change(db, statement, values, count, err);
+
+    return status == ST_OK && db_changes(db) == 0 ? ST_NOT_FOUND : status;
 }
 
-const void *db_column_blob(struct sqlite3_stmt *statement, int column, size_t *len_out)
+/* What is bound stays; the next use binds all parameters again. */
+void db_reset(struct sqlite3_stmt *row)
 {
-    const void *bytes = sqlite3_column_blob(statement, column);
+    (void)sqlite3_reset(row);
+}
 
-    *len_out = (size_t)sqlite3_column_bytes(statement, column);
+int64_t db_column_int(struct sqlite3_stmt *row, int column)
+{
+    return sqlite3_column_int64(row, column);
+}
+
+const char *db_column_text(struct sqlite3_stmt *row, int column)
+{
+    return (const char *)sqlite3_column_text(row, column);
+}
+
+const void *db_column_blob(struct sqlite3_stmt *row, int column, size_t *len_out)
+{
+    const void *bytes = sqlite3_column_blob(row, column);
+
+    *len_out = (size_t)sqlite3_column_bytes(row, column);
     return bytes;
 }
 

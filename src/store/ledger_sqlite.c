@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The ledger of one host: reports.db.  Each method is one or a few statements of the list below.  A method of
+ * several is a savepoint, so that it is all or nothing inside and outside a transaction.
+ */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/attr.h"
-#include "model/utc_day.h"
 #include "store/db.h"
-#include "store/ledger_methods.h"
-
-#define SUPPRESSION_MEMORY_S ((int64_t)28 * UTC_DAY_SECONDS) /* strikes count for so long after the end */
+#include "store/ledger.h"
 
 static const char *const MIGRATIONS[] = {
     "CREATE TABLE report ("
@@ -40,8 +40,6 @@ static const char *const MIGRATIONS[] = {
     /* since which ledger time a day's reports are remembered */
     "CREATE TABLE reported_day (utc_day INTEGER PRIMARY KEY, since_s INTEGER NOT NULL) STRICT;",
 };
-
-static const struct db_schema SCHEMA = {.migrations = MIGRATIONS, .version = (int)ARRAY_COUNT(MIGRATIONS)};
 
 #define DELIVERY_SELECT                                                                                      \
     "SELECT d.id, r.utc_day, r.domain, r.report_id, d.kind, d.rua, d.host, d.message_id, d.state,"           \
@@ -125,7 +123,7 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_EACH_DUE] = DELIVERY_SELECT "WHERE d.state = 0 AND d.next_at_s <= ?1 ORDER BY d.kind, d.host, d.id",
     [Q_EACH_DELIVERY] = DELIVERY_SELECT "WHERE r.utc_day = ?1 OR ?1 < 0 ORDER BY r.utc_day, r.domain, d.rua",
     [Q_EACH_DELIVERY_OF] = DELIVERY_SELECT "WHERE r.domain = ?1 AND r.utc_day = ?2 ORDER BY d.rua",
-    [Q_NEXT_DUE] = "SELECT min(next_at_s) FROM delivery WHERE state < 2",
+    [Q_NEXT_DUE] = "SELECT next_at_s FROM delivery WHERE state < 2 ORDER BY next_at_s LIMIT 1",
     [Q_MARK_SENDING] = "UPDATE delivery SET state = 1, tries = tries + 1, last_at_s = ?2,"
                        " first_at_s = CASE first_at_s WHEN 0 THEN ?2 ELSE first_at_s END WHERE id = ?1",
     [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1,"
@@ -145,11 +143,11 @@ static const char *const SQL[QUERY_COUNT] = {
                         "  WHERE reported.utc_day IS NOT NULL)"
                         " INSERT INTO reported_day (utc_day, since_s) SELECT utc_day, ?1 FROM reported"
                         "  WHERE utc_day IS NOT NULL ON CONFLICT DO NOTHING",
+    [Q_FORGET_DAYS] = "DELETE FROM reported_day"
+                      " WHERE NOT EXISTS (SELECT 1 FROM report WHERE report.utc_day = reported_day.utc_day)",
     [Q_DELETE_REPORTS] = "DELETE FROM report WHERE utc_day < ?1"
                          " AND utc_day IN (SELECT utc_day FROM reported_day WHERE since_s <= ?2)"
                          " AND NOT EXISTS (SELECT 1 FROM delivery WHERE report = report.id AND state < 2)",
-    [Q_FORGET_DAYS] = "DELETE FROM reported_day"
-                      " WHERE NOT EXISTS (SELECT 1 FROM report WHERE report.utc_day = reported_day.utc_day)",
     [Q_DELETE_SKIPPED] = "DELETE FROM skipped WHERE utc_day < ?1",
     [Q_DELETE_WAITING] = "DELETE FROM waiting WHERE utc_day < ?1",
     [Q_DELETE_MAILED] = "DELETE FROM mailed WHERE utc_day < ?1",
@@ -168,659 +166,406 @@ static const char *const SQL[QUERY_COUNT] = {
 };
 /* clang-format on */
 
+static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS), SQL, QUERY_COUNT};
+
 struct ledger_sqlite {
     struct ledger base;
     struct db db;
-    struct sqlite3_stmt *statements[QUERY_COUNT]; /* compiled at first use */
 };
 
-static struct ledger_sqlite *sqlite_of(struct ledger *ledger)
+static struct db *db_of(struct ledger *ledger)
 {
-    return (struct ledger_sqlite *)ledger;
+    return &((struct ledger_sqlite *)ledger)->db;
 }
 
-static void sqlite_close(struct ledger *base)
+static void sqlite_close(struct ledger *ledger)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    for (size_t i = 0; i < QUERY_COUNT; i++)
-        db_finalise(&ledger->statements[i]);
-    db_close(&ledger->db);
+    db_close(db_of(ledger));
     free(ledger);
 }
 
-static enum status sqlite_begin(struct ledger *base, struct err *err)
+static enum status sqlite_begin(struct ledger *ledger, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return db_begin(&ledger->db, err);
+    return db_begin(db_of(ledger), err);
 }
 
-static enum status sqlite_commit(struct ledger *base, struct err *err)
+static enum status sqlite_commit(struct ledger *ledger, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    return db_commit(&ledger->db, err);
+    return db_commit(db_of(ledger), err);
 }
 
-static void sqlite_rollback(struct ledger *base)
+static void sqlite_rollback(struct ledger *ledger)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-
-    db_rollback(&ledger->db);
+    db_rollback(db_of(ledger));
 }
 
-/* The compiled statement, ready to bind. */
-static enum status use(struct ledger_sqlite *ledger, enum ledger_query query,
-                       struct sqlite3_stmt **statement_out, struct err *err)
+static enum status begin_savepoint(struct db *db, struct err *err)
 {
-    if (ledger->statements[query] == NULL) {
-        enum status status = db_prepare(&ledger->db, SQL[query], &ledger->statements[query], err);
-
-        if (status != ST_OK)
-            return status;
-    }
-    *statement_out = ledger->statements[query];
-    return ST_OK;
+    return db_run(db, "SAVEPOINT ledger", err);
 }
 
-/* A statement whose parameters are a domain and a day, run to its end. */
-static enum status run_for(struct ledger_sqlite *ledger, enum ledger_query query, const char *domain,
-                           int32_t utc_day, struct err *err)
+static enum status end_savepoint(struct db *db, enum status status, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    return db_step_done(&ledger->db, statement, err);
-}
-
-/* The end of a walk is no failure. */
-static enum status at_end(struct sqlite3_stmt *statement, enum status status)
-{
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+    if (status == ST_OK)
+        status = db_run(db, "RELEASE ledger", err);
+    if (status != ST_OK && db_run(db, "ROLLBACK TO ledger; RELEASE ledger", NULL) != ST_OK)
+        db_rollback(db);
+    return status;
 }
 
 /* ---- days and domains ---- */
 
-static enum status sqlite_find(struct ledger *base, int32_t utc_day, const char *domain,
+static enum status sqlite_find(struct ledger *ledger, int32_t utc_day, const char *domain,
                                enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_FIND, &statement, err);
+    int64_t found[2] = {LEDGER_NOTHING, 0};
+    enum status status = db_read(db_of(ledger), Q_FIND, BIND(TEXT(domain), INT(utc_day)), found, 2, err);
 
-    if (status != ST_OK)
+    if (status != ST_OK && status != ST_NOT_FOUND)
         return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK) {
-        static const enum ledger_entry ENTRIES[] = {LEDGER_NOTHING, LEDGER_REPORT, LEDGER_SKIPPED,
-                                                    LEDGER_WAITING};
-
-        *entry_out = ENTRIES[db_column_int(statement, 0) & 3];
-        if (since_s_out != NULL)
-            *since_s_out = db_column_int(statement, 1);
-    } else if (status == ST_NOT_FOUND) {
-        *entry_out = LEDGER_NOTHING;
-    }
-    return at_end(statement, status);
+    *entry_out = (enum ledger_entry)found[0];
+    if (status == ST_OK && since_s_out != NULL)
+        *since_s_out = found[1];
+    return ST_OK;
 }
 
-static enum status insert_report(struct ledger_sqlite *ledger, const struct ledger_report *report,
-                                 struct err *err)
+static enum status insert_report(struct db *db, const struct ledger_report *report, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_ADD_REPORT, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, report->domain);
-    db_bind_int(statement, 2, report->utc_day);
-    db_bind_text(statement, 3, report->report_id);
-    db_bind_int(statement, 4, report->created_at_s);
-    db_bind_text(statement, 5, report->organization_name);
-    db_bind_text(statement, 6, report->contact_info);
-    db_bind_text(statement, 7, report->from);
-    db_bind_text(statement, 8, report->envelope_from);
-    db_bind_text(statement, 9, report->file_name);
-    db_bind_blob(statement, 10, report->gzip, report->gzip_len);
-    db_bind_int(statement, 11, report->inflated_bytes);
-    db_bind_int(statement, 12, report->success);
-    db_bind_int(statement, 13, report->failure);
-    db_bind_text(statement, 14, report->note);
-    return db_step_done(&ledger->db, statement, err);
+    return db_change(
+        db, Q_ADD_REPORT,
+        BIND(TEXT(report->domain), INT(report->utc_day), TEXT(report->report_id), INT(report->created_at_s),
+             TEXT(report->organization_name), TEXT(report->contact_info), TEXT(report->from),
+             TEXT(report->envelope_from), TEXT(report->file_name), BYTES(report->gzip, report->gzip_len),
+             INT(report->inflated_bytes), INT(report->success), INT(report->failure), TEXT(report->note)),
+        err);
 }
 
-static enum status insert_delivery(struct ledger_sqlite *ledger, int64_t report,
-                                   const struct ledger_delivery *delivery, struct err *err)
+static enum status insert_delivery(struct db *db, int64_t report, const struct ledger_delivery *delivery,
+                                   struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_ADD_DELIVERY, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, report);
-    db_bind_text(statement, 2, delivery->rua);
-    db_bind_int(statement, 3, delivery->kind);
-    db_bind_text(statement, 4, delivery->host);
-    db_bind_text(statement, 5, delivery->message_id != NULL ? delivery->message_id : "");
-    db_bind_int(statement, 6, delivery->state);
-    db_bind_int(statement, 7, delivery->next_at_s);
-    db_bind_text(statement, 8, delivery->last_text != NULL ? delivery->last_text : "");
-    return db_step_done(&ledger->db, statement, err);
+    return db_change(db, Q_ADD_DELIVERY,
+                     BIND(INT(report), TEXT(delivery->rua), INT(delivery->kind), TEXT(delivery->host),
+                          TEXT_OR_EMPTY(delivery->message_id), INT(delivery->state), INT(delivery->next_at_s),
+                          TEXT_OR_EMPTY(delivery->last_text)),
+                     err);
 }
 
-/* ledger_add_report inside a transaction. */
-static enum status add_report(struct ledger_sqlite *ledger, const struct ledger_report *report,
-                              const struct ledger_delivery *deliveries, size_t count, struct err *err)
+static enum status sqlite_add_report(struct ledger *ledger, const struct ledger_report *report,
+                                     const struct ledger_delivery *deliveries, size_t count,
+                                     enum ledger_entry was, struct err *err)
 {
-    enum ledger_entry entry;
+    struct db *db = db_of(ledger);
+    enum status status = begin_savepoint(db, err);
     int64_t id;
-    enum status status = sqlite_find(&ledger->base, report->utc_day, report->domain, &entry, NULL, err);
 
-    if (status == ST_OK && entry == LEDGER_REPORT)
-        status = err_set(err, ST_DENIED, "%s has a report for this day already", report->domain);
-    if (status == ST_OK)
-        status = insert_report(ledger, report, err);
-    id = db_last_id(&ledger->db);
+    if (status != ST_OK)
+        return status;
+    status = insert_report(db, report, err);
+    id = db_last_id(db);
     for (size_t i = 0; i < count && status == ST_OK; i++)
-        status = insert_delivery(ledger, id, &deliveries[i], err);
+        status = insert_delivery(db, id, &deliveries[i], err);
+    if (status == ST_OK && was != LEDGER_NOTHING)
+        status = db_change(db, was == LEDGER_SKIPPED ? Q_UNSKIP : Q_UNWAIT,
+                           BIND(TEXT(report->domain), INT(report->utc_day)), err);
+    return end_savepoint(db, status, err);
+}
+
+static enum status sqlite_add_skipped(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                      const char *reason, int64_t now_s, struct err *err)
+{
+    struct db *db = db_of(ledger);
+    enum status status = begin_savepoint(db, err);
+
+    if (status != ST_OK)
+        return status;
+    status = db_change(db, Q_SKIP, BIND(TEXT(domain), INT(utc_day), TEXT(reason), INT(now_s)), err);
     if (status == ST_OK)
-        status = run_for(ledger, Q_UNSKIP, report->domain, report->utc_day, err);
-    if (status == ST_OK)
-        status = run_for(ledger, Q_UNWAIT, report->domain, report->utc_day, err);
+        status = db_change(db, Q_UNWAIT, BIND(TEXT(domain), INT(utc_day)), err);
+    return end_savepoint(db, status, err);
+}
+
+static enum status sqlite_add_waiting(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                      const char *reason, int64_t now_s, struct err *err)
+{
+    return db_change(db_of(ledger), Q_WAIT, BIND(TEXT(domain), INT(utc_day), TEXT(reason), INT(now_s)), err);
+}
+
+static enum status each_domain(struct db *db, enum ledger_query query, int32_t utc_day, ledger_domain_fn *fn,
+                               void *context, struct err *err)
+{
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, query, BIND(INT(utc_day)), &row, err);
+
+    while (db_next(db, row, &status, err))
+        status = fn(context, (int32_t)db_column_int(row, 0), db_column_text(row, 1), db_column_text(row, 2),
+                    db_column_int(row, 3), err);
     return status;
 }
 
-/* Run one step list as its own savepoint, so that it is all or nothing inside or outside a transaction. */
-static enum status end_savepoint(struct ledger_sqlite *ledger, enum status status, struct err *err)
-{
-    if (status == ST_OK)
-        status = db_run(&ledger->db, "RELEASE ledger", err);
-    if (status != ST_OK && db_run(&ledger->db, "ROLLBACK TO ledger; RELEASE ledger", NULL) != ST_OK)
-        db_rollback(&ledger->db);
-    return status;
-}
-
-static enum status sqlite_add_report(struct ledger *base, const struct ledger_report *report,
-                                     const struct ledger_delivery *deliveries, size_t count, struct err *err)
-{
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    enum status status;
-
-    if (report->gzip_len > LEDGER_GZIP_MAX)
-        return err_set(err, ST_RANGE, "%s: a report of %zu bytes is larger than the ledger takes (%u)",
-                       report->domain, report->gzip_len, LEDGER_GZIP_MAX);
-    status = db_run(&ledger->db, "SAVEPOINT ledger", err);
-    if (status != ST_OK)
-        return status;
-    status = add_report(ledger, report, deliveries, count, err);
-    return end_savepoint(ledger, status, err);
-}
-
-static enum status enter_domain(struct ledger_sqlite *ledger, enum ledger_query query, int32_t utc_day,
-                                const char *domain, const char *reason, int64_t now_s, struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    db_bind_text(statement, 3, reason);
-    db_bind_int(statement, 4, now_s);
-    return db_step_done(&ledger->db, statement, err);
-}
-
-static enum status sqlite_skip(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
-                               int64_t now_s, struct err *err)
-{
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    enum status status = db_run(&ledger->db, "SAVEPOINT ledger", err);
-
-    if (status != ST_OK)
-        return status;
-    status = enter_domain(ledger, Q_SKIP, utc_day, domain, reason, now_s, err);
-    if (status == ST_OK)
-        status = run_for(ledger, Q_UNWAIT, domain, utc_day, err);
-    return end_savepoint(ledger, status, err);
-}
-
-static enum status sqlite_wait(struct ledger *base, int32_t utc_day, const char *domain, const char *reason,
-                               int64_t now_s, struct err *err)
-{
-    return enter_domain(sqlite_of(base), Q_WAIT, utc_day, domain, reason, now_s, err);
-}
-
-static enum status each_domain(struct ledger_sqlite *ledger, enum ledger_query query, int32_t utc_day,
-                               ledger_domain_fn *fn, void *context, struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        status = fn(context, (int32_t)db_column_int(statement, 0), db_column_text(statement, 1),
-                    db_column_text(statement, 2), db_column_int(statement, 3), err);
-        if (status != ST_OK)
-            break;
-    }
-    return at_end(statement, status);
-}
-
-static enum status sqlite_each_skipped(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
+static enum status sqlite_each_skipped(struct ledger *ledger, int32_t utc_day, ledger_domain_fn *fn,
                                        void *context, struct err *err)
 {
-    return each_domain(sqlite_of(base), Q_EACH_SKIPPED, utc_day, fn, context, err);
+    return each_domain(db_of(ledger), Q_EACH_SKIPPED, utc_day, fn, context, err);
 }
 
-static enum status sqlite_each_waiting(struct ledger *base, int32_t utc_day, ledger_domain_fn *fn,
+static enum status sqlite_each_waiting(struct ledger *ledger, int32_t utc_day, ledger_domain_fn *fn,
                                        void *context, struct err *err)
 {
-    return each_domain(sqlite_of(base), Q_EACH_WAITING, utc_day, fn, context, err);
+    return each_domain(db_of(ledger), Q_EACH_WAITING, utc_day, fn, context, err);
 }
 
-static enum status sqlite_close_day(struct ledger *base, int32_t utc_day, int64_t now_s, struct err *err)
+static enum status sqlite_close_day(struct ledger *ledger, int32_t utc_day, int64_t now_s, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_CLOSE_DAY, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    db_bind_int(statement, 2, now_s);
-    return db_step_done(&ledger->db, statement, err);
+    return db_change(db_of(ledger), Q_CLOSE_DAY, BIND(INT(utc_day), INT(now_s)), err);
 }
 
-static enum status sqlite_day_is_closed(struct ledger *base, int32_t utc_day, bool *is_closed_out,
+static enum status sqlite_day_is_closed(struct ledger *ledger, int32_t utc_day, bool *is_closed_out,
                                         struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_DAY_IS_CLOSED, &statement, err);
+    enum status status = db_read(db_of(ledger), Q_DAY_IS_CLOSED, BIND(INT(utc_day)), NULL, 0, err);
 
-    if (status != ST_OK)
+    if (status != ST_OK && status != ST_NOT_FOUND)
         return status;
-    db_bind_int(statement, 1, utc_day);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK || status == ST_NOT_FOUND)
-        *is_closed_out = status == ST_OK;
-    return at_end(statement, status);
+    *is_closed_out = status == ST_OK;
+    return ST_OK;
 }
 
-static enum status sqlite_each_closed_day(struct ledger *base, ledger_day_fn *fn, void *context,
+static enum status sqlite_each_closed_day(struct ledger *ledger, ledger_day_fn *fn, void *context,
                                           struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_EACH_CLOSED_DAY, &statement, err);
+    struct db *db = db_of(ledger);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, Q_EACH_CLOSED_DAY, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        status = fn(context, (int32_t)db_column_int(statement, 0), db_column_int(statement, 1), err);
-        if (status != ST_OK)
-            break;
-    }
-    return at_end(statement, status);
+    while (db_next(db, row, &status, err))
+        status = fn(context, (int32_t)db_column_int(row, 0), db_column_int(row, 1), err);
+    return status;
 }
 
 /* The columns of REPORT_COLUMNS; texts belong to the statement. */
-static struct ledger_report report_row(struct sqlite3_stmt *statement)
+static struct ledger_report report_row(struct sqlite3_stmt *row)
 {
     return (struct ledger_report){
-        .utc_day = (int32_t)db_column_int(statement, 0),
-        .domain = db_column_text(statement, 1),
-        .report_id = db_column_text(statement, 2),
-        .created_at_s = db_column_int(statement, 3),
-        .organization_name = db_column_text(statement, 4),
-        .contact_info = db_column_text(statement, 5),
-        .from = db_column_text(statement, 6),
-        .envelope_from = db_column_text(statement, 7),
-        .file_name = db_column_text(statement, 8),
-        .inflated_bytes = db_column_int(statement, 9),
-        .success = db_column_int(statement, 10),
-        .failure = db_column_int(statement, 11),
-        .note = db_column_text(statement, 12),
+        .utc_day = (int32_t)db_column_int(row, 0),
+        .domain = db_column_text(row, 1),
+        .report_id = db_column_text(row, 2),
+        .created_at_s = db_column_int(row, 3),
+        .organization_name = db_column_text(row, 4),
+        .contact_info = db_column_text(row, 5),
+        .from = db_column_text(row, 6),
+        .envelope_from = db_column_text(row, 7),
+        .file_name = db_column_text(row, 8),
+        .inflated_bytes = db_column_int(row, 9),
+        .success = db_column_int(row, 10),
+        .failure = db_column_int(row, 11),
+        .note = db_column_text(row, 12),
     };
 }
 
-static enum status sqlite_each_report(struct ledger *base, int32_t utc_day, ledger_report_fn *fn,
+static enum status sqlite_each_report(struct ledger *ledger, int32_t utc_day, ledger_report_fn *fn,
                                       void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_EACH_REPORT, &statement, err);
+    struct db *db = db_of(ledger);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, Q_EACH_REPORT, BIND(INT(utc_day)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        struct ledger_report row = report_row(statement);
+    while (db_next(db, row, &status, err)) {
+        struct ledger_report report = report_row(row);
 
-        row.gzip_len = (size_t)db_column_int(statement, 13);
-        status = fn(context, &row, err);
-        if (status != ST_OK)
-            break;
+        report.gzip_len = (size_t)db_column_int(row, 13);
+        status = fn(context, &report, err);
     }
-    return at_end(statement, status);
+    return status;
 }
 
-/* Make every text and the gzip of report live in arena; false if memory is out. */
-static bool copy_report(struct ledger_report *report, struct arena *arena)
+static bool keep_gzip(struct ledger_report *report, struct sqlite3_stmt *row, int column, struct arena *arena)
 {
-    const char **const texts[] = {&report->domain,       &report->report_id, &report->organization_name,
-                                  &report->contact_info, &report->from,      &report->envelope_from,
-                                  &report->file_name,    &report->note};
+    const void *bytes = db_column_blob(row, column, &report->gzip_len);
     void *gzip = arena_alloc(arena, report->gzip_len + 1);
 
-    if (gzip == NULL)
-        return false;
-    if (report->gzip_len > 0)
-        memcpy(gzip, report->gzip, report->gzip_len);
+    if (gzip != NULL && report->gzip_len > 0)
+        memcpy(gzip, bytes, report->gzip_len);
     report->gzip = gzip;
-    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
-        *texts[i] = arena_copy_text(arena, *texts[i], strlen(*texts[i]));
-        if (*texts[i] == NULL)
-            return false;
-    }
-    return true;
+    return gzip != NULL;
 }
 
-static enum status sqlite_read_report(struct ledger *base, int32_t utc_day, const char *domain,
+static enum status sqlite_read_report(struct ledger *ledger, int32_t utc_day, const char *domain,
                                       struct arena *arena, struct ledger_report *report_out, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_READ_REPORT, &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    struct ledger_report report;
+    enum status status = db_first(db_of(ledger), Q_READ_REPORT, BIND(TEXT(domain), INT(utc_day)), &row, err);
 
     if (status != ST_OK)
         return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK) {
-        struct ledger_report row = report_row(statement);
-
-        row.gzip = db_column_blob(statement, 13, &row.gzip_len);
-        if (copy_report(&row, arena))
-            *report_out = row;
-        else
-            status = err_set(err, ST_NOMEM, "report for %s: out of memory", domain);
-    } else if (status == ST_NOT_FOUND) {
-        (void)err_set(err, ST_NOT_FOUND, "the ledger has no report for %s of that day", domain);
-    }
-    db_reset(statement);
+    report = report_row(row);
+    if (keep_gzip(&report, row, 13, arena) && ledger_report_keep(&report, arena))
+        *report_out = report;
+    else
+        status = err_set(err, ST_NOMEM, "report for %s: out of memory", domain);
+    db_reset(row);
     return status;
 }
 
 /* ---- deliveries ---- */
 
-/* The columns of DELIVERY_SELECT; a number that this program does not know counts as given up. */
-static struct ledger_delivery delivery_row(struct sqlite3_stmt *statement)
+/* The columns of DELIVERY_SELECT. */
+static struct ledger_delivery delivery_row(struct sqlite3_stmt *row)
 {
-    int64_t kind = db_column_int(statement, 4);
-    int64_t state = db_column_int(statement, 8);
-
     return (struct ledger_delivery){
-        .id = db_column_int(statement, 0),
-        .utc_day = (int32_t)db_column_int(statement, 1),
-        .domain = db_column_text(statement, 2),
-        .report_id = db_column_text(statement, 3),
-        .kind = kind == DELIVERY_MAIL ? DELIVERY_MAIL : DELIVERY_HTTPS,
-        .rua = db_column_text(statement, 5),
-        .host = db_column_text(statement, 6),
-        .message_id = db_column_text(statement, 7),
-        .state = state >= 0 && state < DELIVERY_STATE_COUNT ? (enum delivery_state)state : DELIVERY_GIVEN_UP,
-        .tries = db_column_int(statement, 9),
-        .first_at_s = db_column_int(statement, 10),
-        .next_at_s = db_column_int(statement, 11),
-        .last_at_s = db_column_int(statement, 12),
-        .last_code = db_column_int(statement, 13),
-        .last_text = db_column_text(statement, 14),
+        .id = db_column_int(row, 0),
+        .utc_day = (int32_t)db_column_int(row, 1),
+        .domain = db_column_text(row, 2),
+        .report_id = db_column_text(row, 3),
+        .kind = ledger_kind_of(db_column_int(row, 4)),
+        .rua = db_column_text(row, 5),
+        .host = db_column_text(row, 6),
+        .message_id = db_column_text(row, 7),
+        .state = ledger_state_of(db_column_int(row, 8)),
+        .tries = db_column_int(row, 9),
+        .first_at_s = db_column_int(row, 10),
+        .next_at_s = db_column_int(row, 11),
+        .last_at_s = db_column_int(row, 12),
+        .last_code = db_column_int(row, 13),
+        .last_text = db_column_text(row, 14),
     };
 }
 
-static enum status walk_deliveries(struct ledger_sqlite *ledger, struct sqlite3_stmt *statement,
-                                   ledger_delivery_fn *fn, void *context, struct err *err)
+static enum status each_delivery(struct db *db, enum ledger_query query, const struct bind_value *values,
+                                 size_t count, ledger_delivery_fn *fn, void *context, struct err *err)
 {
-    enum status status;
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, query, values, count, &row, err);
 
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        struct ledger_delivery row = delivery_row(statement);
+    while (db_next(db, row, &status, err)) {
+        const struct ledger_delivery delivery = delivery_row(row);
 
-        status = fn(context, &row, err);
-        if (status != ST_OK)
-            break;
+        status = fn(context, &delivery, err);
     }
-    return at_end(statement, status);
+    return status;
 }
 
-static enum status each_delivery(struct ledger_sqlite *ledger, enum ledger_query query, int64_t parameter,
-                                 ledger_delivery_fn *fn, void *context, struct err *err)
+static enum status sqlite_each_due(struct ledger *ledger, int64_t now_s, ledger_delivery_fn *fn,
+                                   void *context, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, parameter);
-    return walk_deliveries(ledger, statement, fn, context, err);
+    return each_delivery(db_of(ledger), Q_EACH_DUE, BIND(INT(now_s)), fn, context, err);
 }
 
-static enum status sqlite_each_due(struct ledger *base, int64_t now_s, ledger_delivery_fn *fn, void *context,
-                                   struct err *err)
-{
-    return each_delivery(sqlite_of(base), Q_EACH_DUE, now_s, fn, context, err);
-}
-
-static enum status sqlite_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
+static enum status sqlite_each_delivery(struct ledger *ledger, int32_t utc_day, ledger_delivery_fn *fn,
                                         void *context, struct err *err)
 {
-    return each_delivery(sqlite_of(base), Q_EACH_DELIVERY, utc_day, fn, context, err);
+    return each_delivery(db_of(ledger), Q_EACH_DELIVERY, BIND(INT(utc_day)), fn, context, err);
 }
 
-static enum status sqlite_each_delivery_of(struct ledger *base, int32_t utc_day, const char *domain,
+static enum status sqlite_each_delivery_of(struct ledger *ledger, int32_t utc_day, const char *domain,
                                            ledger_delivery_fn *fn, void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_EACH_DELIVERY_OF, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, domain);
-    db_bind_int(statement, 2, utc_day);
-    return walk_deliveries(ledger, statement, fn, context, err);
+    return each_delivery(db_of(ledger), Q_EACH_DELIVERY_OF, BIND(TEXT(domain), INT(utc_day)), fn, context,
+                         err);
 }
 
-static enum status sqlite_next_due(struct ledger *base, int64_t *next_at_s_out, struct err *err)
+static enum status sqlite_next_due(struct ledger *ledger, int64_t *next_at_s_out, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_NEXT_DUE, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK && db_column_text(statement, 0) == NULL)
-        status = err_set(err, ST_NOT_FOUND, "no delivery is open");
-    if (status == ST_OK)
-        *next_at_s_out = db_column_int(statement, 0);
-    db_reset(statement);
-    return status;
+    return db_read(db_of(ledger), Q_NEXT_DUE, BIND_NOTHING, next_at_s_out, 1, err);
 }
 
-/* A change that must have touched exactly one delivery. */
-static enum status change_one(struct ledger_sqlite *ledger, struct sqlite3_stmt *statement, int64_t delivery,
-                              struct err *err)
+/* A change of a delivery that must be there. */
+static enum status change_delivery(struct ledger *ledger, enum ledger_query query,
+                                   const struct bind_value *values, size_t count, struct err *err)
 {
-    enum status status = db_step_done(&ledger->db, statement, err);
+    enum status status = db_update(db_of(ledger), query, values, count, err);
 
-    if (status == ST_OK && db_changes(&ledger->db) != 1)
-        status = err_set(err, ST_INTERNAL, "the ledger has no delivery %lld", (long long)delivery);
-    return status;
+    return status == ST_NOT_FOUND
+               ? err_set(err, ST_INTERNAL, "the ledger has no delivery %lld", (long long)values[0].as.number)
+               : status;
 }
 
-static enum status sqlite_mark_sending(struct ledger *base, const struct ledger_delivery *delivery,
+static enum status sqlite_mark_sending(struct ledger *ledger, const struct ledger_delivery *delivery,
                                        int64_t now_s, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_MARK_SENDING, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, delivery->id);
-    db_bind_int(statement, 2, now_s);
-    return change_one(ledger, statement, delivery->id, err);
+    return change_delivery(ledger, Q_MARK_SENDING, BIND(INT(delivery->id), INT(now_s)), err);
 }
 
-static enum status sqlite_put_back(struct ledger *base, const struct ledger_delivery *delivery,
+static enum status sqlite_put_back(struct ledger *ledger, const struct ledger_delivery *delivery,
                                    struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_PUT_BACK, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, delivery->id);
-    return change_one(ledger, statement, delivery->id, err);
+    return change_delivery(ledger, Q_PUT_BACK, BIND(INT(delivery->id)), err);
 }
 
-static enum status sqlite_record_result(struct ledger *base, const struct ledger_delivery *delivery,
+static enum status sqlite_record_result(struct ledger *ledger, const struct ledger_delivery *delivery,
                                         enum delivery_state state, int64_t next_at_s,
                                         const struct delivery_result *result, int64_t now_s, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_RECORD_RESULT, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, delivery->id);
-    db_bind_int(statement, 2, state);
-    db_bind_int(statement, 3, next_at_s);
-    db_bind_int(statement, 4, now_s);
-    db_bind_int(statement, 5, result->code);
-    db_bind_text(statement, 6, result->text);
-    return change_one(ledger, statement, delivery->id, err);
+    return change_delivery(ledger, Q_RECORD_RESULT,
+                           BIND(INT(delivery->id), INT(state), INT(next_at_s), INT(now_s), INT(result->code),
+                                TEXT(result->text)),
+                           err);
 }
 
-static enum status sqlite_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
+static enum status sqlite_recover(struct ledger *ledger, int64_t now_s, int64_t *count_out, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_RECOVER, &statement, err);
+    enum status status = db_change(db_of(ledger), Q_RECOVER, BIND(INT(now_s)), err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, now_s);
-    status = db_step_done(&ledger->db, statement, err);
     if (status == ST_OK)
-        *count_out = db_changes(&ledger->db);
+        *count_out = db_changes(db_of(ledger));
     return status;
 }
 
-static enum status count_states(struct ledger_sqlite *ledger, int32_t utc_day, struct ledger_counts *counts,
+static enum status sqlite_count(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
                                 struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_COUNT_STATES, &statement, err);
+    struct db *db = db_of(ledger);
+    struct ledger_counts counts = {.reports = 0};
+    struct sqlite3_stmt *row = NULL;
+    int64_t entries[3] = {0};
+    enum status status = db_query(db, Q_COUNT_STATES, BIND(INT(utc_day)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        int64_t state = db_column_int(statement, 0);
+    while (db_next(db, row, &status, err)) {
+        int64_t state = db_column_int(row, 0);
 
         if (state >= 0 && state < DELIVERY_STATE_COUNT)
-            counts->by_state[state] = db_column_int(statement, 1);
+            counts.by_state[state] = db_column_int(row, 1);
     }
-    return at_end(statement, status);
+    if (status == ST_OK)
+        status = db_read(db, Q_COUNT_ENTRIES, BIND(INT(utc_day)), entries, 3, err);
+    if (status != ST_OK)
+        return status;
+    counts.reports = entries[0];
+    counts.skipped = entries[1];
+    counts.waiting = entries[2];
+    *counts_out = counts;
+    return ST_OK;
 }
 
-static enum status sqlite_count(struct ledger *base, int32_t utc_day, struct ledger_counts *counts_out,
-                                struct err *err)
+static enum status delete_reports(struct db *db, const struct ledger_retention *limits, int64_t *reports_out,
+                                  struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct ledger_counts counts = {.reports = 0};
-    struct sqlite3_stmt *statement;
-    enum status status = count_states(ledger, utc_day, &counts, err);
+    enum status status = db_change(db, Q_REMEMBER_DAYS, BIND(INT(limits->ledger_s)), err);
 
     if (status == ST_OK)
-        status = use(ledger, Q_COUNT_ENTRIES, &statement, err);
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK) {
-        counts.reports = db_column_int(statement, 0);
-        counts.skipped = db_column_int(statement, 1);
-        counts.waiting = db_column_int(statement, 2);
-        *counts_out = counts;
-    }
-    db_reset(statement);
-    return status;
+        status = db_change(db, Q_DELETE_REPORTS,
+                           BIND(INT(limits->utc_day), INT(limits->ledger_s - limits->memory_s)), err);
+    *reports_out = db_changes(db);
+    return status == ST_OK ? db_change(db, Q_FORGET_DAYS, BIND_NOTHING, err) : status;
 }
 
-/* A statement with up to two numbers, run to its end; *count_out (may be NULL): rows changed. */
-static enum status run_with(struct ledger_sqlite *ledger, enum ledger_query query, const int64_t *numbers,
-                            int count, int64_t *count_out, struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, query, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    for (int i = 0; i < count; i++)
-        db_bind_int(statement, i + 1, numbers[i]);
-    status = db_step_done(&ledger->db, statement, err);
-    if (status == ST_OK && count_out != NULL)
-        *count_out = db_changes(&ledger->db);
-    return status;
-}
-
-static enum status delete_before(struct ledger_sqlite *ledger, const struct ledger_retention *limits,
-                                 int64_t *reports_out, struct err *err)
+static enum status sqlite_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
+                                        int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
     static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
                                                Q_DELETE_DAYS};
-    const int64_t before[] = {limits->utc_day, limits->ledger_s - limits->memory_s};
-    const int64_t suppressed_s = limits->now_s - SUPPRESSION_MEMORY_S;
-    enum status status = run_with(ledger, Q_REMEMBER_DAYS, &limits->ledger_s, 1, NULL, err);
-
-    if (status == ST_OK)
-        status = run_with(ledger, Q_DELETE_REPORTS, before, 2, reports_out, err);
-    if (status == ST_OK)
-        status = run_with(ledger, Q_FORGET_DAYS, NULL, 0, NULL, err);
-    for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
-        status = run_with(ledger, BY_DAY[i], before, 1, NULL, err);
-    return status == ST_OK ? run_with(ledger, Q_DELETE_SUPPRESSIONS, &suppressed_s, 1, NULL, err) : status;
-}
-
-static enum status sqlite_delete_before(struct ledger *base, const struct ledger_retention *limits,
-                                        int64_t *count_out, struct err *err)
-{
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    int64_t reports = 0;
-    enum status status = db_run(&ledger->db, "SAVEPOINT ledger", err);
+    struct db *db = db_of(ledger);
+    enum status status = begin_savepoint(db, err);
+    int64_t reports;
 
     if (status != ST_OK)
         return status;
-    status = delete_before(ledger, limits, &reports, err);
-    status = end_savepoint(ledger, status, err);
+    status = delete_reports(db, limits, &reports, err);
+    for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
+        status = db_change(db, BY_DAY[i], BIND(INT(limits->utc_day)), err);
+    if (status == ST_OK)
+        status = db_change(db, Q_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), err);
+    status = end_savepoint(db, status, err);
     if (status == ST_OK)
         *count_out = reports;
     return status;
@@ -828,146 +573,74 @@ static enum status sqlite_delete_before(struct ledger *base, const struct ledger
 
 /* ---- mailboxes ---- */
 
-/* ST_NOT_FOUND (err untouched) if the address was never suppressed, or so long ago that it is forgotten. */
-static enum status read_suppression(struct ledger_sqlite *ledger, const char *address, int64_t *until_s_out,
-                                    int64_t *strikes_out, struct err *err)
+static enum status sqlite_find_suppression(struct ledger *ledger, const char *address,
+                                           struct ledger_suppression *suppression_out, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_SUPPRESSION, &statement, err);
+    int64_t found[2];
+    enum status status = db_read(db_of(ledger), Q_SUPPRESSION, BIND(TEXT(address)), found, 2, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, address);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK) {
-        *until_s_out = db_column_int(statement, 0);
-        *strikes_out = db_column_int(statement, 1);
-    }
-    db_reset(statement);
-    return status;
-}
-
-static enum status sqlite_suppress(struct ledger *base, const char *address, const char *reason,
-                                   int64_t now_s, int64_t *until_s_out, struct err *err)
-{
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    static const int64_t DAYS[] = {3, 7, 28};
-    struct sqlite3_stmt *statement;
-    int64_t until_s = 0;
-    int64_t strikes = 0;
-    enum status status = read_suppression(ledger, address, &until_s, &strikes, err);
-
-    if (status != ST_OK && status != ST_NOT_FOUND)
-        return status;
-    if (until_s > now_s) {
-        *until_s_out = until_s;
-        return ST_OK;
-    }
-    until_s = now_s + DAYS[strikes < 2 ? strikes : 2] * UTC_DAY_SECONDS;
-    status = use(ledger, Q_SUPPRESS, &statement, err);
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, address);
-    db_bind_int(statement, 2, until_s);
-    db_bind_int(statement, 3, strikes + 1);
-    db_bind_text(statement, 4, reason);
-    status = db_step_done(&ledger->db, statement, err);
     if (status == ST_OK)
-        *until_s_out = until_s;
+        *suppression_out = (struct ledger_suppression){found[0], found[1]};
     return status;
 }
 
-static enum status sqlite_is_suppressed(struct ledger *base, const char *address, int64_t now_s,
-                                        bool *is_suppressed_out, struct err *err)
+static enum status sqlite_set_suppression(struct ledger *ledger, const char *address,
+                                          const struct ledger_suppression *suppression, const char *reason,
+                                          struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    int64_t until_s = 0;
-    int64_t strikes = 0;
-    enum status status = read_suppression(ledger, address, &until_s, &strikes, err);
-
-    if (status != ST_OK && status != ST_NOT_FOUND)
-        return status;
-    *is_suppressed_out = status == ST_OK && until_s > now_s;
-    return ST_OK;
+    return db_change(db_of(ledger), Q_SUPPRESS,
+                     BIND(TEXT(address), INT(suppression->until_s), INT(suppression->strikes), TEXT(reason)),
+                     err);
 }
 
-static enum status sqlite_unsuppress(struct ledger *base, const char *address, struct err *err)
+static enum status sqlite_unsuppress(struct ledger *ledger, const char *address, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_UNSUPPRESS, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, address);
-    status = db_step_done(&ledger->db, statement, err);
-    if (status == ST_OK && db_changes(&ledger->db) == 0)
-        status = err_set(err, ST_NOT_FOUND, "%s is not suppressed", address);
-    return status;
+    return db_change(db_of(ledger), Q_UNSUPPRESS, BIND(TEXT(address)), err);
 }
 
-static enum status sqlite_each_suppression(struct ledger *base, int64_t now_s, ledger_suppression_fn *fn,
+static enum status sqlite_each_suppression(struct ledger *ledger, int64_t now_s, ledger_suppression_fn *fn,
                                            void *context, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_EACH_SUPPRESSION, &statement, err);
+    struct db *db = db_of(ledger);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, Q_EACH_SUPPRESSION, BIND(INT(now_s)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, now_s);
-    while ((status = db_step(&ledger->db, statement, err)) == ST_OK) {
-        status = fn(context, db_column_text(statement, 0), db_column_int(statement, 1),
-                    db_column_int(statement, 2), db_column_text(statement, 3), err);
-        if (status != ST_OK)
-            break;
-    }
-    return at_end(statement, status);
+    while (db_next(db, row, &status, err))
+        status = fn(context, db_column_text(row, 0), db_column_int(row, 1), db_column_int(row, 2),
+                    db_column_text(row, 3), err);
+    return status;
 }
 
-static enum status sqlite_add_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
+static enum status sqlite_add_mailed(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
                                      int64_t count, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_ADD_MAILED, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, mailbox_domain);
-    db_bind_int(statement, 2, utc_day);
-    db_bind_int(statement, 3, count);
-    return db_step_done(&ledger->db, statement, err);
+    return db_change(db_of(ledger), Q_ADD_MAILED, BIND(TEXT(mailbox_domain), INT(utc_day), INT(count)), err);
 }
 
-static enum status sqlite_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
+static enum status sqlite_mailed(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
                                  int64_t *count_out, struct err *err)
 {
-    struct ledger_sqlite *ledger = sqlite_of(base);
-    struct sqlite3_stmt *statement;
-    enum status status = use(ledger, Q_MAILED, &statement, err);
+    int64_t count = 0;
+    enum status status =
+        db_read(db_of(ledger), Q_MAILED, BIND(TEXT(mailbox_domain), INT(utc_day)), &count, 1, err);
 
-    if (status != ST_OK)
+    if (status != ST_OK && status != ST_NOT_FOUND)
         return status;
-    db_bind_text(statement, 1, mailbox_domain);
-    db_bind_int(statement, 2, utc_day);
-    status = db_step(&ledger->db, statement, err);
-    if (status == ST_OK || status == ST_NOT_FOUND)
-        *count_out = status == ST_OK ? db_column_int(statement, 0) : 0;
-    return at_end(statement, status);
+    *count_out = count;
+    return ST_OK;
 }
 
 /* ---- the method table ---- */
 
 static const struct ledger_methods METHODS = {
     .close = sqlite_close,
-    .rollback = sqlite_rollback,
     .begin = sqlite_begin,
     .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
     .find = sqlite_find,
     .add_report = sqlite_add_report,
-    .skip = sqlite_skip,
-    .wait = sqlite_wait,
+    .add_skipped = sqlite_add_skipped,
+    .add_waiting = sqlite_add_waiting,
     .each_skipped = sqlite_each_skipped,
     .each_waiting = sqlite_each_waiting,
     .close_day = sqlite_close_day,
@@ -985,16 +658,15 @@ static const struct ledger_methods METHODS = {
     .recover = sqlite_recover,
     .count = sqlite_count,
     .delete_before = sqlite_delete_before,
-    .suppress = sqlite_suppress,
-    .is_suppressed = sqlite_is_suppressed,
+    .find_suppression = sqlite_find_suppression,
+    .set_suppression = sqlite_set_suppression,
     .unsuppress = sqlite_unsuppress,
     .each_suppression = sqlite_each_suppression,
     .add_mailed = sqlite_add_mailed,
     .mailed = sqlite_mailed,
 };
 
-enum status ledger_sqlite_open(const char *path, enum ledger_mode mode, struct ledger **ledger_out,
-                               struct err *err)
+enum status ledger_open(const char *path, enum ledger_mode mode, struct ledger **ledger_out, struct err *err)
 {
     struct ledger_sqlite *ledger = calloc(1, sizeof *ledger);
     enum status status;

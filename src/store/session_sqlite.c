@@ -1,4 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * sessions.db: its schema, its identity, and the parts of a reader that are one statement each; reading a
+ * domain's day is in session_sqlite_read.c.  Old days are deleted in steps of a range of domain ids, each a
+ * transaction of its own, so that the collector never waits long for the lock.
+ */
 #include "store/session_sqlite.h"
 
 #include <stdlib.h>
@@ -38,206 +43,48 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;",
 };
 
-static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS)};
-
-/* Parameters: first and last domain id of the step, first day to keep. */
-static const char *const DELETE_STEPS[] = {
-    "DELETE FROM tally WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3",
-    "DELETE FROM detail_tally WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3",
-    "DELETE FROM record WHERE domain_id BETWEEN ?1 AND ?2 AND utc_day < ?3",
-    "DELETE FROM policy WHERE domain_id BETWEEN ?1 AND ?2 AND id NOT IN"
-    " (SELECT policy_id FROM tally WHERE domain_id BETWEEN ?1 AND ?2) AND ?3 IS NOT NULL",
-    "DELETE FROM detail WHERE domain_id BETWEEN ?1 AND ?2 AND id NOT IN"
-    " (SELECT detail_id FROM detail_tally WHERE domain_id BETWEEN ?1 AND ?2) AND ?3 IS NOT NULL",
-};
-static const char DELETE_DOMAINS[] = "DELETE FROM domain WHERE id NOT IN (SELECT domain_id FROM tally)";
-static const char DELETE_DAYS[] = "DELETE FROM day WHERE utc_day < ?1";
-
 static const char *const STATEMENTS[SQL_COUNT] = {
 #define STATEMENT_ROW(id, sql) [SQL_##id] = (sql),
     SESSION_STATEMENTS(STATEMENT_ROW)
 #undef STATEMENT_ROW
 };
 
-enum status session_sqlite_get(struct session_sqlite *sqlite, enum session_statement id,
-                               struct sqlite3_stmt **statement_out, struct err *err)
+static const struct db_schema SCHEMA = {MIGRATIONS, ARRAY_COUNT(MIGRATIONS), STATEMENTS, SQL_COUNT};
+
+static enum status no_mark(const struct db *db, struct err *err)
 {
-    enum status status = ST_OK;
-
-    if (sqlite->statements[id] == NULL)
-        status = db_prepare(&sqlite->db, STATEMENTS[id], &sqlite->statements[id], err);
-    if (status == ST_OK)
-        *statement_out = sqlite->statements[id];
-    return status;
-}
-
-enum status session_sqlite_next(struct session_sqlite *sqlite, struct sqlite3_stmt *statement,
-                                bool *has_row_out, struct err *err)
-{
-    enum status status = db_step(&sqlite->db, statement, err);
-
-    if (status != ST_OK && status != ST_NOT_FOUND)
-        return status;
-    *has_row_out = status == ST_OK;
-    return ST_OK;
-}
-
-/* ---- open, transactions ---- */
-
-static void sqlite_close(struct session_store *store)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-
-    for (int i = 0; i < SQL_COUNT; i++)
-        db_finalise(&sqlite->statements[i]);
-    db_close(&sqlite->db);
-    free(sqlite->targets);
-    strbuf_done(&sqlite->strings);
-    strbuf_done(&sqlite->mx_hosts);
-    free(sqlite);
-}
-
-static enum status sqlite_begin(struct session_store *store, struct err *err)
-{
-    return db_begin(&session_sqlite_of(store)->db, err);
-}
-
-static void sqlite_rollback(struct session_store *store)
-{
-    db_rollback(&session_sqlite_of(store)->db);
-}
-
-static enum status save_next_id(struct session_sqlite *sqlite, struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status;
-
-    if (sqlite->next_id == sqlite->saved_next_id)
-        return ST_OK;
-    status = session_sqlite_get(sqlite, SQL_SET_NEXT_ID, &statement, err);
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, sqlite->next_id);
-    return db_step_done(&sqlite->db, statement, err);
-}
-
-static enum status sqlite_commit(struct session_store *store, struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    enum status status = save_next_id(sqlite, err);
-
-    if (status == ST_OK)
-        status = db_commit(&sqlite->db, err);
-    if (status == ST_OK)
-        sqlite->saved_next_id = sqlite->next_id;
-    return status;
-}
-
-static enum status sqlite_sync(struct session_store *store, struct err *err)
-{
-    return db_sync(&session_sqlite_of(store)->db, err);
-}
-
-static enum status read_identity(struct session_sqlite *sqlite, struct err *err)
-{
-    struct sqlite3_stmt *statement = NULL;
-    enum status status = db_prepare(&sqlite->db, "SELECT store_id, next_id FROM mark", &statement, err);
-
-    if (status == ST_OK)
-        status = db_step(&sqlite->db, statement, err);
-    if (status == ST_OK) {
-        const char *id = db_column_text(statement, 0);
-
-        strncpy(sqlite->base.id, id != NULL ? id : "", SESSION_STORE_ID_SIZE - 1);
-        sqlite->next_id = sqlite->saved_next_id = db_column_int(statement, 1);
-    }
-    db_finalise(&statement);
-    return status == ST_NOT_FOUND ? err_set(err, ST_UNSUPPORTED, "%s: its mark is missing", sqlite->db.name)
-                                  : status;
+    return err_set(err, ST_UNSUPPORTED, "%s: its mark is missing", db->name);
 }
 
 /* ---- days, mark, counters ---- */
 
-static enum status sqlite_is_closed(struct session_store *store, int32_t utc_day, bool *is_closed_out,
+static enum status sqlite_is_closed(struct session_reader *reader, int32_t utc_day, bool *is_closed_out,
                                     struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_IS_CLOSED, &statement, err);
+    enum status status = db_read(session_sqlite_db(reader), SQL_IS_CLOSED, BIND(INT(utc_day)), NULL, 0, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    status = db_step(&sqlite->db, statement, err);
-    db_reset(statement);
     if (status != ST_OK && status != ST_NOT_FOUND)
         return status;
     *is_closed_out = status == ST_OK;
     return ST_OK;
 }
 
-static enum status sqlite_close_day(struct session_store *store, int32_t utc_day, int64_t now_s,
+static enum status sqlite_close_day(struct session_reader *reader, int32_t utc_day, int64_t now_s,
                                     struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_CLOSE_DAY, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    db_bind_int(statement, 2, now_s);
-    return db_step_done(&sqlite->db, statement, err);
+    return db_change(session_sqlite_db(reader), SQL_CLOSE_DAY, BIND(INT(utc_day), INT(now_s)), err);
 }
 
-static enum status sqlite_set_mark(struct session_store *store, const struct session_mark *mark,
+static enum status sqlite_get_mark(struct session_reader *reader, struct session_mark *mark_out,
                                    struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_SET_MARK, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    int64_t mark[3];
+    enum status status = db_read(db, SQL_GET_MARK, BIND_NOTHING, mark, 3, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, mark->counted_through_s);
-    db_bind_int(statement, 2, (int64_t)mark->ring_sequence);
-    db_bind_int(statement, 3, (int64_t)mark->ring_dropped);
-    return db_step_done(&sqlite->db, statement, err);
-}
-
-static enum status sqlite_get_mark(struct session_store *store, struct session_mark *mark_out,
-                                   struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_GET_MARK, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    status = db_step(&sqlite->db, statement, err);
-    if (status == ST_OK) {
-        mark_out->counted_through_s = db_column_int(statement, 0);
-        mark_out->ring_sequence = (uint64_t)db_column_int(statement, 1);
-        mark_out->ring_dropped = (uint64_t)db_column_int(statement, 2);
-    }
-    db_reset(statement);
-    return status == ST_NOT_FOUND ? err_set(err, ST_UNSUPPORTED, "%s: its mark is missing", sqlite->db.name)
-                                  : status;
-}
-
-static enum status sqlite_add_counter(struct session_store *store, const char *name, uint64_t by,
-                                      uint64_t at_least, struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_ADD_COUNTER, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, name);
-    db_bind_int(statement, 2, (int64_t)by);
-    db_bind_int(statement, 3, (int64_t)at_least);
-    return db_step_done(&sqlite->db, statement, err);
+    if (status == ST_OK)
+        *mark_out = (struct session_mark){mark[0], (uint64_t)mark[1], (uint64_t)mark[2]};
+    return status == ST_NOT_FOUND ? no_mark(db, err) : status;
 }
 
 static void set_counter(uint64_t counters[COUNTER_COUNT], const char *name, uint64_t value)
@@ -247,219 +94,169 @@ static void set_counter(uint64_t counters[COUNTER_COUNT], const char *name, uint
             counters[i] = value;
 }
 
-static enum status sqlite_counters(struct session_store *store, uint64_t counters_out[COUNTER_COUNT],
+static enum status sqlite_counters(struct session_reader *reader, uint64_t counters_out[COUNTER_COUNT],
                                    struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct db *db = session_sqlite_db(reader);
     uint64_t counters[COUNTER_COUNT] = {0};
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_COUNTERS, &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_COUNTERS, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    while ((status = db_step(&sqlite->db, statement, err)) == ST_OK)
-        set_counter(counters, db_column_text(statement, 0), (uint64_t)db_column_int(statement, 1));
-    db_reset(statement);
-    if (status != ST_NOT_FOUND)
-        return status;
-    memcpy(counters_out, counters, sizeof counters);
-    return ST_OK;
-}
-
-static enum status sqlite_add_refused(struct session_store *store, int64_t uid, uint64_t count,
-                                      struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_ADD_REFUSED, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, uid);
-    db_bind_int(statement, 2, (int64_t)count);
-    return db_step_done(&sqlite->db, statement, err);
-}
-
-static enum status sqlite_each_refused(struct session_store *store, session_refused_fn *fn, void *context,
-                                       struct err *err)
-{
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_REFUSED, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        status = fn(context, db_column_int(statement, 0), (uint64_t)db_column_int(statement, 1), err);
-        if (status != ST_OK)
-            break;
-    }
-    db_reset(statement);
+    while (db_next(db, row, &status, err))
+        set_counter(counters, db_column_text(row, 0), (uint64_t)db_column_int(row, 1));
+    if (status == ST_OK)
+        memcpy(counters_out, counters, sizeof counters);
     return status;
 }
 
-static enum status sqlite_set_note(struct session_store *store, const char *name, const char *text,
-                                   struct err *err)
+static enum status sqlite_each_refused(struct session_reader *reader, session_refused_fn *fn, void *context,
+                                       struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_SET_NOTE, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_REFUSED, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, name);
-    db_bind_text(statement, 2, text);
-    return db_step_done(&sqlite->db, statement, err);
+    while (db_next(db, row, &status, err))
+        status = fn(context, db_column_int(row, 0), (uint64_t)db_column_int(row, 1), err);
+    return status;
 }
 
-static enum status sqlite_each_note(struct session_store *store, session_note_fn *fn, void *context,
+static enum status sqlite_each_note(struct session_reader *reader, session_note_fn *fn, void *context,
                                     struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_NOTES, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_NOTES, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        status = fn(context, db_column_text(statement, 0), db_column_text(statement, 1), err);
-        if (status != ST_OK)
-            break;
-    }
-    db_reset(statement);
+    while (db_next(db, row, &status, err))
+        status = fn(context, db_column_text(row, 0), db_column_text(row, 1), err);
     return status;
 }
 
 /* ---- clean-up ---- */
 
-static enum status delete_with(struct session_sqlite *sqlite, const char *sql, const int64_t *values,
-                               int count, struct err *err)
-{
-    struct sqlite3_stmt *statement = NULL;
-    enum status status = db_prepare(&sqlite->db, sql, &statement, err);
-
-    for (int i = 0; status == ST_OK && i < count; i++)
-        db_bind_int(statement, i + 1, values[i]);
-    if (status == ST_OK)
-        status = db_step_done(&sqlite->db, statement, err);
-    db_finalise(&statement);
-    return status;
-}
-
 /* One transaction of a clean-up. */
-static enum status delete_step(struct session_sqlite *sqlite, const char *const *sql, size_t sql_count,
-                               const int64_t *values, int value_count, struct err *err)
+static enum status delete_step(struct db *db, const enum session_statement *statements, size_t count,
+                               const struct bind_value *values, size_t value_count, struct err *err)
 {
-    enum status status = db_begin(&sqlite->db, err);
+    enum status status = db_begin(db, err);
 
-    for (size_t i = 0; status == ST_OK && i < sql_count; i++)
-        status = delete_with(sqlite, sql[i], values, value_count, err);
+    for (size_t i = 0; status == ST_OK && i < count; i++)
+        status = db_change(db, statements[i], values, value_count, err);
     if (status == ST_OK)
-        status = db_commit(&sqlite->db, err);
+        status = db_commit(db, err);
     if (status != ST_OK)
-        db_rollback(&sqlite->db);
+        db_rollback(db);
     return status;
 }
 
-/* Most runs find nothing that old; stepping over all ids is for the one run a day that does. */
-static enum status has_days_before(struct session_sqlite *sqlite, int32_t utc_day, bool *has_days_out,
-                                   struct err *err)
+/* The next id is that of now: the collector may have given some since. */
+static enum status delete_by_domain(struct db *db, int32_t utc_day, struct err *err)
 {
-    struct sqlite3_stmt *statement = NULL;
-    enum status status = db_prepare(&sqlite->db,
-                                    "SELECT 1 FROM tally WHERE utc_day < ?1"
-                                    " UNION ALL SELECT 1 FROM record WHERE utc_day < ?1"
-                                    " UNION ALL SELECT 1 FROM day WHERE utc_day < ?1 LIMIT 1",
-                                    &statement, err);
+    static const enum session_statement STEPS[] = {SQL_DELETE_TALLIES, SQL_DELETE_DETAIL_TALLIES,
+                                                   SQL_DELETE_RECORDS, SQL_DELETE_POLICIES,
+                                                   SQL_DELETE_DETAILS};
+    struct sqlite3_stmt *row = NULL;
+    int64_t next_id = 0;
+    enum status status = db_first(db, SQL_GET_IDENTITY, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    status = db_step(&sqlite->db, statement, err);
-    *has_days_out = status == ST_OK;
-    db_finalise(&statement);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+    if (status == ST_OK)
+        next_id = db_column_int(row, 1);
+    db_reset(row);
+    for (int64_t first = 0; status == ST_OK && first < next_id; first += DELETE_STEP)
+        status = delete_step(db, STEPS, ARRAY_COUNT(STEPS),
+                             BIND(INT(first), INT(first + DELETE_STEP - 1), INT(utc_day)), err);
+    return status == ST_NOT_FOUND ? no_mark(db, err) : status;
 }
 
-static enum status sqlite_delete_before(struct session_store *store, int32_t utc_day, struct err *err)
+/* Most runs find nothing that old; only the first run of a day looks at every domain. */
+static enum status sqlite_delete_before(struct session_reader *reader, int32_t utc_day, struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    const char *const domains[] = {DELETE_DOMAINS};
-    const char *const days[] = {DELETE_DAYS};
-    bool has_days = false;
-    enum status status = has_days_before(sqlite, utc_day, &has_days, err);
+    static const enum session_statement DOMAINS[] = {SQL_DELETE_DOMAINS}, DAYS[] = {SQL_DELETE_DAYS};
+    struct db *db = session_sqlite_db(reader);
+    enum status status = db_read(db, SQL_HAS_DAYS_BEFORE, BIND(INT(utc_day)), NULL, 0, err);
 
-    if (status != ST_OK || !has_days)
-        return status;
-    status = read_identity(sqlite, err); /* another process may have given ids since */
-    for (int64_t first = 0; status == ST_OK && first < sqlite->next_id; first += DELETE_STEP) {
-        int64_t values[] = {first, first + DELETE_STEP - 1, utc_day};
-
-        status = delete_step(sqlite, DELETE_STEPS, ARRAY_COUNT(DELETE_STEPS), values, 3, err);
-    }
+    if (status != ST_OK)
+        return status == ST_NOT_FOUND ? ST_OK : status;
+    status = delete_by_domain(db, utc_day, err);
     if (status == ST_OK)
-        status = delete_step(sqlite, domains, 1, NULL, 0, err);
+        status = delete_step(db, DOMAINS, 1, BIND_NOTHING, err);
     if (status == ST_OK)
-        status = delete_step(sqlite, days, 1, (const int64_t[]){utc_day}, 1, err);
+        status = delete_step(db, DAYS, 1, BIND(INT(utc_day)), err);
     return status;
 }
 
-/* ---- the method table ---- */
+/* ---- open ---- */
 
-static const struct session_methods METHODS = {
+static void sqlite_close(struct session_reader *reader)
+{
+    db_close(session_sqlite_db(reader));
+    free(reader);
+}
+
+static const struct session_reader_methods METHODS = {
     .close = sqlite_close,
-    .begin = sqlite_begin,
-    .commit = sqlite_commit,
-    .sync = sqlite_sync,
-    .rollback = sqlite_rollback,
-    .add = session_sqlite_add,
-    .count = session_sqlite_count,
-    .is_closed = sqlite_is_closed,
-    .set_mark = sqlite_set_mark,
     .get_mark = sqlite_get_mark,
-    .add_counter = sqlite_add_counter,
-    .counters = sqlite_counters,
-    .add_refused = sqlite_add_refused,
-    .each_refused = sqlite_each_refused,
-    .set_note = sqlite_set_note,
-    .each_note = sqlite_each_note,
-    .close_day = sqlite_close_day,
     .delete_before = sqlite_delete_before,
     .each_day = session_sqlite_each_day,
     .each_domain = session_sqlite_each_domain,
     .read_domain = session_sqlite_read_domain,
     .each_record = session_sqlite_each_record,
+    .close_day = sqlite_close_day,
+    .is_closed = sqlite_is_closed,
+    .counters = sqlite_counters,
+    .each_refused = sqlite_each_refused,
+    .each_note = sqlite_each_note,
 };
 
-enum status session_sqlite_open(const char *path, enum session_store_mode mode,
-                                const struct session_limits *limits, struct session_store **store_out,
-                                struct err *err)
+static enum status read_identity(struct session_sqlite *sqlite, int64_t *next_id_out, struct err *err)
+{
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_first(&sqlite->db, SQL_GET_IDENTITY, BIND_NOTHING, &row, err);
+    const char *id;
+
+    if (status != ST_OK)
+        return status == ST_NOT_FOUND ? no_mark(&sqlite->db, err) : status;
+    id = db_column_text(row, 0);
+    *next_id_out = db_column_int(row, 1);
+    if (id != NULL)
+        strncpy(sqlite->base.id, id, SESSION_STORE_ID_SIZE - 1);
+    else
+        status = err_set(err, ST_NOMEM, "%s: out of memory", sqlite->db.name);
+    db_reset(row);
+    return status;
+}
+
+enum status session_sqlite_open(struct session_sqlite *sqlite, const char *path, enum db_mode mode,
+                                int64_t *next_id_out, struct err *err)
+{
+    enum status status;
+
+    sqlite->base.methods = &METHODS;
+    status = db_open(&sqlite->db, path, mode, &SCHEMA, err);
+    if (status != ST_OK)
+        return status;
+    status = db_run(&sqlite->db, PRAGMAS, err);
+    if (status == ST_OK)
+        status = read_identity(sqlite, next_id_out, err);
+    if (status != ST_OK)
+        db_close(&sqlite->db);
+    return status;
+}
+
+enum status session_reader_open(const char *path, enum session_access access,
+                                struct session_reader **reader_out, struct err *err)
 {
     struct session_sqlite *sqlite = calloc(1, sizeof *sqlite);
+    int64_t next_id;
     enum status status;
 
     if (sqlite == NULL)
         return err_set(err, ST_NOMEM, "%s: out of memory", path);
-    sqlite->base.methods = &METHODS;
-    sqlite->base.limits = *limits;
-    strbuf_init(&sqlite->strings, (size_t)POLICY_LINES_MAX * (POLICY_LINE_MAX + 1));
-    strbuf_init(&sqlite->mx_hosts, (size_t)POLICY_LINES_MAX * (POLICY_LINE_MAX + 1));
-    status = db_open(&sqlite->db, path, mode == SESSION_STORE_READ ? DB_READ : DB_WRITE, &SCHEMA, err);
-    if (status != ST_OK) {
-        free(sqlite);
-        return status;
-    }
-    if (limits->busy_ms > 0)
-        db_set_busy(&sqlite->db, limits->busy_ms);
-    status = db_run(&sqlite->db, PRAGMAS, err);
+    status = session_sqlite_open(sqlite, path, access == SESSION_READ ? DB_READ : DB_WRITE, &next_id, err);
     if (status == ST_OK)
-        status = read_identity(sqlite, err);
-    if (status != ST_OK) {
-        sqlite_close(&sqlite->base);
-        return status;
-    }
-    *store_out = &sqlite->base;
-    return ST_OK;
+        *reader_out = &sqlite->base;
+    else
+        free(sqlite);
+    return status;
 }

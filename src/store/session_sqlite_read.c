@@ -1,78 +1,48 @@
 /* SPDX-License-Identifier: MIT */
-#include <string.h>
-
+/*
+ * Reading sessions.db: days, domains, and one domain's day in the order of a report.  SQLite sorts; a row is
+ * given away before the next one is read.
+ */
 #include "store/session_sqlite.h"
 #include "store/session_text.h"
 
 /* One policy's texts: two lists of at most POLICY_LINES_MAX lines. */
 #define POLICY_ARENA_BYTES ((size_t)4 * POLICY_LINES_MAX * (POLICY_LINE_MAX + 1))
 
-enum status session_sqlite_each_day(struct session_store *store, session_day_fn *fn, void *context,
+enum status session_sqlite_each_day(struct session_reader *reader, session_day_fn *fn, void *context,
                                     struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_DAYS, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_DAYS, BIND_NOTHING, &row, err);
 
-    if (status != ST_OK)
-        return status;
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+    while (db_next(db, row, &status, err)) {
         struct session_day day = {
-            .utc_day = (int32_t)db_column_int(statement, 0),
-            .closed_at_s = db_column_int(statement, 1),
-            .domains = (uint64_t)db_column_int(statement, 2),
-            .sessions = {(uint64_t)db_column_int(statement, 3), (uint64_t)db_column_int(statement, 4)},
+            .utc_day = (int32_t)db_column_int(row, 0),
+            .closed_at_s = db_column_int(row, 1),
+            .domains = (uint64_t)db_column_int(row, 2),
+            .sessions = {(uint64_t)db_column_int(row, 3), (uint64_t)db_column_int(row, 4)},
         };
 
         day.is_closed = day.closed_at_s != 0;
         status = fn(context, &day, err);
-        if (status != ST_OK)
-            break;
     }
-    db_reset(statement);
     return status;
 }
 
-enum status session_sqlite_each_domain(struct session_store *store, int32_t utc_day, const char *after,
+enum status session_sqlite_each_domain(struct session_reader *reader, int32_t utc_day, const char *after,
                                        int64_t max, session_domain_fn *fn, void *context, struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_DOMAINS, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_DOMAINS, BIND(INT(utc_day), TEXT(after), INT(max)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    db_bind_text(statement, 2, after);
-    db_bind_int(statement, 3, max);
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        struct session_counts sessions = {(uint64_t)db_column_int(statement, 1),
-                                          (uint64_t)db_column_int(statement, 2)};
+    while (db_next(db, row, &status, err)) {
+        const struct session_counts sessions = {(uint64_t)db_column_int(row, 1),
+                                                (uint64_t)db_column_int(row, 2)};
 
-        status = fn(context, db_column_text(statement, 0), &sessions, err);
-        if (status != ST_OK)
-            break;
+        status = fn(context, db_column_text(row, 0), &sessions, err);
     }
-    db_reset(statement);
-    return status;
-}
-
-/* ST_NOT_FOUND: no such domain. */
-static enum status find_domain(struct session_sqlite *sqlite, const char *domain, int64_t *id_out,
-                               struct err *err)
-{
-    struct sqlite3_stmt *statement;
-    enum status status = session_sqlite_get(sqlite, SQL_FIND_DOMAIN, &statement, err);
-
-    if (status != ST_OK)
-        return status;
-    db_bind_text(statement, 1, domain);
-    status = db_step(&sqlite->db, statement, err);
-    if (status == ST_OK)
-        *id_out = db_column_int(statement, 0);
-    db_reset(statement);
     return status;
 }
 
@@ -100,24 +70,15 @@ static enum status give_detail(struct sqlite3_stmt *row, const struct report_vis
     return visitor->detail(visitor->context, &detail, (uint64_t)db_column_int(row, 7), err);
 }
 
-static enum status give_details(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
-                                int64_t policy_id, const struct report_visitor *visitor, struct err *err)
+static enum status give_details(struct db *db, int32_t utc_day, int64_t domain_id, int64_t policy_id,
+                                const struct report_visitor *visitor, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_DETAILS, &statement, err);
+    struct sqlite3_stmt *row = NULL;
+    enum status status =
+        db_query(db, SQL_LIST_DETAILS, BIND(INT(domain_id), INT(utc_day), INT(policy_id)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, domain_id);
-    db_bind_int(statement, 2, utc_day);
-    db_bind_int(statement, 3, policy_id);
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        status = give_detail(statement, visitor, err);
-        if (status != ST_OK)
-            break;
-    }
-    db_reset(statement);
+    while (db_next(db, row, &status, err))
+        status = give_detail(row, visitor, err);
     return status;
 }
 
@@ -139,29 +100,21 @@ static enum status give_policy(struct sqlite3_stmt *row, struct arena *arena,
 }
 
 /* ST_NOT_FOUND: not one policy. */
-static enum status give_policies(struct session_sqlite *sqlite, int32_t utc_day, int64_t domain_id,
+static enum status give_policies(struct db *db, int32_t utc_day, int64_t domain_id,
                                  const struct report_visitor *visitor, struct err *err)
 {
-    struct sqlite3_stmt *statement;
-    bool has_row;
+    struct sqlite3_stmt *row = NULL;
     struct arena arena;
     bool is_empty = true;
-    enum status status = session_sqlite_get(sqlite, SQL_LIST_POLICIES, &statement, err);
+    enum status status = db_query(db, SQL_LIST_POLICIES, BIND(INT(domain_id), INT(utc_day)), &row, err);
 
-    if (status != ST_OK)
-        return status;
     arena_init(&arena, POLICY_ARENA_BYTES);
-    db_bind_int(statement, 1, domain_id);
-    db_bind_int(statement, 2, utc_day);
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
+    while (db_next(db, row, &status, err)) {
         is_empty = false;
-        status = give_policy(statement, &arena, visitor, err);
+        status = give_policy(row, &arena, visitor, err);
         if (status == ST_OK && visitor->detail != NULL)
-            status = give_details(sqlite, utc_day, domain_id, db_column_int(statement, 0), visitor, err);
-        if (status != ST_OK)
-            break;
+            status = give_details(db, utc_day, domain_id, db_column_int(row, 0), visitor, err);
     }
-    db_reset(statement);
     arena_done(&arena);
     return status == ST_OK && is_empty ? ST_NOT_FOUND : status;
 }
@@ -177,39 +130,30 @@ static enum status save_memory(struct session_sqlite *sqlite, struct err *err)
     return status;
 }
 
-enum status session_sqlite_read_domain(struct session_store *store, int32_t utc_day, const char *domain,
+enum status session_sqlite_read_domain(struct session_reader *reader, int32_t utc_day, const char *domain,
                                        const struct report_visitor *visitor, struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
+    struct session_sqlite *sqlite = (struct session_sqlite *)reader;
     int64_t domain_id = 0;
     enum status status = save_memory(sqlite, err);
 
     if (status == ST_OK)
-        status = find_domain(sqlite, domain, &domain_id, err);
+        status = db_read(&sqlite->db, SQL_FIND_DOMAIN, BIND(TEXT(domain)), &domain_id, 1, err);
     if (status == ST_OK)
-        status = give_policies(sqlite, utc_day, domain_id, visitor, err);
+        status = give_policies(&sqlite->db, utc_day, domain_id, visitor, err);
     if (status == ST_NOT_FOUND)
         return err_set(err, ST_NOT_FOUND, "no session of %s on that day", domain);
     return status;
 }
 
-enum status session_sqlite_each_record(struct session_store *store, int32_t utc_day, const char *domain,
+enum status session_sqlite_each_record(struct session_reader *reader, int32_t utc_day, const char *domain,
                                        session_record_fn *fn, void *context, struct err *err)
 {
-    struct session_sqlite *sqlite = session_sqlite_of(store);
-    struct sqlite3_stmt *statement;
-    bool has_row;
-    enum status status = session_sqlite_get(sqlite, SQL_READ_RECORDS, &statement, err);
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_READ_RECORDS, BIND(INT(utc_day), TEXT(domain)), &row, err);
 
-    if (status != ST_OK)
-        return status;
-    db_bind_int(statement, 1, utc_day);
-    db_bind_text(statement, 2, domain);
-    while ((status = session_sqlite_next(sqlite, statement, &has_row, err)) == ST_OK && has_row) {
-        status = fn(context, db_column_text(statement, 0), db_column_int(statement, 1), err);
-        if (status != ST_OK)
-            break;
-    }
-    db_reset(statement);
+    while (db_next(db, row, &status, err))
+        status = fn(context, db_column_text(row, 0), db_column_int(row, 1), err);
     return status;
 }

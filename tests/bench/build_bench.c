@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "generate/generator.h"
 #include "model/utc_day.h"
+#include "store/session_writer.h"
 
 #define DAY      20526 /* 2026-03-14 */
 #define BATCH    1000
@@ -52,7 +53,7 @@ static void must(const struct bench *bench, enum status status)
  * --------------------------------------------------------------------------- */
 
 /* As an MTA tells it: one policy, in every fourth domain a failure with its detail. */
-static void add_domain(struct bench *bench, long number)
+static void add_domain(struct bench *bench, struct session_writer *writer, long number)
 {
     static const char *lines[] = {"version: STSv1", "mode: enforce", "mx: *.mail.example", "max_age: 604800"};
     static const char *hosts[] = {"*.mail.example"};
@@ -72,22 +73,26 @@ static void add_domain(struct bench *bench, long number)
                                    .detail_count = is_failed ? 1 : 0};
     struct session_result result = {
         .domain = domain, .record = RECORD, .policies = &policy, .policy_count = 1};
-    bool is_late;
+    struct tally_plan plan;
 
     (void)snprintf(domain, sizeof domain, "d%06ld.quay.example", number);
-    must(bench, session_store_add(bench->generator.sessions, &result, DAY, 3, utc_day_begin_s(DAY), &is_late,
-                                  &bench->err));
+    must(bench, session_writer_add(writer, &result, DAY, 3, utc_day_begin_s(DAY), &plan, &bench->err));
 }
 
-static void fill(struct bench *bench)
+static void fill(struct bench *bench, const char *path)
 {
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    struct session_writer *writer = NULL;
+
+    must(bench, session_writer_open(path, &limits, &writer, &bench->err));
     for (long i = 0; i < bench->reports; i++) {
         if (i % BATCH == 0)
-            must(bench, session_store_begin(bench->generator.sessions, &bench->err));
-        add_domain(bench, i);
+            must(bench, session_writer_begin(writer, &bench->err));
+        add_domain(bench, writer, i);
         if (i % BATCH == BATCH - 1 || i == bench->reports - 1)
-            must(bench, session_store_commit(bench->generator.sessions, &bench->err));
+            must(bench, session_writer_commit(writer, &bench->err));
     }
+    session_writer_close(&writer);
 }
 
 static void open_all(struct bench *bench)
@@ -103,7 +108,8 @@ static void open_all(struct bench *bench)
     bench->generator = (struct generator){.config = &bench->config, .lock_fd = -1};
     must(bench, gzip_open(&bench->generator.gzip, &bench->err));
     (void)snprintf(path, sizeof path, "%s/sessions.db", bench->folder);
-    must(bench, session_store_open(path, SESSION_STORE_WRITE, NULL, &bench->generator.sessions, &bench->err));
+    fill(bench, path);
+    must(bench, session_reader_open(path, SESSION_MAINTAIN, &bench->generator.sessions, &bench->err));
     (void)snprintf(path, sizeof path, "%s/reports.db", bench->folder);
     must(bench, ledger_open(path, LEDGER_WRITE, &bench->generator.ledger, &bench->err));
     report_file_init(&bench->file);
@@ -227,10 +233,9 @@ int main(int argc, char **argv)
     struct bench bench = {.reports = (batches > 0 ? batches : 1) * BATCH};
 
     open_all(&bench);
-    fill(&bench);
     bench.since_ms = clock_monotonic_ms();
-    must(&bench, session_store_each_domain(bench.generator.sessions, DAY, "", bench.reports, build_domain,
-                                           &bench, &bench.err));
+    must(&bench, session_reader_each_domain(bench.generator.sessions, DAY, "", bench.reports, build_domain,
+                                            &bench, &bench.err));
     (void)printf("reports_built %ld reports\n", bench.built);
     (void)printf("report_bytes %.0f bytes\n", (double)bench.bytes / (double)bench.built);
     (void)printf("build_rate %.0f reports/s\n", (double)bench.built * 1000 / (double)bench.built_ms);

@@ -34,7 +34,7 @@
 #include "report/report_read.h"
 #include "resolve/dns_reply.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define DAY        20526 /* 2026-03-14 */
 #define NOW_S      1795290000
@@ -419,31 +419,38 @@ static enum status read_mail(struct err *err)
 
 /* ---- jobs: the session store ---- */
 
-static enum status count_into(struct session_store *store, struct err *err)
+static enum status count_into(struct session_writer *writer, struct err *err)
 {
     const struct session_mark mark = {.counted_through_s = NOW_S, .ring_sequence = 7};
-    bool is_late;
-    enum status status = session_store_begin(store, err);
+    struct tally_plan plan;
+    enum status status = session_writer_begin(writer, err);
 
     for (int i = 0; status == ST_OK && i < 3; i++)
-        status = session_store_add(store, &world.result, DAY, 1, NOW_S, &is_late, err);
-    session_store_bump(store, COUNTER_STORED, 3);
+        status = session_writer_add(writer, &world.result, DAY, 1, NOW_S, &plan, err);
+    session_writer_bump(writer, COUNTER_STORED, 3);
     if (status == ST_OK)
-        status = session_store_set_mark(store, &mark, err);
+        status = session_writer_set_mark(writer, &mark, err);
     if (status == ST_OK)
-        return session_store_commit(store, err);
-    session_store_rollback(store);
+        return session_writer_commit(writer, err);
+    session_writer_rollback(writer);
     return status;
+}
+
+static enum status open_writer(struct session_writer **writer_out, struct err *err)
+{
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+
+    return session_writer_open(world.sessions, &limits, writer_out, err);
 }
 
 static enum status count_results(struct err *err)
 {
-    struct session_store *store = NULL;
-    enum status status = session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, err);
+    struct session_writer *writer = NULL;
+    enum status status = open_writer(&writer, err);
 
     if (status == ST_OK)
-        status = count_into(store, err);
-    session_store_close(&store);
+        status = count_into(writer, err);
+    session_writer_close(&writer);
     if (status == ST_OK)
         note("committed");
     return status;
@@ -494,23 +501,23 @@ static enum status see_day(void *context, const struct session_day *day, struct 
     return ST_OK;
 }
 
-static enum status walk_store(struct session_store *store, struct err *err)
+static enum status walk_store(struct session_reader *reader, struct err *err)
 {
     const struct report_visitor visitor = {see_policy, see_detail, NULL};
     uint64_t counters[COUNTER_COUNT];
     struct session_mark mark;
-    enum status status = session_store_each_day(store, see_day, NULL, err);
+    enum status status = session_reader_each_day(reader, see_day, NULL, err);
 
     if (status == ST_OK)
-        status = session_store_each_domain(store, DAY, "", 100, see_domain, NULL, err);
+        status = session_reader_each_domain(reader, DAY, "", 100, see_domain, NULL, err);
     if (status == ST_OK)
-        status = session_store_read_domain(store, DAY, "north.example", &visitor, err);
+        status = session_reader_read_domain(reader, DAY, "north.example", &visitor, err);
     if (status == ST_OK)
-        status = session_store_each_record(store, DAY, "north.example", see_record, NULL, err);
+        status = session_reader_each_record(reader, DAY, "north.example", see_record, NULL, err);
     if (status == ST_OK)
-        status = session_store_get_mark(store, &mark, err);
+        status = session_reader_get_mark(reader, &mark, err);
     if (status == ST_OK)
-        status = session_store_counters(store, counters, err);
+        status = session_reader_counters(reader, counters, err);
     if (status == ST_OK)
         note(" mark %" PRIu64 " stored %" PRIu64, mark.ring_sequence, counters[COUNTER_STORED]);
     return status;
@@ -518,12 +525,12 @@ static enum status walk_store(struct session_store *store, struct err *err)
 
 static enum status read_store(struct err *err)
 {
-    struct session_store *store = NULL;
-    enum status status = session_store_open(world.sessions, SESSION_STORE_READ, NULL, &store, err);
+    struct session_reader *reader = NULL;
+    enum status status = session_reader_open(world.sessions, SESSION_READ, &reader, err);
 
     if (status == ST_OK)
-        status = walk_store(store, err);
-    session_store_close(&store);
+        status = walk_store(reader, err);
+    session_reader_close(&reader);
     return status;
 }
 
@@ -555,20 +562,22 @@ static void one_store(void)
  * gives. */
 static void check_store(enum status status)
 {
-    struct session_store *store = NULL;
+    struct session_writer *writer = NULL;
+    struct session_reader *reader;
     struct session_mark mark;
     struct err err;
 
-    assert_int_equal(session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
-    assert_int_equal(session_store_get_mark(store, &mark, &err), ST_OK);
+    assert_int_equal(open_writer(&writer, &err), ST_OK);
+    reader = session_writer_reader(writer);
+    assert_int_equal(session_reader_get_mark(reader, &mark, &err), ST_OK);
     assert_int_equal(mark.ring_sequence, status == ST_OK ? 7 : 0);
     if (status != ST_OK)
-        assert_int_equal(count_into(store, &err), ST_OK);
+        assert_int_equal(count_into(writer, &err), ST_OK);
     world.digest_len = 0;
-    assert_int_equal(walk_store(store, &err), ST_OK);
+    assert_int_equal(walk_store(reader, &err), ST_OK);
     assert_non_null(strstr(world.digest, "north.example 0/3;"));
     assert_non_null(strstr(world.digest, "stored 3"));
-    session_store_close(&store);
+    session_writer_close(&writer);
 }
 
 /* ---- jobs: the ledger ---- */

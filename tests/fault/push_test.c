@@ -20,8 +20,7 @@
 #include "../unit/names.h"
 #include "fault.h"
 #include "fleet/fleet.h"
-#include "fleet/push.h"
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define DAY      20526 /* 2026-03-14 */
 #define NOW_S    1773500000
@@ -157,9 +156,9 @@ static void remember(const struct fake_pg_change *change)
     for (int i = 0; i < sent->count; i++)
         free(sent->arrays[i]);
     sent->statement = change->statement;
-    sent->count = change->params.count;
+    sent->count = change->count;
     for (int i = 0; i < sent->count; i++) {
-        sent->arrays[i] = strdup(change->params.values[i]);
+        sent->arrays[i] = strdup(change->values[i]);
         assert_non_null(sent->arrays[i]);
     }
 }
@@ -181,12 +180,11 @@ static void forget_database(void)
     database.disturbed = NONE;
 }
 
-static enum status fake_pg_read(size_t statement, const struct pg_params *params, pg_row_fn *fn,
-                                void *context, int64_t *rows_out, struct err *err)
+static enum status fake_pg_read(size_t statement, pg_row_fn *fn, void *context, int64_t *rows_out,
+                                struct err *err)
 {
     const struct pg_row version = {{"1", "000102030405060708090a0b0c0d0e0f"}, 2};
 
-    (void)params;
     if (rows_out != NULL)
         *rows_out = 1;
     return statement == FLEET_VERSION ? fn(context, &version, err) : ST_OK;
@@ -201,7 +199,7 @@ static enum status fake_pg_change(const struct pg_batch *batch, struct err *err)
     for (size_t i = 0; i < batch->count; i++) {
         const struct fake_pg_change *change = &batch->changes[i];
 
-        run_statement(change->statement, change->params.values, change->params.count);
+        run_statement(change->statement, change->values, change->count);
         if (database.remembers && change->statement != FLEET_PUSH_INSTANCE &&
             change->statement != FLEET_END_INSTANCE)
             remember(change);
@@ -246,7 +244,7 @@ static const char *domain_name(int number, char name_out[32])
 }
 
 /* One session more; a failure has one of three details. */
-static void add_session(struct session_store *store, int domain, bool is_failed, int variant)
+static void add_session(struct session_writer *store, int domain, bool is_failed, int variant)
 {
     static const char *const HOSTS[] = {"mx1.example", "say \"mx2\", {\\}", "NULL"};
     static const char *strings[] = {"version: STSv1", "mode: enforce"};
@@ -265,61 +263,61 @@ static void add_session(struct session_store *store, int domain, bool is_failed,
                                           .policies = &policy,
                                           .policy_count = 1};
     struct err err;
-    bool is_late;
+    struct tally_plan plan;
 
-    assert_int_equal(session_store_add(store, &result, DAY, 1, NOW_S, &is_late, &err), ST_OK);
-    session_store_bump(store, COUNTER_STORED, 1);
-    *(is_failed ? &world.failure[domain] : &world.success[domain]) += is_late ? 0 : 1;
+    assert_int_equal(session_writer_add(store, &result, DAY, 1, NOW_S, &plan, &err), ST_OK);
+    session_writer_bump(store, COUNTER_STORED, 1);
+    ++*(is_failed ? &world.failure[domain] : &world.success[domain]);
 }
 
-static struct session_store *begin_counting(void)
+static struct session_writer *begin_counting(void)
 {
-    struct session_store *store = NULL;
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    struct session_writer *store = NULL;
     struct err err;
 
-    assert_int_equal(session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
-    assert_int_equal(session_store_begin(store, &err), ST_OK);
+    assert_int_equal(session_writer_open(world.sessions, &limits, &store, &err), ST_OK);
+    assert_int_equal(session_writer_begin(store, &err), ST_OK);
     return store;
 }
 
-static void end_counting(struct session_store *store)
+static void end_counting(struct session_writer *store)
 {
     const struct session_mark mark = {.counted_through_s = NOW_S + (int64_t)world.sequence,
                                       .ring_sequence = ++world.sequence};
     struct err err;
 
-    assert_int_equal(session_store_set_mark(store, &mark, &err), ST_OK);
-    assert_int_equal(session_store_commit(store, &err), ST_OK);
-    session_store_close(&store);
+    assert_int_equal(session_writer_set_mark(store, &mark, &err), ST_OK);
+    assert_int_equal(session_writer_commit(store, &err), ST_OK);
+    session_writer_close(&store);
 }
 
 static void restart_collector(void)
 {
-    struct session_store *store = begin_counting();
+    struct session_writer *store = begin_counting();
+    static unsigned starts;
     struct err err;
 
-    fleet_id_new(world.instance);
-    assert_int_equal(session_store_set_note(store, SESSION_INSTANCE_NOTE, world.instance, &err), ST_OK);
+    (void)snprintf(world.instance, sizeof world.instance, "%032x", ++starts);
+    assert_int_equal(session_writer_set_note(store, SESSION_INSTANCE_NOTE, world.instance, &err), ST_OK);
     end_counting(store);
 }
 
 /* A whole push, as generate/push.c does it. */
-static enum status push(struct push_totals *totals_out, struct err *err)
+static enum status push(struct fleet_pushed *pushed_out, struct err *err)
 {
     const struct fleet_settings settings = {.conninfo = "", .password_file = "", .host = "mx1"};
-    struct session_store *store = NULL;
+    struct session_reader *sessions = NULL;
     struct fleet *fleet = NULL;
-    struct push *push = NULL;
     enum status status = fleet_open(&settings, &fleet, err);
 
     if (status == ST_OK)
-        status = push_open(world.push, &push, err);
+        status = fleet_join(fleet, world.push, err);
     if (status == ST_OK)
-        status = session_store_open(world.sessions, SESSION_STORE_READ, NULL, &store, err);
+        status = session_reader_open(world.sessions, SESSION_READ, &sessions, err);
     if (status == ST_OK)
-        status = push_run(push, fleet, store, DAY - 3, NOW_S + 1000, totals_out, err);
-    session_store_close(&store);
-    push_close(&push);
+        status = fleet_push(fleet, sessions, DAY - 3, NOW_S + 1000, pushed_out, err);
+    session_reader_close(&sessions);
     fleet_close(&fleet);
     return status;
 }
@@ -386,7 +384,7 @@ static void check_database(bool is_whole, const char *what)
 /* Undisturbed; then everything is there, and every earlier instance has ended. */
 static void push_and_check(const char *what)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     char key[KEY_SIZE];
     struct err err;
     int open = 0;
@@ -408,7 +406,7 @@ static void push_and_check(const char *what)
 
 static void count_some(unsigned *seed)
 {
-    struct session_store *store = begin_counting();
+    struct session_writer *store = begin_counting();
 
     for (int i = rand_r(seed) % 12; i >= 0; i--)
         add_session(store, rand_r(seed) % DOMAINS, rand_r(seed) % 2 != 0, rand_r(seed) % 6);
@@ -417,7 +415,7 @@ static void count_some(unsigned *seed)
 
 static void take_step(unsigned *seed, const char *what)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     struct err err;
 
     switch (rand_r(seed) % 6) {
@@ -463,7 +461,7 @@ static void test_totals_are_the_truth_whatever_fails(void **state)
 /* Two instances, and something of the first that did not arrive. */
 static void prepare_two_instances(void)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     unsigned seed = 7;
     struct err err;
 
@@ -480,7 +478,7 @@ static void prepare_two_instances(void)
 
 static bool push_without_memory(unsigned nth, enum fault_mode mode)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     struct err err = {0};
     char what[64];
     enum status status;
@@ -514,7 +512,7 @@ static void test_memory_runs_out(void **state)
 /* More rows than one transaction takes. */
 static void count_many(void)
 {
-    struct session_store *store = begin_counting();
+    struct session_writer *store = begin_counting();
 
     for (int i = 0; i < MANY; i++) {
         add_session(store, i, false, i);
@@ -525,7 +523,7 @@ static void count_many(void)
 
 static void test_every_transaction_may_fail(void **state)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     struct err err;
     char what[64];
 
@@ -554,7 +552,7 @@ static void test_every_transaction_may_fail(void **state)
 
 static void test_a_store_without_news_is_not_examined(void **state)
 {
-    struct push_totals totals;
+    struct fleet_pushed totals;
     struct err err;
 
     (void)state;
@@ -568,17 +566,17 @@ static void test_a_store_without_news_is_not_examined(void **state)
 
 static void test_days_reported_alone_are_not_pushed(void **state)
 {
-    struct session_store *store = NULL;
-    struct push_totals totals;
+    struct session_reader *reader = NULL;
+    struct fleet_pushed totals;
     struct err err;
 
     (void)state;
     prepare_two_instances();
     forget_database();
     remove_files(world.push);
-    assert_int_equal(session_store_open(world.sessions, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
-    assert_int_equal(session_store_close_day(store, DAY, NOW_S, &err), ST_OK);
-    session_store_close(&store);
+    assert_int_equal(session_reader_open(world.sessions, SESSION_MAINTAIN, &reader, &err), ST_OK);
+    assert_int_equal(session_reader_close_day(reader, DAY, NOW_S, &err), ST_OK);
+    session_reader_close(&reader);
     assert_int_equal(push(&totals, &err), ST_OK);
     assert_int_equal(totals.sent, 0);
 }

@@ -329,6 +329,18 @@ def test_a_domain_whose_record_cannot_be_read_waits(make_fleet, smtp_sink, nsd):
     fleets.check_day(smtp_sink, seen)
 
 
+def test_a_day_of_several_pages_is_built_whole(make_fleet):
+    domains = [f"d{number:03}.example" for number in range(450)]
+    fleet = make_fleet(2, domains[:1])
+    for host, counted in zip(fleet.hosts, (domains[:300], domains[150:])):
+        host.collect([fleets.datagram(domain) for domain in counted])
+    fleet.pass_day()
+    shown = fleet.hosts[0].run("--dry-run", "--format", "json").stdout
+    assert [json.loads(line)["domain"] for line in shown.splitlines()] == domains
+    totals = [fleets.events(host.run(), "run_done")[0] for host in fleet.hosts]
+    assert [(total["reports"], total["skipped"]) for total in totals] == [("1", "449"), ("0", "0")]
+
+
 # ---- what can be wrong --------------------------------------------------------------------------------------
 
 def test_without_tables_fleet_init_is_named(make_site, database):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fake_pg.h - in place of pg.c (or pg_none.c): a database that the test makes up, without libpq.  Whoever
- * includes it defines fake_pg_read and fake_pg_change.
+ * fake_pg.h - in place of pg.c: a database that the test makes up, without libpq.  Whoever includes it defines
+ * fake_pg_read and fake_pg_change.
  */
 #ifndef TESTS_FUZZ_FAKE_PG_H
 #define TESTS_FUZZ_FAKE_PG_H
@@ -26,10 +26,11 @@ struct pg_row {
     int count;
 };
 
-/* Parameters live in the batch. */
+/* Values as texts, which live in the batch. */
 struct fake_pg_change {
     size_t statement;
-    struct pg_params params;
+    const char *values[FAKE_PG_COLUMNS];
+    int count;
 };
 
 struct pg_batch {
@@ -39,16 +40,11 @@ struct pg_batch {
 };
 
 /* As pg_query, for a statement that reads or changes. */
-static enum status fake_pg_read(size_t statement, const struct pg_params *params, pg_row_fn *fn,
-                                void *context, int64_t *rows_out, struct err *err);
+static enum status fake_pg_read(size_t statement, pg_row_fn *fn, void *context, int64_t *rows_out,
+                                struct err *err);
 
 /* As pg_batch_run. */
 static enum status fake_pg_change(const struct pg_batch *batch, struct err *err);
-
-bool pg_is_supported(void)
-{
-    return true;
-}
 
 enum status pg_open(const struct pg_settings *settings, struct pg **pg_out, struct err *err)
 {
@@ -71,26 +67,6 @@ const char *pg_server_setting(const struct pg *pg, const char *name)
 {
     (void)pg;
     return strcmp(name, "server_encoding") == 0 ? "UTF8" : "";
-}
-
-void pg_add_text(struct pg_params *params, const char *text)
-{
-    params->values[params->count] = text;
-    params->lengths[params->count] = 0;
-    params->formats[params->count++] = 0;
-}
-
-void pg_add_int(struct pg_params *params, int64_t value)
-{
-    (void)snprintf(params->numbers[params->count], sizeof params->numbers[0], "%lld", (long long)value);
-    pg_add_text(params, params->numbers[params->count]);
-}
-
-void pg_add_bytes(struct pg_params *params, const void *bytes, size_t len)
-{
-    params->values[params->count] = len > 0 ? bytes : "";
-    params->lengths[params->count] = (int)len;
-    params->formats[params->count++] = 1;
 }
 
 bool pg_is_null(const struct pg_row *row, int column)
@@ -123,12 +99,22 @@ const void *pg_bytes(const struct pg_row *row, int column, struct arena *arena, 
     return arena_copy_text(arena, text, *len_out);
 }
 
-enum status pg_query(struct pg *pg, size_t statement, const struct pg_params *params, pg_row_fn *fn,
-                     void *context, int64_t *rows_out, struct err *err)
+enum status pg_query(struct pg *pg, size_t statement, const struct bind_value *values, size_t count,
+                     pg_row_fn *fn, void *context, struct err *err)
 {
-    if (statement >= FLEET_STATEMENT_COUNT || pg->statements[statement] == NULL)
+    (void)values;
+    if (statement >= FLEET_STATEMENT_COUNT || pg->statements[statement] == NULL || count > FAKE_PG_COLUMNS)
         abort();
-    return fake_pg_read(statement, params, fn, context, rows_out, err);
+    return fake_pg_read(statement, fn, context, NULL, err);
+}
+
+enum status pg_change(struct pg *pg, size_t statement, const struct bind_value *values, size_t count,
+                      int64_t *rows_out, struct err *err)
+{
+    (void)values;
+    if (statement >= FLEET_STATEMENT_COUNT || pg->statements[statement] == NULL || count > FAKE_PG_COLUMNS)
+        abort();
+    return fake_pg_read(statement, NULL, NULL, rows_out, err);
 }
 
 enum status pg_run(struct pg *pg, const char *sql, struct err *err)
@@ -179,8 +165,17 @@ int64_t pg_batch_changed(const struct pg_batch *batch)
     return (int64_t)batch->count;
 }
 
-enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct pg_params *params,
-                         int64_t least_rows, struct err *err)
+static const char *fake_pg_text(struct arena *arena, const struct bind_value *value)
+{
+    if (value->kind == BIND_INT)
+        return arena_format(arena, "%lld", (long long)value->as.number);
+    if (value->kind == BIND_TEXT)
+        return arena_copy_text(arena, value->as.text, strlen(value->as.text));
+    return arena_copy_text(arena, value->as.bytes, value->len);
+}
+
+enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct bind_value *values,
+                         size_t count, int64_t least_rows, struct err *err)
 {
     struct fake_pg_change *change = &batch->changes[batch->count];
 
@@ -188,12 +183,10 @@ enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct 
     if (batch->count == FAKE_PG_BATCH)
         return err_set(err, ST_NOMEM, "fleet: out of memory");
     change->statement = statement;
-    change->params = *params;
-    for (int i = 0; i < params->count; i++) {
-        size_t len = params->formats[i] == 1 ? (size_t)params->lengths[i] : strlen(params->values[i]);
-
-        change->params.values[i] = arena_copy_text(&batch->arena, params->values[i], len);
-        if (change->params.values[i] == NULL)
+    change->count = (int)count;
+    for (size_t i = 0; i < count; i++) {
+        change->values[i] = fake_pg_text(&batch->arena, &values[i]);
+        if (change->values[i] == NULL)
             return err_set(err, ST_NOMEM, "fleet: out of memory");
     }
     batch->count++;

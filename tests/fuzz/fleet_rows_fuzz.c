@@ -10,11 +10,11 @@
 
 #include "base/cursor.h"
 #include "fake_pg.h"
-#include "fleet/fleet.h"
+#include "fleet/fleet_inside.h"
 #include "report/report_build.h"
 #include "report/report_read.h"
 #include "store/ledger.h"
-#include "store/session_store.h"
+#include "store/session_reader.h"
 
 #define DAY         20526
 #define NOW_S       1773500000
@@ -65,13 +65,12 @@ static enum status give_line(const char *text, size_t len, pg_row_fn *fn, void *
     return status;
 }
 
-static enum status fake_pg_read(size_t statement, const struct pg_params *params, pg_row_fn *fn,
-                                void *context, int64_t *rows_out, struct err *err)
+static enum status fake_pg_read(size_t statement, pg_row_fn *fn, void *context, int64_t *rows_out,
+                                struct err *err)
 {
     enum status status = ST_OK;
     int64_t rows = 0;
 
-    (void)params;
     if (statement == FLEET_VERSION && is_opening)
         return give_line(KEY_ROW, sizeof KEY_ROW - 1, fn, context, err);
     while (status == ST_OK && !cursor_at_end(&answers)) {
@@ -92,7 +91,7 @@ static enum status fake_pg_read(size_t statement, const struct pg_params *params
 
 static enum status fake_pg_change(const struct pg_batch *batch, struct err *err)
 {
-    return fake_pg_read(batch->changes[0].statement, &batch->changes[0].params, NULL, NULL, NULL, err);
+    return fake_pg_read(batch->changes[0].statement, NULL, NULL, NULL, err);
 }
 
 /* ---- what is told ---- */
@@ -203,7 +202,7 @@ static enum status see_suppression(void *context, const char *address, int64_t u
 /* ---- a report of what was told ---- */
 
 struct domain_day {
-    struct session_store *store;
+    struct session_reader *store;
     const char *domain;
 };
 
@@ -211,7 +210,7 @@ static enum status replay_day(void *context, const struct report_visitor *visito
 {
     const struct domain_day *day = context;
 
-    return session_store_read_domain(day->store, DAY, day->domain, visitor, err);
+    return session_reader_read_domain(day->store, DAY, day->domain, visitor, err);
 }
 
 static enum status write_text(void *context, const char *bytes, size_t len, struct err *err)
@@ -242,7 +241,7 @@ static void check_report(const struct strbuf *text)
     arena_done(&arena);
 }
 
-static enum status build(struct session_store *store, const char *domain, struct err *err)
+static enum status build(struct session_reader *store, const char *domain, struct err *err)
 {
     const struct report_meta meta = {"Seaport", "tls@seaport.example", "seaport.example",
                                      domain,    "1@seaport.example",   DAY};
@@ -265,7 +264,7 @@ static enum status build(struct session_store *store, const char *domain, struct
 
 struct world {
     struct fleet *fleet;
-    struct session_store *store;
+    struct session_reader *store;
     struct ledger *ledger;
 };
 
@@ -282,28 +281,29 @@ static enum status ask_hosts(struct world *world, struct err *err)
 
 static enum status ask_share(struct world *world, struct err *err)
 {
-    enum status status = fleet_take_share(world->fleet, "000102030405060708090a0b0c0d0e0f", err);
+    int buckets = 0;
+    enum status status = fleet_take_share(world->fleet, true, &buckets, err);
 
-    require(fleet_share_size(world->fleet) >= 0 && fleet_share_size(world->fleet) <= FLEET_BUCKETS);
+    require(status == ST_OK ? buckets > 0 && buckets <= FLEET_BUCKETS : buckets == 0);
     return status;
 }
 
 static enum status ask_days(struct world *world, struct err *err)
 {
     struct session_mark mark;
-    enum status status = session_store_get_mark(world->store, &mark, err);
+    enum status status = session_reader_get_mark(world->store, &mark, err);
 
     if (status == ST_OK)
-        status = session_store_each_day(world->store, see_day, NULL, err);
+        status = session_reader_each_day(world->store, see_day, NULL, err);
     if (status == ST_OK)
-        status = session_store_each_domain(world->store, DAY, "", 100, see_domain, NULL, err);
-    return status == ST_OK ? session_store_each_record(world->store, DAY, DOMAINS[0], see_record, NULL, err)
+        status = session_reader_each_domain(world->store, DAY, "", 100, see_domain, NULL, err);
+    return status == ST_OK ? session_reader_each_record(world->store, DAY, DOMAINS[0], see_record, NULL, err)
                            : status;
 }
 
 static enum status ask_domains(struct world *world, struct err *err)
 {
-    enum status status = session_store_prefetch(world->store, DAY, DOMAINS, ARRAY_COUNT(DOMAINS), err);
+    enum status status = session_reader_prefetch(world->store, DAY, DOMAINS, ARRAY_COUNT(DOMAINS), err);
 
     for (size_t i = 0; i < ARRAY_COUNT(DOMAINS) && status != ST_NOMEM && status != ST_TEMPORARY; i++)
         status = build(world->store, DOMAINS[i], err);
@@ -445,7 +445,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (status == ST_OK)
         ask_all(&world, size > 0 ? data[0] : 0);
     ledger_close(&world.ledger);
-    session_store_close(&world.store);
+    session_reader_close(&world.store);
     fleet_close(&world.fleet);
     return 0;
 }

@@ -5,6 +5,10 @@
  * server that is not on this host is only spoken to with its certificate verified, unless the text says
  * otherwise.
  */
+#include <dlfcn.h>
+#include <errno.h>
+#include <libpq-fe.h>
+#include <netdb.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,12 +29,6 @@ static void require(bool is_true)
 }
 
 static bool was_attempted;
-
-#if defined(__has_include) && __has_include(<libpq-fe.h>)
-#include <dlfcn.h>
-#include <errno.h>
-#include <libpq-fe.h>
-#include <netdb.h>
 
 #define LAST_MAX 64
 
@@ -139,12 +137,6 @@ __attribute__((constructor)) static void without_surroundings(void)
     (void)setenv("PGSYSCONFDIR", "/nonexistent", 1);
     (void)setenv("HOME", "/nonexistent", 1);
 }
-#else
-static void check_attempt(const char *text)
-{
-    (void)text;
-}
-#endif
 
 /* Does it hold the password of our seeds, where a password stands? */
 static bool holds_password(const char *text)

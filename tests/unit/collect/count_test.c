@@ -27,19 +27,19 @@ static struct {
 
 static void open_world(void)
 {
-    const struct session_limits limits = {.busy_ms = 1};
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .busy_ms = 1};
     struct collector *collector = &world.collector;
     struct ring_position from;
     struct err err;
 
     *collector = (struct collector){.config = &world.config, .wakeup_fd = -1};
-    assert_int_equal(session_store_open(world.store, SESSION_STORE_WRITE, &limits, &collector->store, &err),
+    assert_int_equal(session_writer_open(world.store, &limits, &collector->store, &err), ST_OK);
+    assert_int_equal(session_reader_get_mark(session_writer_reader(collector->store), &collector->mark, &err),
                      ST_OK);
-    assert_int_equal(session_store_get_mark(collector->store, &collector->mark, &err), ST_OK);
     from = (struct ring_position){collector->mark.ring_sequence, collector->mark.ring_dropped};
-    assert_int_equal(
-        ring_open(world.ring, RING, session_store_id(collector->store), &from, &collector->ring, &err),
-        ST_OK);
+    assert_int_equal(ring_open(world.ring, RING, session_writer_reader(collector->store)->id, &from,
+                               &collector->ring, &err),
+                     ST_OK);
     collector->counter = counter_new(collector);
     assert_non_null(collector->counter);
 }
@@ -48,7 +48,7 @@ static void close_world(void)
 {
     counter_free(&world.collector.counter);
     ring_close(&world.collector.ring);
-    session_store_close(&world.collector.store);
+    session_writer_close(&world.collector.store);
 }
 
 static int setup(void **state)
@@ -112,7 +112,8 @@ static uint64_t counter_of(enum session_counter which)
     uint64_t counters[COUNTER_COUNT];
     struct err err;
 
-    assert_int_equal(session_store_counters(world.collector.store, counters, &err), ST_OK);
+    assert_int_equal(session_reader_counters(session_writer_reader(world.collector.store), counters, &err),
+                     ST_OK);
     return counters[which];
 }
 
@@ -130,7 +131,9 @@ static uint64_t stored_sessions(void)
     uint64_t sessions = 0;
     struct err err;
 
-    assert_int_equal(session_store_each_day(world.collector.store, add_sessions, &sessions, &err), ST_OK);
+    assert_int_equal(
+        session_reader_each_day(session_writer_reader(world.collector.store), add_sessions, &sessions, &err),
+        ST_OK);
     return sessions;
 }
 
@@ -222,7 +225,8 @@ static void test_a_closed_day_makes_results_late(void **state)
     (void)state;
     put("known.example", "");
     assert_int_equal(drain(), ST_OK);
-    assert_int_equal(session_store_close_day(world.collector.store, DAY, 0, &err), ST_OK);
+    assert_int_equal(session_reader_close_day(session_writer_reader(world.collector.store), DAY, 0, &err),
+                     ST_OK);
     put("known.example", "");
     put("new.example", "");
     put("older.example", "\"utc-day\":\"2026-03-13\",");
@@ -239,7 +243,8 @@ static void test_a_known_datagram_whose_rows_were_deleted_is_decoded_once_more(v
     (void)state;
     put_many(0, 10);
     assert_int_equal(drain(), ST_OK);
-    assert_int_equal(session_store_delete_before(world.collector.store, DAY + 1, &err), ST_OK);
+    assert_int_equal(
+        session_reader_delete_before(session_writer_reader(world.collector.store), DAY + 1, &err), ST_OK);
     assert_int_equal(stored_sessions(), 0);
     put_many(0, 20);
     assert_int_equal(drain(), ST_OK);

@@ -14,13 +14,15 @@
 #include "collect/logs.h"
 
 static char path[64];
-static struct session_store *store;
+static struct session_writer *store;
 static struct log_sources logs;
 static struct err err;
 
 static void open_store(void)
 {
-    assert_int_equal(session_store_open(path, SESSION_STORE_WRITE, NULL, &store, &err), ST_OK);
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+
+    assert_int_equal(session_writer_open(path, &limits, &store, &err), ST_OK);
     memset(&logs, 0, sizeof logs);
     assert_int_equal(log_sources_load(&logs, store, &err), ST_OK);
 }
@@ -38,7 +40,7 @@ static int teardown(void **state)
     static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
 
     (void)state;
-    session_store_close(&store);
+    session_writer_close(&store);
     for (size_t i = 0; i < 3; i++) {
         char name[80];
 
@@ -50,12 +52,12 @@ static int teardown(void **state)
 
 static void end_batch(bool is_committed)
 {
-    assert_int_equal(session_store_begin(store, &err), ST_OK);
+    assert_int_equal(session_writer_begin(store, &err), ST_OK);
     assert_int_equal(log_sources_store(&logs, store, &err), ST_OK);
     if (is_committed)
-        assert_int_equal(session_store_commit(store, &err), ST_OK);
+        assert_int_equal(session_writer_commit(store, &err), ST_OK);
     else
-        session_store_rollback(store);
+        session_writer_rollback(store);
     log_sources_end_batch(&logs, is_committed);
 }
 
@@ -70,13 +72,13 @@ static void test_batches_rollbacks_and_restarts(void **state)
     end_batch(false);
     assert_false(log_sources_is_counted(&logs, 7, 3));
     end_batch(true);
-    session_store_close(&store);
+    session_writer_close(&store);
     open_store();
     assert_true(log_sources_is_counted(&logs, 7, 3));
     assert_false(log_sources_is_counted(&logs, 8, 3));
     assert_false(log_sources_is_counted(&logs, 7, 4));
     end_batch(true);
-    session_store_close(&store);
+    session_writer_close(&store);
     open_store();
     assert_false(log_sources_is_counted(&logs, 9, 1)); /* a new one takes no known one's place */
     assert_true(log_sources_is_counted(&logs, 7, 4));

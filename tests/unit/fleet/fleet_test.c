@@ -11,10 +11,8 @@
 
 #include "base/attr.h"
 #include "base/strbuf.h"
-#include "fleet/fleet.h"
-#include "fleet/pg.h"
+#include "fleet/fleet_inside.h"
 #include "fleet/pg_array.h"
-#include "store/session_store.h"
 
 static void test_arrays_of_texts(void **state)
 {
@@ -71,18 +69,6 @@ static void test_buckets_never_change(void **state)
         assert_true(is_used[i]);
 }
 
-static void test_ids_are_new_each_time(void **state)
-{
-    char first[FLEET_ID_SIZE], second[FLEET_ID_SIZE];
-
-    (void)state;
-    fleet_id_new(first);
-    fleet_id_new(second);
-    assert_int_equal(strlen(first), FLEET_ID_SIZE - 1);
-    assert_int_equal(strspn(first, "0123456789abcdef"), FLEET_ID_SIZE - 1);
-    assert_string_not_equal(first, second);
-}
-
 /* Whatever is wrong with it, the text of the setting is not repeated where a password stands in it. */
 static void test_settings_that_cannot_be(void **state)
 {
@@ -109,11 +95,6 @@ static void test_settings_that_cannot_be(void **state)
         struct err err;
         enum status status = fleet_open(&settings, &fleet, &err);
 
-        if (!pg_is_supported()) {
-            assert_int_equal(status, ST_CONFIG);
-            assert_non_null(strstr(err.text, "built without libpq"));
-            continue;
-        }
         if (status != ROWS[i].status || strstr(err.text, ROWS[i].want) == NULL ||
             strstr(err.text, "hush") != NULL)
             fail_msg("%s: got %d, %s", ROWS[i].what, (int)status, err.text);
@@ -121,25 +102,11 @@ static void test_settings_that_cannot_be(void **state)
     }
 }
 
-static void test_sessions_of_a_fleet_are_not_written(void **state)
-{
-    struct session_store *store = NULL;
-    struct err err;
-
-    (void)state;
-    assert_int_equal(fleet_open_sessions(NULL, &store, &err), ST_OK);
-    assert_int_equal(session_store_begin(store, &err), ST_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "tlsrpt-gen push"));
-    session_store_close(&store);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_arrays_of_texts),
         cmocka_unit_test(test_buckets_never_change),
-        cmocka_unit_test(test_ids_are_new_each_time),
-        cmocka_unit_test(test_sessions_of_a_fleet_are_not_written),
         cmocka_unit_test(test_settings_that_cannot_be),
     };
 

@@ -13,11 +13,13 @@
 #include "../names.h"
 #include "generate/candidates.h"
 #include "model/utc_day.h"
+#include "store/session_writer.h"
 
 #define DAY   20526 /* 2026-03-14 */
 #define NOW_S ((int64_t)(DAY + 1) * UTC_DAY_SECONDS + 600)
 
 struct fixture {
+    struct session_writer *writer;
     char folder[64];
     struct generator generator;
     struct err err;
@@ -32,13 +34,14 @@ static void must(struct fixture *fixture, enum status status)
 
 static void open_stores(struct fixture *fixture)
 {
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
     char path[96];
 
     strcpy(fixture->folder, "/tmp/candidates_test.XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     (void)snprintf(path, sizeof path, "%s/sessions.db", fixture->folder);
-    must(fixture,
-         session_store_open(path, SESSION_STORE_WRITE, NULL, &fixture->generator.sessions, &fixture->err));
+    must(fixture, session_writer_open(path, &limits, &fixture->writer, &fixture->err));
+    fixture->generator.sessions = session_writer_reader(fixture->writer);
     (void)snprintf(path, sizeof path, "%s/reports.db", fixture->folder);
     must(fixture, ledger_open(path, LEDGER_WRITE, &fixture->generator.ledger, &fixture->err));
 }
@@ -48,7 +51,7 @@ static void close_stores(struct fixture *fixture)
     static const char *const FILES[] = {"sessions.db", "sessions.db-wal", "sessions.db-shm",
                                         "reports.db",  "reports.db-wal",  "reports.db-shm"};
 
-    session_store_close(&fixture->generator.sessions);
+    session_writer_close(&fixture->writer);
     ledger_close(&fixture->generator.ledger);
     for (size_t i = 0; i < ARRAY_COUNT(FILES); i++) {
         char path[96];
@@ -68,20 +71,19 @@ static const char *name_of(unsigned number, char name_out[32])
 /* One session with each of count domains, d000 and so on. */
 static void add_domains(struct fixture *fixture, unsigned count)
 {
-    struct session_store *store = fixture->generator.sessions;
+    struct tally_plan plan;
     char name[32];
 
-    must(fixture, session_store_begin(store, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
     for (unsigned i = 0; i < count; i++) {
         struct result_policy policy = {
             .policy = {.type = POLICY_NO_POLICY_FOUND, .domain = name_of(i, name)}};
         struct session_result result = {.domain = name, .policies = &policy, .policy_count = 1};
-        bool is_late;
 
-        must(fixture,
-             session_store_add(store, &result, DAY, 1, utc_day_begin_s(DAY), &is_late, &fixture->err));
+        must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, utc_day_begin_s(DAY), &plan,
+                                         &fixture->err));
     }
-    must(fixture, session_store_commit(store, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
 }
 
 typedef enum status settle_fn(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The store of counted sessions: what goes in comes out in a report's order, with exact totals. */
+/* sessions.db: what the writer counts comes out of a reader in a report's order, with exact totals. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,15 +13,18 @@
 
 #include "../names.h"
 #include "base/strbuf.h"
-#include "store/session_store.h"
+#include "store/session_writer.h"
 
 #define DAY  20526 /* 2026-03-14 */
 #define NOON (DAY * 86400LL + 43200)
 
+static const struct session_limits LIMITS = {.max_policies = 100, .max_details = 1000};
+
 struct fixture {
     char folder[64];
     char path[96];
-    struct session_store *store;
+    struct session_writer *writer;
+    struct session_reader *reader; /* the writer's; other readers are opened where they are wanted */
     struct err err;
     struct strbuf out; /* what was read, one row a line */
 };
@@ -33,10 +36,11 @@ static void must(struct fixture *fixture, enum status status)
     assert_int_equal(status, ST_OK);
 }
 
-static void reopen(struct fixture *fixture, enum session_store_mode mode, const struct session_limits *limits)
+static void reopen(struct fixture *fixture, const struct session_limits *limits)
 {
-    session_store_close(&fixture->store);
-    must(fixture, session_store_open(fixture->path, mode, limits, &fixture->store, &fixture->err));
+    session_writer_close(&fixture->writer);
+    must(fixture, session_writer_open(fixture->path, limits, &fixture->writer, &fixture->err));
+    fixture->reader = session_writer_reader(fixture->writer);
 }
 
 static int setup(void **state)
@@ -44,11 +48,11 @@ static int setup(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     assert_non_null(fixture);
-    strcpy(fixture->folder, "/tmp/session_store_test.XXXXXX");
+    strcpy(fixture->folder, "/tmp/session_sqlite_test.XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     (void)snprintf(fixture->path, sizeof fixture->path, "%s/sessions.db", fixture->folder);
     strbuf_init(&fixture->out, 16 * 1024 * 1024);
-    reopen(fixture, SESSION_STORE_WRITE, NULL);
+    reopen(fixture, &LIMITS);
     *state = fixture;
     return 0;
 }
@@ -58,7 +62,7 @@ static int teardown(void **state)
     static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
     struct fixture *fixture = *state;
 
-    session_store_close(&fixture->store);
+    session_writer_close(&fixture->writer);
     for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++) {
         char path[128];
 
@@ -73,15 +77,20 @@ static int teardown(void **state)
 
 /* ---- going in ---- */
 
+/* As the collector does; false: the day is closed. */
 static bool add_result(struct fixture *fixture, const struct session_result *result, int32_t utc_day,
                        uint64_t count)
 {
-    bool is_late = false;
+    struct tally_plan plan;
+    bool is_closed = false;
 
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, result, utc_day, count, NOON, &is_late, &fixture->err));
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
-    return !is_late;
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_reader_is_closed(fixture->reader, utc_day, &is_closed, &fixture->err));
+    if (!is_closed)
+        must(fixture,
+             session_writer_add(fixture->writer, result, utc_day, count, NOON, &plan, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
+    return !is_closed;
 }
 
 static void add(struct fixture *fixture, const char *domain, const struct policy *policy, bool is_failed,
@@ -140,7 +149,7 @@ static const char *read_day(struct fixture *fixture, int32_t utc_day, const char
     const struct report_visitor sink = {write_policy, write_detail, &fixture->out};
 
     strbuf_reset(&fixture->out);
-    must(fixture, session_store_read_domain(fixture->store, utc_day, domain, &sink, &fixture->err));
+    must(fixture, session_reader_read_domain(fixture->reader, utc_day, domain, &sink, &fixture->err));
     return fixture->out.data;
 }
 
@@ -157,7 +166,7 @@ static enum status write_day(void *context, const struct session_day *day, struc
 static const char *read_days(struct fixture *fixture)
 {
     strbuf_reset(&fixture->out);
-    must(fixture, session_store_each_day(fixture->store, write_day, &fixture->out, &fixture->err));
+    must(fixture, session_reader_each_day(fixture->reader, write_day, &fixture->out, &fixture->err));
     return fixture->out.data;
 }
 
@@ -173,8 +182,8 @@ static enum status write_domain(void *context, const char *domain, const struct 
 static const char *read_page(struct fixture *fixture, int32_t utc_day, const char *after, int64_t max)
 {
     strbuf_reset(&fixture->out);
-    must(fixture, session_store_each_domain(fixture->store, utc_day, after, max, write_domain, &fixture->out,
-                                            &fixture->err));
+    must(fixture, session_reader_each_domain(fixture->reader, utc_day, after, max, write_domain,
+                                             &fixture->out, &fixture->err));
     return fixture->out.data;
 }
 
@@ -194,7 +203,7 @@ static uint64_t counter(struct fixture *fixture, enum session_counter id)
 {
     uint64_t counters[COUNTER_COUNT];
 
-    must(fixture, session_store_counters(fixture->store, counters, &fixture->err));
+    must(fixture, session_reader_counters(fixture->reader, counters, &fixture->err));
     return counters[id];
 }
 
@@ -211,7 +220,7 @@ static void test_equal_policies_and_details_are_one_row(void **state)
 
     add(fixture, "a.example", &sts, false, NULL, 3);
     add(fixture, "a.example", &sts, true, &detail, 2);
-    reopen(fixture, SESSION_STORE_WRITE, NULL);
+    reopen(fixture, &LIMITS);
     add(fixture, "a.example", &sts, true, &detail, 1);
     add(fixture, "a.example", &sts, true, &bare, 4);
     assert_string_equal(read_day(fixture, DAY, "a.example"),
@@ -290,9 +299,9 @@ static void test_days_and_domains_are_apart(void **state)
     assert_string_equal(read_domains(fixture, DAY), "b.example 1/0\n");
     assert_string_equal(read_domains(fixture, DAY + 1), "a.example 0/4\nb.example 2/0\n");
     assert_string_equal(read_domains(fixture, DAY + 2), "");
-    assert_int_equal(session_store_read_domain(fixture->store, DAY, "a.example",
-                                               &(struct report_visitor){write_policy, NULL, &fixture->out},
-                                               &fixture->err),
+    assert_int_equal(session_reader_read_domain(fixture->reader, DAY, "a.example",
+                                                &(struct report_visitor){write_policy, NULL, &fixture->out},
+                                                &fixture->err),
                      ST_NOT_FOUND);
 }
 
@@ -361,8 +370,8 @@ static void test_what_comes_for_a_closed_day_is_late(void **state)
     struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
 
     assert_true(add_result(fixture, &result, DAY, 1));
-    must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
-    must(fixture, session_store_close_day(fixture->store, DAY, 99, &fixture->err));
+    must(fixture, session_reader_close_day(fixture->reader, DAY, 77, &fixture->err));
+    must(fixture, session_reader_close_day(fixture->reader, DAY, 99, &fixture->err));
     assert_false(add_result(fixture, &result, DAY, 1));
     assert_true(add_result(fixture, &result, DAY + 1, 1));
     assert_string_equal(read_days(fixture), "0 closed 77 1 1/0\n1 open 0 1 1/0\n");
@@ -374,7 +383,7 @@ static void test_caps_fold_with_exact_totals(void **state)
     struct fixture *fixture = *state;
     char domain[64], ip[64];
 
-    reopen(fixture, SESSION_STORE_WRITE, &limits);
+    reopen(fixture, &limits);
     for (int i = 0; i < 10; i++) {
         struct policy policy = {POLICY_TLSA, domain, {NULL, 0}, {NULL, 0}};
         struct failure_detail detail = {
@@ -413,21 +422,21 @@ static void test_plans_count_like_add(void **state)
         .domain = "a.example", .record = "v=TLSRPTv1", .policies = rows, .policy_count = 1};
     struct tally_plan plan;
 
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 2, NOON, &plan, &fixture->err));
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 2, NOON, &plan, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
     must(fixture,
-         session_store_count(fixture->store, &plan, 3, NOON + 2 * SESSION_RECORD_LAG_S, &fixture->err));
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
+         session_writer_count(fixture->writer, &plan, 3, NOON + 2 * SESSION_RECORD_LAG_S, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
     assert_true(add_result(fixture, &result, DAY, 1));
     assert_string_equal(read_day(fixture, DAY, "a.example"), "no-policy-found a.example 0/6\n"
                                                              "  6 certificate-expired - - - 192.0.2.1 - -\n");
     result.policy_count = 2;
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 1, NOON, &plan, &fixture->err));
-    assert_int_equal(plan.target_count, 0); /* too many rows for one */
-    session_store_rollback(fixture->store);
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON, &plan, &fixture->err));
+    assert_false(plan.is_made); /* too many rows for one */
+    session_writer_rollback(fixture->writer);
 }
 
 static void test_a_plan_whose_rows_are_gone(void **state)
@@ -437,13 +446,13 @@ static void test_a_plan_whose_rows_are_gone(void **state)
     struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     struct tally_plan plan;
 
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add_planned(fixture->store, &result, DAY, 1, NOON, &plan, &fixture->err));
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
-    must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    assert_int_equal(session_store_count(fixture->store, &plan, 1, NOON, &fixture->err), ST_NOT_FOUND);
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON, &plan, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
+    must(fixture, session_reader_delete_before(fixture->reader, DAY + 1, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    assert_int_equal(session_writer_count(fixture->writer, &plan, 1, NOON, &fixture->err), ST_NOT_FOUND);
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
     assert_string_equal(read_days(fixture), "");
 }
 
@@ -453,14 +462,14 @@ static void test_rollback_leaves_nothing(void **state)
     struct result_policy row = {.policy = none_of("a.example")};
     struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
     struct session_mark mark = {.counted_through_s = 5, .ring_sequence = 6, .ring_dropped = 7};
-    bool is_late;
+    struct tally_plan plan;
 
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON, &is_late, &fixture->err));
-    must(fixture, session_store_set_mark(fixture->store, &mark, &fixture->err));
-    session_store_bump(fixture->store, COUNTER_STORED, 1);
-    session_store_rollback(fixture->store);
-    must(fixture, session_store_get_mark(fixture->store, &mark, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON, &plan, &fixture->err));
+    must(fixture, session_writer_set_mark(fixture->writer, &mark, &fixture->err));
+    session_writer_bump(fixture->writer, COUNTER_STORED, 1);
+    session_writer_rollback(fixture->writer);
+    must(fixture, session_reader_get_mark(fixture->reader, &mark, &fixture->err));
     assert_int_equal(mark.counted_through_s, 0);
     assert_int_equal(mark.ring_sequence, 0);
     assert_int_equal(mark.ring_dropped, 0);
@@ -477,26 +486,26 @@ static void test_mark_and_counters_survive(void **state)
         .counted_through_s = NOON, .ring_sequence = UINT64_MAX / 2, .ring_dropped = 3};
     char id[SESSION_STORE_ID_SIZE];
 
-    strcpy(id, session_store_id(fixture->store));
+    strcpy(id, fixture->reader->id);
     assert_int_equal(strlen(id), SESSION_STORE_ID_SIZE - 1);
     for (int i = 0; i < 2; i++) {
-        must(fixture, session_store_begin(fixture->store, &fixture->err));
-        session_store_bump(fixture->store, COUNTER_RECEIVED, 20);
-        session_store_raise(fixture->store, COUNTER_RING_HIGH_WATER, i == 0 ? 500 : 400);
-        must(fixture, session_store_set_mark(fixture->store, &mark, &fixture->err));
-        must(fixture, session_store_add_refused(fixture->store, 1001, 2, &fixture->err));
-        must(fixture, session_store_set_note(fixture->store, "kernel", i == 0 ? "a" : "b", &fixture->err));
-        must(fixture, session_store_commit(fixture->store, &fixture->err));
+        must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+        session_writer_bump(fixture->writer, COUNTER_RECEIVED, 20);
+        session_writer_raise(fixture->writer, COUNTER_RING_HIGH_WATER, i == 0 ? 500 : 400);
+        must(fixture, session_writer_set_mark(fixture->writer, &mark, &fixture->err));
+        must(fixture, session_writer_add_refused(fixture->writer, 1001, 2, &fixture->err));
+        must(fixture, session_writer_set_note(fixture->writer, "kernel", i == 0 ? "a" : "b", &fixture->err));
+        must(fixture, session_writer_commit(fixture->writer, &fixture->err));
     }
-    reopen(fixture, SESSION_STORE_READ, NULL);
+    reopen(fixture, &LIMITS);
     mark = (struct session_mark){0};
-    must(fixture, session_store_get_mark(fixture->store, &mark, &fixture->err));
+    must(fixture, session_reader_get_mark(fixture->reader, &mark, &fixture->err));
     assert_int_equal(mark.counted_through_s, NOON);
     assert_true(mark.ring_sequence == UINT64_MAX / 2);
     assert_int_equal(mark.ring_dropped, 3);
     assert_int_equal(counter(fixture, COUNTER_RECEIVED), 40);
     assert_int_equal(counter(fixture, COUNTER_RING_HIGH_WATER), 500);
-    assert_string_equal(session_store_id(fixture->store), id);
+    assert_string_equal(fixture->reader->id, id);
 }
 
 static void test_records(void **state)
@@ -504,21 +513,21 @@ static void test_records(void **state)
     struct fixture *fixture = *state;
     struct result_policy row = {.policy = none_of("a.example")};
     struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
-    bool is_late;
+    struct tally_plan plan;
     char text[32];
 
     result.record = text;
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
     for (int i = 0; i < 3 * SESSION_RECORDS_MAX; i++) {
         (void)snprintf(text, sizeof text, "record-%02d", i);
-        must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON + i, &is_late, &fixture->err));
+        must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON + i, &plan, &fixture->err));
     }
     strcpy(text, "record-25");
-    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON + 90, &is_late, &fixture->err));
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON + 90, &plan, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
     strbuf_reset(&fixture->out);
-    must(fixture, session_store_each_record(fixture->store, DAY, "a.example", write_record, &fixture->out,
-                                            &fixture->err));
+    must(fixture, session_reader_each_record(fixture->reader, DAY, "a.example", write_record, &fixture->out,
+                                             &fixture->err));
     assert_string_equal(fixture->out.data,
                         "record-25 90\nrecord-29 29\nrecord-28 28\nrecord-27 27\nrecord-26 26\nrecord-24 24\n"
                         "record-23 23\nrecord-22 22\nrecord-21 21\nrecord-20 20\n");
@@ -535,8 +544,8 @@ static void test_delete_before(void **state)
     result.domain = "b.example";
     assert_true(add_result(fixture, &result, DAY, 1));
     assert_true(add_result(fixture, &result, DAY + 1, 2));
-    must(fixture, session_store_close_day(fixture->store, DAY, 77, &fixture->err));
-    must(fixture, session_store_delete_before(fixture->store, DAY + 1, &fixture->err));
+    must(fixture, session_reader_close_day(fixture->reader, DAY, 77, &fixture->err));
+    must(fixture, session_reader_delete_before(fixture->reader, DAY + 1, &fixture->err));
     assert_string_equal(read_days(fixture), "1 open 0 1 2/0\n");
     assert_string_equal(read_day(fixture, DAY + 1, "b.example"), "no-policy-found a.example 2/0\n");
     assert_true(add_result(fixture, &result, DAY + 1, 1));
@@ -556,28 +565,27 @@ static void test_a_callback_can_stop(void **state)
     struct policy policy = none_of("a.example");
 
     add(fixture, "a.example", &policy, false, NULL, 1);
-    assert_int_equal(session_store_each_day(fixture->store, stop_reading, NULL, &fixture->err), ST_NOT_FOUND);
+    assert_int_equal(session_reader_each_day(fixture->reader, stop_reading, NULL, &fixture->err),
+                     ST_NOT_FOUND);
     assert_string_equal(fixture->err.text, "enough");
 }
 
 static void test_open(void **state)
 {
     struct fixture *fixture = *state;
-    struct session_store *store = NULL;
-    char url[128];
+    struct session_reader *reader = NULL;
 
-    assert_int_equal(
-        session_store_open("/nonexistent/sessions.db", SESSION_STORE_READ, NULL, &store, &fixture->err),
-        ST_NOT_FOUND);
-    assert_int_equal(
-        session_store_open("postgresql://host/db", SESSION_STORE_WRITE, NULL, &store, &fixture->err),
-        ST_UNSUPPORTED);
-    assert_null(store);
-    (void)snprintf(url, sizeof url, "sqlite:%s", fixture->path);
-    must(fixture, session_store_open(url, SESSION_STORE_READ, NULL, &store, &fixture->err));
-    assert_string_equal(session_store_id(store), session_store_id(fixture->store));
-    assert_int_not_equal(session_store_close_day(store, DAY, 1, &fixture->err), ST_OK); /* a reader */
-    session_store_close(&store);
+    assert_int_equal(session_reader_open("/nonexistent/sessions.db", SESSION_READ, &reader, &fixture->err),
+                     ST_NOT_FOUND);
+    assert_null(reader);
+    must(fixture, session_reader_open(fixture->path, SESSION_READ, &reader, &fixture->err));
+    assert_string_equal(reader->id, fixture->reader->id);
+    assert_int_not_equal(session_reader_close_day(reader, DAY, 1, &fixture->err), ST_OK);
+    session_reader_close(&reader);
+    must(fixture, session_reader_open(fixture->path, SESSION_MAINTAIN, &reader, &fixture->err));
+    must(fixture, session_reader_close_day(reader, DAY, 1, &fixture->err));
+    session_reader_close(&reader);
+    assert_string_equal(read_days(fixture), "0 closed 1 0 0/0\n");
 }
 
 static void test_a_reader_sees_whole_batches(void **state)
@@ -585,19 +593,19 @@ static void test_a_reader_sees_whole_batches(void **state)
     struct fixture *fixture = *state;
     struct result_policy row = {.policy = none_of("a.example")};
     struct session_result result = {.domain = "a.example", .policies = &row, .policy_count = 1};
-    struct fixture reader = *fixture;
-    bool is_late;
+    struct fixture other = *fixture;
+    struct tally_plan plan;
 
-    reader.store = NULL;
-    reopen(&reader, SESSION_STORE_READ, NULL);
-    strbuf_init(&reader.out, 1000);
-    must(fixture, session_store_begin(fixture->store, &fixture->err));
-    must(fixture, session_store_add(fixture->store, &result, DAY, 1, NOON, &is_late, &fixture->err));
-    assert_string_equal(read_days(&reader), "");
-    must(fixture, session_store_commit(fixture->store, &fixture->err));
-    assert_string_equal(read_days(&reader), "0 open 0 1 1/0\n");
-    strbuf_done(&reader.out);
-    session_store_close(&reader.store);
+    must(fixture, session_reader_open(fixture->path, SESSION_READ, &other.reader, &fixture->err));
+    strbuf_init(&other.out, 1000);
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    must(fixture, session_writer_add(fixture->writer, &result, DAY, 1, NOON, &plan, &fixture->err));
+    assert_string_equal(read_days(&other), "");
+    assert_string_equal(read_days(fixture), "0 open 0 1 1/0\n"); /* the writer's own sees them before */
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
+    assert_string_equal(read_days(&other), "0 open 0 1 1/0\n");
+    strbuf_done(&other.out);
+    session_reader_close(&other.reader);
 }
 
 int main(void)
