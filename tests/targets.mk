@@ -6,7 +6,7 @@
 # With WITH_PGSQL=no, tests that need libpq or a PostgreSQL server are skipped, and neither is installed.
 PGSQL_TEST_PACKAGES   = $(if $(filter no,$(PGSQL_TOLD)),,$(PGSQL_PACKAGES) postgresql)
 TEST_PACKAGES         = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist \
-                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
+                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs xfsprogs btrfs-progs procps
 LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
@@ -60,7 +60,7 @@ $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(REPLAY_MAIN) $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $< $(REPLAY_MAIN) $(LIBRARY) $(call libs,$(LIBS_test))
 
 # ---- before every push -----------------------------------------------------------------------------------
-.PHONY: check check-unit check-asan lint format conformance check-differential check-crash compile-flags
+.PHONY: check check-unit check-asan lint format conformance check-differential check-crash check-power compile-flags
 check: deps-test ## unit tests, flow tests, corpus replay, document checks
 	@$(MAKE) --no-print-directory -s -j2 all check-programs
 	@BUILD=$(abspath $(BUILD)) tests/run
@@ -94,6 +94,11 @@ ROUNDS ?= 200
 check-crash: deps-test ## kill the collector ROUNDS times under load; each result it accepted must be stored once
 	@$(MAKE) --no-print-directory -s -j2 all check-programs
 	@BUILD=$(abspath $(BUILD)) tests/crash/check_crash.py --rounds $(ROUNDS)
+
+CUTS ?= 100
+check-power: deps-test ## root: cut the power CUTS times under load, on ext4, xfs and btrfs; nothing counted twice, loss within ring_sync
+	@$(MAKE) --no-print-directory -s -j2 all check-programs
+	@BUILD=$(abspath $(BUILD)) tests/power/check_power.py --cuts $(CUTS)
 
 # ---- longer ----------------------------------------------------------------------------------------------
 FUZZ_SECONDS ?= 60

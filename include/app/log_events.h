@@ -24,10 +24,15 @@
     X(RING_DAMAGED,        "ring_damaged",        WARNING, "skipped") \
     X(RING_REMADE,         "ring_remade",         INFO,    "bytes") \
     X(RING_KEPT,           "ring_kept",           WARNING, "reason") \
+    X(RING_SET_ASIDE,      "ring_set_aside",      WARNING, "reason kept") \
+    X(RING_UNSAVED,        "ring_unsaved",        WARNING, "reason") \
+    X(STORE_UNSAVED,       "store_unsaved",       WARNING, "reason") \
     X(STORE_FAILED,        "store_failed",        ERROR,   "reason waiting_bytes retry_ms") \
     X(STORE_RECOVERED,     "store_recovered",     INFO,    "retries") \
     X(NOT_CONFIGURED,      "not_configured",      WARNING, "missing mend") \
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
+    X(CLOCK_DOUBTED,       "clock_doubted",       ERROR,   "clock expected mend") \
+    X(CLOCK_ACCEPTED,      "clock_accepted",      WARNING, "clock expected reason") \
     X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \
     X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired suppressed") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \
@@ -55,6 +60,7 @@
     X(LOG_ROTATED,         "log_rotated",         INFO,    "rotations") \
     X(LOG_READ,            "log_read",            INFO,    "lines told ambiguous no_domain too_long evicted malformed") \
     X(CHECKPOINT_LOST,          "place_lost",          WARNING, "path") \
+    X(CHECKPOINT_FAILED,   "checkpoint_failed",   WARNING, "reason") \
     X(COLLECTOR_AWAY,      "collector_away",      WARNING, "socket reason") \
     X(COLLECTOR_BACK,      "collector_back",      INFO,    "socket") \
     X(PUSHED,              "pushed",              INFO,    "rows looked_at complete_through") \

@@ -20,6 +20,12 @@ int64_t clock_utc_s(void);
 /* Milliseconds of a clock that never jumps; only differences mean anything.  Never shifted. */
 int64_t clock_monotonic_ms(void);
 
+/*
+ * Seconds since this machine started, the time it slept included: nobody sets that clock.  TLSRPT_GEN_CLOCK's
+ * file may have a second number on its line, which is added to it: so many seconds that are taken as passed.
+ */
+int64_t clock_boot_s(void);
+
 /* Sleep that long, or until a signal arrives. */
 void clock_sleep_ms(int64_t ms);
 void clock_sleep_us(int64_t us);

@@ -26,8 +26,8 @@ MUST_CHECK enum status file_read(const char *path, struct strbuf *out, struct er
 MUST_CHECK enum status file_read_fd(int fd, const char *name, struct strbuf *out, struct err *err);
 
 /*
- * Write bytes to a temporary file beside path, flush it to the disk and rename it over path, so that a
- * reader or a crash sees the old file or the new one.
+ * Write bytes to a temporary file beside path, flush it to the disk, rename it over path and flush the folder,
+ * so that a reader, a crash or a power cut leaves the old file or the new one.
  * ST_IO     errno is kept; path is as it was
  * ST_RANGE  path is too long
  */
@@ -36,6 +36,21 @@ MUST_CHECK enum status file_replace(const char *path, const void *bytes, size_t 
 
 /* write(2) until all is written or an error other than EINTR; 0 or -1 with errno. */
 MUST_CHECK int file_write_all(int fd, const void *bytes, size_t len);
+
+/*
+ * Flush the folder that holds path to the disk: after a power cut the names that were created in it, or
+ * renamed, are there.  A file system that cannot flush a folder, or a folder that we may not read, is no error.
+ * ST_IO
+ * ST_RANGE  path is too long
+ */
+MUST_CHECK enum status file_sync_folder(const char *path, struct err *err);
+
+/*
+ * Ask a copy-on-write file system (btrfs) to overwrite this file in place, or each file that will be created in
+ * this folder, so that writing to allocated blocks needs no free space.  fd: open, the file still empty.
+ * Where that cannot be had nothing changes.
+ */
+void file_set_in_place(int fd);
 
 /* mkdir(2) of every missing folder on the way to path itself.  ST_IO, ST_RANGE. */
 MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct err *err);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * checkpoint.h - how far a followed log was read, kept through restarts and kill -9.
+ * checkpoint.h - how far a followed log was read, kept through restarts, kill -9 and power cuts.
  *
- * The file is mapped and shared, so what was stored there stays when the process is killed, without a system
- * call; it has two records that are written in turn, each with a checksum, so that one is always whole.  After
- * a power cut it may be as old as the last checkpoint_flush.
+ * The file has two records that are written in turn, each with a checksum, so that one is always whole.  What
+ * was written stays when the process is killed; after a power cut it may be as old as the last
+ * checkpoint_flush.  The file is created with all its blocks: on file systems that overwrite in place, saving
+ * works on a full disk too.
  */
 #ifndef FOLLOW_CHECKPOINT_H
 #define FOLLOW_CHECKPOINT_H
@@ -43,7 +44,7 @@ struct checkpoint {
 struct checkpoint_file {
     int lock_fd; /* of PATH.lock; its content is the caller's */
     int fd;
-    void *mapped;
+    int sys_errno; /* of the last save, 0 if it succeeded */
     uint64_t sequence;
 };
 
@@ -51,6 +52,7 @@ struct checkpoint_file {
  * Open or make the file at path and hold it for this process alone.  *has_checkpoint_out: *checkpoint_out was
  * saved before.  A file that is damaged or of another version is started anew.
  * ST_BUSY   another process follows this log
+ * ST_FULL   no room for the file
  * ST_RANGE  path is too long
  * ST_IO
  */
@@ -59,10 +61,16 @@ MUST_CHECK enum status checkpoint_open(const char *path, struct checkpoint_file 
                                        struct err *err);
 void checkpoint_close(struct checkpoint_file *keeper);
 
-/* Cannot fail. */
+/*
+ * If it fails, the previous checkpoint stays, and checkpoint_flush returns why: after a kill the results since
+ * then are emitted again, with the same numbers, and the collector counts each once.
+ */
 void checkpoint_save(struct checkpoint_file *keeper, const struct checkpoint *checkpoint);
 
-/* Write it to the disk. */
-void checkpoint_flush(const struct checkpoint_file *keeper);
+/*
+ * Write it to the disk.
+ * ST_FULL, ST_IO  the last save, or flushing, failed
+ */
+MUST_CHECK enum status checkpoint_flush(const struct checkpoint_file *keeper, struct err *err);
 
 #endif

@@ -31,8 +31,9 @@ struct dry_run_options {
 };
 
 struct run_options {
-    bool is_flush;  /* also deliver what is due later */
-    bool is_linger; /* continue until no delivery is open and no domain waits */
+    bool is_flush;          /* also deliver what is due later */
+    bool is_linger;         /* continue until no delivery is open and no domain waits */
+    bool is_clock_accepted; /* the operator says that the clock is right, although it jumped */
 };
 
 /* One run; returns an exit code.  A delivery that fails waits for the next run and is not a failure. */

@@ -49,6 +49,7 @@ struct config {
     struct option_list allow_uid;   /* user names or numbers; empty: who may write may report */
     const char *state_dir;
     int64_t ring_size;
+    int64_t ring_sync_s;  /* 0: the system decides */
     int64_t max_policies; /* per domain and day */
     int64_t max_details;
     const char *sending_mta_ip; /* "": as the MTA says (R73) */

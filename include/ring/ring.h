@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ring.h - a queue of datagrams in a mapped file: its records survive the death of the process.
+ * ring.h - a queue of datagrams in a mapped file: its records survive the death of the process, and those
+ * before ring_sync a power cut.
  *
  * One thread appends (the writer), one reads and frees (the reader), without locks or system calls.  A
  * record's sequence is the number of bytes appended before it since the ring was made.  The reader commits
@@ -53,7 +54,8 @@ struct ring_position {
  * Open the ring at path, or make one of size bytes (rounded to pages).  owner names the store it belongs to.
  * The file's blocks are allocated at once, so a disk that fills up later does no harm.  Reading begins at
  * from->sequence; if the ring does not have that (the store is older or newer), at the oldest record.
- * ST_DENIED       the ring belongs to another store, or the file is no ring; err says what to do
+ * A file that cannot be used, because it is damaged or belongs to another store, is renamed and a new ring made:
+ * see ring_set_aside_reason.
  * ST_UNSUPPORTED  a newer program wrote its records, and some are not counted
  * ST_FULL         no room for the file
  * ST_IO
@@ -64,6 +66,9 @@ MUST_CHECK enum status ring_open(const char *path, size_t size, const char *owne
 
 /* Unmap; the file stays. */
 void ring_close(struct ring **ring);
+
+/* Why ring_open renamed the file that was there to "PATH.unreadable-1"; "" if it did not. */
+const char *ring_set_aside_reason(const struct ring *ring);
 
 /* Has the file another size or version than ring_open would make now?  Then read all and call ring_remake. */
 bool ring_is_outdated(const struct ring *ring);
@@ -137,7 +142,25 @@ void ring_free(struct ring *ring);
 /* Make the pages ahead of the writer writable, so that the writer does not wait for the file system. */
 void ring_prepare(struct ring *ring);
 
-/* ---- either ---- */
+/* ---- the main thread ---- */
+
+/*
+ * From time to time: write to the file what the writer had to leave, because the disk is slow or full.
+ * ST_FULL
+ * ST_IO
+ */
+MUST_CHECK enum status ring_catch_up(struct ring *ring, struct err *err);
+
+/*
+ * Flush to the disk what was appended so far: it survives a power cut.
+ * ST_FULL
+ * ST_IO
+ */
+MUST_CHECK enum status ring_sync(struct ring *ring, struct err *err);
+
+/* ---- any thread ---- */
+
+uint64_t ring_appended(const struct ring *ring); /* sequence behind the last record */
 
 size_t ring_used_bytes(const struct ring *ring);     /* appended and not freed */
 size_t ring_capacity_bytes(const struct ring *ring); /* room for records */

@@ -28,7 +28,7 @@ struct sqlite3_stmt;
 
 enum db_mode {
     DB_READ,          /* must exist; nothing is written */
-    DB_WRITE,         /* made if missing; synchronous=NORMAL */
+    DB_WRITE,         /* made if missing, durably; then synchronous=NORMAL: a power cut can undo commits */
     DB_WRITE_DURABLE, /* made if missing; synchronous=FULL: a committed row survives a power cut */
 };
 
@@ -69,6 +69,9 @@ MUST_CHECK enum status db_run(struct db *db, const char *sql, struct err *err);
 MUST_CHECK enum status db_begin(struct db *db, struct err *err);
 MUST_CHECK enum status db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
+
+/* Flush what was committed to the disk. */
+MUST_CHECK enum status db_sync(const struct db *db, struct err *err);
 
 /* ---- statements by their number in the schema; for values and count write BIND(...) ---- */
 

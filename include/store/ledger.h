@@ -206,10 +206,10 @@ MUST_CHECK static inline enum status ledger_count(struct ledger *ledger, int32_t
 }
 
 /*
- * Forget days before utc_day, but no report with an open delivery; and suppressions that ended more than 28
- * days before now_s.  *count_out: the reports that were deleted.
+ * Forget the days that limits lets go, but no report with an open delivery; and suppressions that ended more
+ * than 28 days before now_s.  *count_out: the reports that were deleted.
  */
-MUST_CHECK enum status ledger_delete_before(struct ledger *ledger, int32_t utc_day, int64_t now_s,
+MUST_CHECK enum status ledger_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
                                             int64_t *count_out, struct err *err);
 
 /* ---- mailboxes ---- */

@@ -73,8 +73,8 @@ struct ledger_methods {
     enum status (*count)(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
                          struct err *err);
     /* Suppressions that ended before suppressed_s go. */
-    enum status (*delete_before)(struct ledger *ledger, int32_t utc_day, int64_t suppressed_s,
-                                 int64_t *count_out, struct err *err);
+    enum status (*delete_before)(struct ledger *ledger, const struct ledger_retention *limits,
+                                 int64_t suppressed_s, int64_t *count_out, struct err *err);
 
     /* ST_NOT_FOUND (err untouched): never suppressed, or so long ago that it is forgotten */
     enum status (*find_suppression)(struct ledger *ledger, const char *address,

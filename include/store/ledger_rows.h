@@ -78,4 +78,12 @@ typedef enum status ledger_day_fn(void *context, int32_t utc_day, int64_t closed
 typedef enum status ledger_suppression_fn(void *context, const char *address, int64_t until_s,
                                           int64_t strikes, const char *reason, struct err *err);
 
+/* What may be forgotten. */
+struct ledger_retention {
+    int32_t utc_day;  /* days before this one ... */
+    int64_t ledger_s; /* ... and reports of them if, by this clock of real time, which only grows, ... */
+    int64_t memory_s; /* ... they were kept for so long: no domain's day may be reported twice */
+    int64_t now_s;
+};
+
 #endif

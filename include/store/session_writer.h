@@ -54,6 +54,12 @@ MUST_CHECK enum status session_writer_begin(struct session_writer *writer, struc
 /* After a failed commit the transaction is rolled back already. */
 MUST_CHECK enum status session_writer_commit(struct session_writer *writer, struct err *err);
 
+/*
+ * A commit does not wait for the disk: a power cut can undo the last ones, in order.  After this, what was
+ * committed before is on the disk.  Outside a transaction.
+ */
+MUST_CHECK enum status session_writer_sync(struct session_writer *writer, struct err *err);
+
 /* Also forgets the counters added since begin, and makes every plan from session_writer_add invalid. */
 void session_writer_rollback(struct session_writer *writer);
 

@@ -8,11 +8,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/strbuf.h"
@@ -87,11 +91,43 @@ enum status file_replace(const char *path, const void *bytes, size_t len, mode_t
         goto fail;
     }
     if (close(fd) == 0 && rename(temporary, path) == 0)
-        return ST_OK;
+        return file_sync_folder(path, err);
     saved_errno = errno;
 fail:
     (void)unlink(temporary);
     return err_set_errno(err, ST_IO, saved_errno, "write %s", path);
+}
+
+enum status file_sync_folder(const char *path, struct err *err)
+{
+    const char *slash = strrchr(path, '/');
+    size_t len = slash == NULL ? 0 : slash == path ? 1 : (size_t)(slash - path);
+    char folder[PATH_MAX];
+    enum status status = ST_OK;
+    int fd;
+
+    if (len >= sizeof folder)
+        return err_set(err, ST_RANGE, "%s: path is too long", path);
+    (void)snprintf(folder, sizeof folder, "%.*s", len > 0 ? (int)len : 1, len > 0 ? path : ".");
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == EACCES ? ST_OK : err_set_errno(err, ST_IO, errno, "open %s", folder);
+    if (fsync(fd) != 0 && errno != EINVAL && errno != ENOTSUP)
+        status = err_set_errno(err, ST_IO, errno, "flush %s", folder);
+    (void)close(fd);
+    return status;
+}
+
+void file_set_in_place(int fd)
+{
+    struct statfs system;
+    int flags = 0;
+
+    if (fstatfs(fd, &system) != 0 || system.f_type != BTRFS_SUPER_MAGIC ||
+        ioctl(fd, FS_IOC_GETFLAGS, &flags) != 0)
+        return;
+    flags |= FS_NOCOW_FL;
+    (void)ioctl(fd, FS_IOC_SETFLAGS, &flags);
 }
 
 enum status file_make_folders(const char *path, mode_t mode, struct err *err)
@@ -105,8 +141,14 @@ enum status file_make_folders(const char *path, mode_t mode, struct err *err)
             continue;
         memcpy(folder, path, i);
         folder[i] = '\0';
-        if (mkdir(folder, mode) != 0 && errno != EEXIST)
+        if (mkdir(folder, mode) == 0) {
+            enum status status = file_sync_folder(folder, err);
+
+            if (status != ST_OK)
+                return status;
+        } else if (errno != EEXIST) {
             return err_set_errno(err, ST_IO, errno, "create folder %s", folder);
+        }
     }
     return ST_OK;
 }

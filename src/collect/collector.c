@@ -14,6 +14,7 @@
 
 #include "app/log_events.h"
 #include "base/clock.h"
+#include "durable.h"
 #include "service.h"
 #include "threads.h"
 
@@ -29,6 +30,7 @@ struct watch {
     uint64_t logged_dropped;
     uint64_t receive_beats, count_beats; /* at the last WATCHDOG=1 */
     enum receiver_class logged_class;
+    struct durable durable;
 };
 
 /* ---- each tick ---- */
@@ -127,7 +129,8 @@ static bool handle_signal(struct collector *collector, int signal_number)
 
 static void watch_until_stopped(struct collector *collector, struct watch *watch, const sigset_t *signals)
 {
-    const struct timespec tick = {.tv_sec = COLLECT_TICK_MS / 1000};
+    const int64_t tick_ms = durable_tick_ms(collector);
+    const struct timespec tick = {.tv_sec = tick_ms / 1000, .tv_nsec = tick_ms % 1000 * 1000000};
 
     while (!handle_signal(collector, sigtimedwait(signals, NULL, &tick))) {
         int64_t now_ms = clock_monotonic_ms();
@@ -136,6 +139,7 @@ static void watch_until_stopped(struct collector *collector, struct watch *watch
         log_receive_errors(collector, watch, now_ms);
         notify_status(collector, watch, now_ms);
         feed_watchdog(collector, watch, now_ms);
+        durable_tick(collector, &watch->durable, now_ms);
     }
 }
 

@@ -6,7 +6,8 @@
  * 2. settle what is known: entries that an earlier batch decoded add to the rows they added to then
  * 3. decode the others, in a thread of their own some chunks ahead of 4
  * 4. settle what is decoded
- * 5. commit the counts together with the mark and the ring's sequence
+ * 5. commit the counts together with the mark and the ring's sequence; flush them to the disk if that was
+ *    asked for before 1 (durable.h)
  *
  * If one of them fails, nothing of the batch is stored and the ring still has all of it: after a pause the
  * thread gathers again.
@@ -21,6 +22,7 @@
 
 #include "app/log_events.h"
 #include "base/clock.h"
+#include "durable.h"
 #include "model/utc_day.h"
 #include "settle.h"
 
@@ -173,6 +175,7 @@ static void end_batch(struct counter *counter, enum status status, const struct 
 /* The steps at the head of this file. */
 static enum status count_batch(struct counter *counter, struct err *err)
 {
+    bool wants_flush = atomic_exchange(&counter->collector->wants_flush, false);
     enum status status;
 
     gather(counter);                     /* 1 */
@@ -184,6 +187,8 @@ static enum status count_batch(struct counter *counter, struct err *err)
     if (status == ST_OK)
         status = settle_commit(counter, err); /* 5 */
     end_batch(counter, status, err);
+    if (status == ST_OK && wants_flush)
+        durable_flush_store(counter->collector);
     return status;
 }
 
@@ -208,7 +213,7 @@ static int64_t wait_ms(const struct counter *counter)
                                      (used > 0 && atomic_load(&collector->is_stopping))))
         return 0;
     if (used == 0 && counter->backoff_ms == 0)
-        return is_mark_old(collector) ? 0 : COLLECT_TICK_MS;
+        return is_mark_old(collector) || atomic_load(&collector->wants_flush) ? 0 : COLLECT_TICK_MS;
     return since_ms >= pause_ms ? 0 : pause_ms - since_ms;
 }
 
@@ -295,6 +300,7 @@ void *counter_run(void *argument)
         else
             wait_for_batch(counter);
     }
+    atomic_store(&collector->wants_flush, true);
     (void)count_batch(counter, &err); /* at least the mark */
     return NULL;
 }

@@ -5,6 +5,7 @@
  * because it knows up to where the ring is counted; the sockets come after both, so that no sender is
  * accepted before its data is safe.
  */
+#include <fcntl.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -93,6 +94,19 @@ static enum status read_allowed(struct collector *collector, struct err *err)
 
 /* ---- lock, store, ring ---- */
 
+/* For sessions.db's index in memory, which SQLite maps: on a full btrfs it would end us with SIGBUS. */
+static enum status prepare_state(struct collector *collector, struct err *err)
+{
+    int fd = open(collector->config->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    (void)err;
+    if (fd >= 0) {
+        file_set_in_place(fd);
+        (void)close(fd);
+    }
+    return ST_OK;
+}
+
 static enum status lock_state(struct collector *collector, struct err *err)
 {
     char path[PATH_MAX];
@@ -126,6 +140,8 @@ static void remake_ring(struct collector *collector)
     struct err err;
     enum status status = counter_drain(collector->counter, &err);
 
+    if (status == ST_OK) /* what is counted must not be undone by a power cut when the ring has it no more */
+        status = session_writer_sync(collector->store, &err);
     if (status == ST_OK)
         status = ring_remake(collector->ring, &err);
     if (status == ST_OK)
@@ -141,9 +157,14 @@ static enum status open_ring(struct collector *collector, struct err *err)
     enum status status = ring_open(state_path(collector, "ring", path), (size_t)collector->config->ring_size,
                                    session_writer_reader(collector->store)->id, &from, &collector->ring, err);
 
-    if (status == ST_OK && ring_is_outdated(collector->ring))
+    if (status != ST_OK)
+        return status;
+    if (*ring_set_aside_reason(collector->ring) != '\0')
+        LOG_FACT(EV_RING_SET_ASIDE, log_text("reason", ring_set_aside_reason(collector->ring)),
+                 log_text("kept", "ring.unreadable-1"));
+    if (ring_is_outdated(collector->ring))
         remake_ring(collector);
-    return status;
+    return ST_OK;
 }
 
 /* ---- sockets ---- */
@@ -279,8 +300,8 @@ static enum status note_start(struct collector *collector, struct err *err)
 enum status collector_open(struct collector *collector, const struct config *config, struct err *err)
 {
     static enum status (*const STEPS[])(struct collector *, struct err *) = {
-        check_host, open_shared,  read_allowed, lock_state, open_store,
-        open_ring,  open_sockets, open_exim,    note_start,
+        check_host, open_shared, read_allowed, prepare_state, lock_state,
+        open_store, open_ring,   open_sockets, open_exim,     note_start,
     };
     enum status status = ST_OK;
 

@@ -4,7 +4,7 @@
  *
  *   receiving thread  receive.c    sockets -> ring; no lock, no allocation, no logging
  *   counting thread   count.c      ring -> aggregate -> store, one transaction per batch
- *   main thread       collector.c  signals, watchdog, logging for the receiving thread
+ *   main thread       collector.c  signals, watchdog, logging for the receiving thread, flushing (durable.c)
  *
  * They share the ring and the atomic fields below.
  */
@@ -66,10 +66,12 @@ struct collector {
     _Atomic bool is_stopping;
     _Atomic int64_t deadline_ms; /* monotonic; set before is_stopping */
     _Atomic bool is_receiver_done;
-    _Atomic bool is_store_away;  /* the last batch could not be stored */
-    _Atomic bool is_stamping;    /* datagrams have an arrival time but are not in the ring yet */
-    _Atomic int rest;            /* enum rest */
-    _Atomic bool wants_counters; /* SIGUSR1 */
+    _Atomic bool is_store_away;        /* the last batch could not be stored */
+    _Atomic bool is_stamping;          /* datagrams have an arrival time but are not in the ring yet */
+    _Atomic int rest;                  /* enum rest */
+    _Atomic bool wants_counters;       /* SIGUSR1 */
+    _Atomic bool wants_flush;          /* the next batch is to be flushed to the disk */
+    _Atomic uint64_t durable_sequence; /* of the ring: what is before it survives a power cut in the store */
     _Atomic uint64_t receive_beats;
     _Atomic uint64_t count_beats;
     _Atomic uint64_t received; /* since start, for STATUS= */

@@ -702,8 +702,8 @@ static enum status fleet_count(struct ledger *base, int32_t utc_day, struct ledg
 
 /* The first generator that comes to a day deletes for all.  A delivery goes only when none of its report is
  * open, a report only when its deliveries went. */
-static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int64_t suppressed_s,
-                                       int64_t *count_out, struct err *err)
+static enum status fleet_delete_before(struct ledger *base, const struct ledger_retention *limits,
+                                       int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
                                                   FLEET_DELETE_MAILED,  FLEET_DELETE_CLOSED,
@@ -711,15 +711,15 @@ static enum status fleet_delete_before(struct ledger *base, int32_t utc_day, int
     struct pg *pg = pg_of(base);
     int64_t is_first = 0;
     enum status status =
-        pg_change(pg, FLEET_BEGIN_CLEANUP, BIND(TEXT("ledger"), INT(utc_day)), &is_first, err);
+        pg_change(pg, FLEET_BEGIN_CLEANUP, BIND(TEXT("ledger"), INT(limits->utc_day)), &is_first, err);
 
     *count_out = 0;
     if (status != ST_OK || is_first == 0)
         return status;
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(BY_DAY); i++)
-        status = pg_change(pg, BY_DAY[i], BIND(INT(utc_day)), NULL, err);
+        status = pg_change(pg, BY_DAY[i], BIND(INT(limits->utc_day)), NULL, err);
     if (status == ST_OK)
-        status = pg_change(pg, FLEET_DELETE_REPORTS, BIND(INT(utc_day)), count_out, err);
+        status = pg_change(pg, FLEET_DELETE_REPORTS, BIND(INT(limits->utc_day)), count_out, err);
     if (status == ST_OK)
         status = pg_change(pg, FLEET_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), NULL, err);
     if (status == ST_OK)

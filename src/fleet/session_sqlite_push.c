@@ -2,12 +2,6 @@
 /*
  * sessions.db row by row, as numbers.  All of a push reads one snapshot: a transaction that is only read from.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <unistd.h>
-
 #include "session_push.h"
 #include "store/session_sqlite.h"
 
@@ -21,24 +15,6 @@ static const struct {
     [PUSH_RECORD] = {SQL_PUSH_RECORDS, SQL_PUSH_RECORD, 1},
 };
 
-/* The collector does not wait for the disk at each commit.  What is sent must never be lost here, or what is
- * counted again after a power cut would be sent twice. */
-static enum status sync_log(const struct db *db, struct err *err)
-{
-    char path[PATH_MAX];
-    enum status status = ST_OK;
-    int fd;
-
-    (void)snprintf(path, sizeof path, "%.*s-wal", (int)sizeof path - 8, db->name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? ST_OK : err_set_errno(err, ST_IO, errno, "open %s", path);
-    if (fdatasync(fd) != 0)
-        status = err_set_errno(err, ST_IO, errno, "flush %s", path);
-    (void)close(fd);
-    return status;
-}
-
 enum status session_push_begin(struct session_reader *reader, struct err *err)
 {
     struct db *db = session_sqlite_db(reader);
@@ -47,8 +23,8 @@ enum status session_push_begin(struct session_reader *reader, struct err *err)
 
     if (status == ST_OK)
         status = session_reader_get_mark(reader, &mark, err); /* the snapshot is that of the first reading */
-    if (status == ST_OK)
-        status = sync_log(db, err);
+    if (status == ST_OK) /* what is sent must never be lost here: counted again, it would be sent twice */
+        status = db_sync(db, err);
     if (status != ST_OK)
         db_rollback(db);
     return status;

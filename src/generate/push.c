@@ -15,7 +15,9 @@
 #include "app/stores.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "clock_guard.h"
 #include "model/utc_day.h"
+#include "retention.h"
 
 static const struct program PROGRAM = {.name = "tlsrpt-gen"};
 
@@ -29,14 +31,15 @@ static void log_pushed(const struct fleet_pushed *pushed)
 }
 
 /* Delete days that can be neither pushed nor reported any more from sessions.db; once a day. */
-static enum status forget_old_days(const struct config *config, int32_t oldest, struct err *err)
+static enum status forget_old_days(const struct config *config, int64_t now_s, struct err *err)
 {
-    struct session_reader *store = NULL;
-    enum status status = stores_open_sessions(config, SESSION_MAINTAIN, &store, err);
+    const struct retention_time time = {.now_s = now_s};
+    struct session_reader *sessions = NULL;
+    enum status status = stores_open_sessions(config, SESSION_MAINTAIN, &sessions, err);
 
-    if (status == ST_OK && store != NULL && oldest > 0)
-        status = session_reader_delete_before(store, oldest, err);
-    session_reader_close(&store);
+    if (status == ST_OK && sessions != NULL)
+        status = retention_run(config, sessions, NULL, &time, err);
+    session_reader_close(&sessions);
     return status;
 }
 
@@ -57,7 +60,7 @@ static enum status push_sessions(const struct config *config, struct fleet *flee
         return status;
     if (pushed.sent > 0)
         log_pushed(&pushed);
-    return pushed.is_new_day ? forget_old_days(config, oldest, err) : ST_OK;
+    return pushed.is_new_day ? forget_old_days(config, now_s, err) : ST_OK;
 }
 
 enum status push_now(const struct config *config, struct fleet *fleet, struct err *err)
@@ -103,6 +106,7 @@ static enum status need_fleet(const struct config *config, struct err *err)
 int cmd_push(const struct config *config, int argc, char **argv)
 {
     struct fleet *fleet = NULL;
+    struct clock_answer clock;
     struct err err;
     enum status status;
     int code =
@@ -116,6 +120,8 @@ int cmd_push(const struct config *config, int argc, char **argv)
     status = need_fleet(config, &err);
     if (status == ST_OK)
         status = program_leave_root(config->state_dir, &err);
+    if (status == ST_OK) /* a day that is complete by a wrong clock would be closed without us */
+        status = clock_guard_check(config, clock_utc_s(), false, &clock, &err);
     if (status == ST_OK)
         status = stores_open_fleet(config, &fleet, &err);
     if (status == ST_OK)

@@ -2,12 +2,13 @@
 /*
  * How it works.  The steps of a run (run_once, and work for each share):
  *
- * 1. In a fleet: push what this host counted, then take a share of the work.  Steps 2 to 4 are done for one
+ * 1. Check the clock (clock_guard.c), and delete old days (retention.c).  By a clock that jumped nothing else
+ *    is done.
+ * 2. In a fleet: push what this host counted, then take a share of the work.  Steps 3 to 5 are done for one
  *    share after the other.
- * 2. Recover deliveries that a crash interrupted.
- * 3. Build the reports of complete days (build_reports.c).
- * 4. Deliver what is due, mail first (by_mail.c), then HTTPS (by_https.c).
- * 5. Forget old days.
+ * 3. Recover deliveries that a crash interrupted.
+ * 4. Build the reports of complete days (build_reports.c).
+ * 5. Deliver what is due, mail first (by_mail.c), then HTTPS (by_https.c).
  * 6. Log a summary.
  * 7. With --linger: wait until something is due, and start again.
  *
@@ -23,12 +24,11 @@
 #include "build_reports.h"
 #include "by_https.h"
 #include "by_mail.h"
+#include "clock_guard.h"
 #include "generate/push.h"
 #include "model/utc_day.h"
 #include "reportable_days.h"
-
-/* How long the ledger remembers a day after it can no longer be reported. */
-#define LEDGER_KEEP_DAYS 60
+#include "retention.h"
 
 #define LINGER_RETRY_S (15 * 60)   /* for what waits, and for what a run's limits left */
 #define LINGER_MAX_S   (26 * 3600) /* what is still open then is left to the next run */
@@ -37,7 +37,7 @@
 struct generator_run {
     struct generator generator;
     bool is_flush;
-    bool has_worked; /* steps 2 to 4 were done at least once */
+    bool has_worked; /* steps 3 to 5 were done at least once */
     struct build_totals built;
     struct delivery_totals sent;
     struct err err; /* first failure */
@@ -49,7 +49,28 @@ static void keep_first(struct generator_run *run, enum status status, const stru
         run->err = *err;
 }
 
-/* ---- steps 2 to 4: all work, or one share of it ---- */
+/* ---- step 1: the clock, and old days ---- */
+
+/* False: the clock jumped. */
+static bool begin_run(struct generator_run *run, bool is_clock_accepted)
+{
+    struct generator *generator = &run->generator;
+    struct retention_time time = {.now_s = generator->now_s};
+    struct clock_answer clock;
+    struct err err;
+    enum status status =
+        clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err);
+
+    keep_first(run, status, &err);
+    time.ledger_s = clock.ledger_s;
+    if (clock.is_trusted && generator->sessions != NULL) {
+        status = retention_run(generator->config, generator->sessions, generator->ledger, &time, &err);
+        keep_first(run, status, &err);
+    }
+    return clock.is_trusted;
+}
+
+/* ---- steps 3 to 5: all work, or one share of it ---- */
 
 static enum status recover(struct generator *generator, struct err *err)
 {
@@ -93,7 +114,7 @@ static void work(struct generator_run *run)
     deliver(run);
 }
 
-/* ---- step 1: the work of a fleet ---- */
+/* ---- step 2: the work of a fleet ---- */
 
 /* If it fails, there is still work of other hosts to do. */
 static void push(struct generator_run *run)
@@ -130,23 +151,7 @@ static void work_in_shares(struct generator_run *run)
         LOG_FACT(EV_FLEET_BUSY, log_text("reason", err.text));
 }
 
-/* ---- steps 5 and 6: the end of a run ---- */
-
-/* Days that can be neither reported nor asked about any more. */
-static enum status forget_old_days(struct generator *generator, struct err *err)
-{
-    int32_t today = utc_day_of(generator->now_s);
-    int32_t oldest = today - (int32_t)generator->config->max_age_days;
-    enum status status = ST_OK;
-    int64_t forgotten;
-
-    if (generator->sessions != NULL && oldest > 0)
-        status = session_reader_delete_before(generator->sessions, oldest, err);
-    if (status == ST_OK && oldest > LEDGER_KEEP_DAYS)
-        status = ledger_delete_before(generator->ledger, oldest - LEDGER_KEEP_DAYS, generator->now_s,
-                                      &forgotten, err);
-    return status;
-}
+/* ---- step 6: the end of a run ---- */
 
 static void log_summary(const struct build_totals *built, const struct delivery_totals *sent)
 {
@@ -160,8 +165,6 @@ static void log_summary(const struct build_totals *built, const struct delivery_
 
 static void run_once(struct generator_run *run)
 {
-    struct err err;
-
     run->has_worked = false;
     run->built = (struct build_totals){0};
     run->sent = (struct delivery_totals){0};
@@ -171,7 +174,6 @@ static void run_once(struct generator_run *run)
     } else {
         work(run);
     }
-    keep_first(run, forget_old_days(&run->generator, &err), &err);
     if (run->has_worked || run->err.code == ST_OK)
         log_summary(&run->built, &run->sent);
 }
@@ -276,6 +278,8 @@ int cmd_run(const struct config *config, const struct run_options *options)
     log_signing(&run.generator);
     begin_s = run.generator.now_s;
     do {
+        if (!begin_run(&run, options->is_clock_accepted))
+            break;
         run_once(&run);
         run.is_flush = false;
         if (run.built.reports > 0)

@@ -64,6 +64,7 @@ enum {
     OPTION_IF_CONFIGURED,
     OPTION_FLUSH,
     OPTION_LINGER,
+    OPTION_ACCEPT_CLOCK,
 };
 
 static const struct option LONG_OPTIONS[] = {
@@ -76,13 +77,14 @@ static const struct option LONG_OPTIONS[] = {
     {"show-config", no_argument, NULL, OPTION_SHOW_CONFIG},
     {"flush", no_argument, NULL, OPTION_FLUSH},
     {"linger", no_argument, NULL, OPTION_LINGER},
+    {"accept-clock", no_argument, NULL, OPTION_ACCEPT_CLOCK},
     {"if-configured", no_argument, NULL, OPTION_IF_CONFIGURED},
     {NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
 {
-    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]... [--flush] [--linger]\n"
+    (void)puts("usage: tlsrpt-gen [-c FILE] [-o NAME=VALUE]... [--flush] [--linger] [--accept-clock]\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --dry-run [-v] [--day DAY] "
                "[--domain DOMAIN] [--format FORMAT]\n"
                "       tlsrpt-gen [-c FILE] [-o NAME=VALUE]... --show-config\n"
@@ -99,6 +101,7 @@ static void print_help(void)
                "      --format FORMAT table, json (one object per line) or mail (default: table)\n"
                "      --flush         also try what is to be tried later\n"
                "      --linger        go on until nothing is open; for a daily cron line\n"
+               "      --accept-clock  the clock is right, although it jumped by more than a day\n"
                "      --if-configured do nothing while organization_name or contact_info is unset\n"
                "      --show-config   every setting, its value and where it came from\n"
                "  -h, --help          this text\n"
@@ -195,15 +198,19 @@ static enum status check_command(const struct main_arguments *arguments, const c
 static enum status check_job(const struct main_arguments *arguments, struct err *err)
 {
     const char *shown = arguments->is_dry_run ? "--dry-run" : "--show-config";
+    const struct run_options *run = &arguments->run;
 
     if (arguments->has_dry_run_option && !arguments->is_dry_run)
         return err_set(err, ST_SYNTAX, "--day, --domain, --format and -v go with --dry-run");
     if (arguments->is_dry_run && arguments->is_show_config)
         return err_set(err, ST_SYNTAX, "--dry-run does not go with --show-config; leave out one of them");
     if ((arguments->is_dry_run || arguments->is_show_config) &&
-        (arguments->run.is_flush || arguments->run.is_linger))
+        (run->is_flush || run->is_linger || run->is_clock_accepted))
         return err_set(err, ST_SYNTAX, "%s does not go with %s, which sends nothing; leave out one of them",
-                       arguments->run.is_flush ? "--flush" : "--linger", shown);
+                       run->is_flush    ? "--flush"
+                       : run->is_linger ? "--linger"
+                                        : "--accept-clock",
+                       shown);
     return ST_OK;
 }
 

@@ -43,6 +43,7 @@ struct log_follower {
     uint64_t flush_emitted;   /* of a flush that an earlier life did not finish */
     int64_t saved_ms, flushed_ms, idle_since_ms;
     unsigned lines_since_save, rotations;
+    bool is_save_failing; /* and that was logged */
     bool is_flushing;
     bool is_flush_due; /* an earlier life did not finish one: it comes before the first new line */
 };
@@ -170,10 +171,21 @@ static void save_checkpoint(struct log_reader *reader, uint64_t done, uint64_t r
 }
 
 /* The log's id and the start of reading are on the disk before anything is emitted under that id. */
-static void begin_checkpoint(struct log_reader *reader, uint64_t offset)
+static enum status begin_checkpoint(struct log_reader *reader, uint64_t offset, struct err *err)
 {
     save_checkpoint(reader, offset, 0);
-    checkpoint_flush(&reader->follower->keeper);
+    return checkpoint_flush(&reader->follower->keeper, err);
+}
+
+/* Reading continues: what is emitted again after a kill has the same numbers, and is counted once. */
+static void flush_checkpoint(struct log_follower *follower)
+{
+    struct err err;
+    bool is_failing = checkpoint_flush(&follower->keeper, &err) != ST_OK;
+
+    if (is_failing && !follower->is_save_failing)
+        LOG_FACT(EV_CHECKPOINT_FAILED, log_text("reason", err.text));
+    follower->is_save_failing = is_failing;
 }
 
 /* The checkpoint moves with each result, so that a kill -9 right after it emits nothing twice. */
@@ -233,7 +245,7 @@ static void save_regularly(struct log_reader *reader, bool is_forced)
     if (now_ms - follower->flushed_ms < FLUSH_EVERY_MS)
         return;
     follower->flushed_ms = now_ms;
-    checkpoint_flush(&follower->keeper);
+    flush_checkpoint(follower);
 }
 
 /*
@@ -258,7 +270,7 @@ static enum status flush(struct log_reader *reader, uint64_t emitted, struct err
     return status;
 }
 
-/* Before a line is fed.  ST_OK, or what flush says. */
+/* Before a line is fed.  ST_OK, or what flush or begin_checkpoint returns. */
 static enum status prepare_line(struct log_reader *reader, const struct follow_line *line, struct err *err)
 {
     struct log_follower *follower = reader->follower;
@@ -269,8 +281,8 @@ static enum status prepare_line(struct log_reader *reader, const struct follow_l
         if (status == ST_OK)
             save_checkpoint(reader, line->offset, 0);
     }
-    if (!follower->checkpoint.done_file.is_known)
-        begin_checkpoint(reader, line->offset);
+    if (status == ST_OK && !follower->checkpoint.done_file.is_known)
+        status = begin_checkpoint(reader, line->offset, err);
     return status;
 }
 
@@ -399,7 +411,7 @@ static enum status open_follow(struct log_reader *reader, const char *path, bool
     reader->is_replaying = has_checkpoint && !is_lost;
     if (status == ST_OK && !reader->is_replaying) {
         follower->is_flush_due = false;
-        begin_checkpoint(reader, follow_offset(follower->follow));
+        status = begin_checkpoint(reader, follow_offset(follower->follow), err);
     }
     return status;
 }

@@ -10,6 +10,10 @@
  * Every record has its own sequence and a checksum, so remains of an earlier lap are never taken for a
  * record.  After a crash ring_open compares head and tail with the store's sequence (set_positions), and the
  * reader checks the bytes of records that an earlier process wrote; damaged ones are skipped and reported.
+ *
+ * Where the file cannot be written through the mapping (ring_file.h), ring_publish writes what was appended.
+ * If that fails or takes long (a full disk on btrfs), is_lazy hands the task to the main thread, until a write
+ * is quick again.
  */
 #include "ring/ring.h"
 
@@ -18,12 +22,13 @@
 #include <limits.h>
 #include <stdalign.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/clock.h"
+#include "ring_file.h"
 
 #define HEADER_BYTES  4096
 #define VERSION       1 /* of the header */
@@ -31,6 +36,7 @@
 #define PAD           0 /* kind of a record that fills the rest of a lap */
 #define ALIGNMENT     8
 #define PREPARE_SHARE 4 /* a quarter of the ring is kept ready to be written */
+#define SLOW_MS       5 /* a write that takes longer is left to ring_sync from then on */
 
 static const char MAGIC[8] = "TLSRPTq";
 
@@ -58,10 +64,15 @@ struct record_header {
 };
 
 struct ring {
-    struct ring_header *header;
-    char *data;
+    struct ring_file file;
+    struct ring_header *header; /* in it */
+    char *data;                 /* in it */
     uint64_t capacity;
     char path[PATH_MAX];
+    char set_aside[ERR_TEXT_MAX]; /* why the ring that was there could not be used; "": it could */
+    /* not shared: records before written are in the file; the writer's, but while is_lazy ring_sync's */
+    uint64_t written;
+    _Atomic bool is_lazy;
     size_t wanted_size;        /* of the file that would be made now */
     uint64_t verified;         /* records before this sequence are an earlier process's: check their bytes */
     alignas(64) uint64_t head; /* the writer's own copy */
@@ -101,46 +112,57 @@ static uint64_t check_of(const struct record_header *record)
     return (check ^ record->hash.words[0] ^ record->hash.words[1]) * 0x9E3779B97F4A7C15;
 }
 
+/* ---- a file that is not shared ---- */
+
+/* The reader and the writer may both do this: at worst a field is as old as a moment ago. */
+static enum status write_header(const struct ring *ring, struct err *err)
+{
+    const struct ring_header *header = ring->header;
+    struct ring_header copy;
+
+    memset(&copy, 0, sizeof copy);
+    memcpy(&copy, header, offsetof(struct ring_header, head));
+    atomic_store(&copy.head, atomic_load(&header->head));
+    atomic_store(&copy.dropped, atomic_load(&header->dropped));
+    atomic_store(&copy.high_water, atomic_load(&header->high_water));
+    atomic_store(&copy.tail, atomic_load(&header->tail));
+    return ring_file_write(&ring->file, 0, &copy, sizeof copy, err);
+}
+
+/* Write the records that are not in the file yet, then the header.  Freed ones are of no use there. */
+static enum status write_back(struct ring *ring, struct err *err)
+{
+    uint64_t head = atomic_load(&ring->header->head), tail = atomic_load(&ring->header->tail);
+    enum status status = ST_OK;
+
+    if (ring->written < tail)
+        ring->written = tail;
+    while (status == ST_OK && ring->written < head) {
+        uint64_t room = room_to_end(ring, ring->written);
+        size_t len = (size_t)(head - ring->written < room ? head - ring->written : room);
+        size_t offset = (size_t)(ring->written % ring->capacity);
+
+        status = ring_file_write(&ring->file, HEADER_BYTES + offset, ring->data + offset, len, err);
+        if (status == ST_OK)
+            ring->written += len;
+    }
+    return status == ST_OK ? write_header(ring, err) : status;
+}
+
+/* False if it failed, or took so long that the writer must not do it: datagrams do not wait for a disk. */
+static bool write_back_quickly(struct ring *ring)
+{
+    int64_t begin_ms = clock_monotonic_ms();
+
+    return write_back(ring, NULL) == ST_OK && clock_monotonic_ms() - begin_ms < SLOW_MS;
+}
+
 /* ---- making and opening ---- */
 
-/*
- * Zeros are written, not only allocated: then a page can be changed even after its file system has become
- * full or read-only.
- */
-static enum status fill_with_zeros(int fd, const char *path, size_t size, struct err *err)
-{
-    static const char ZEROS[65536];
-    int code = posix_fallocate(fd, 0, (off_t)size);
-
-    for (size_t at = 0; code == 0 && at < size;) {
-        size_t step = size - at < sizeof ZEROS ? size - at : sizeof ZEROS;
-        ssize_t len = pwrite(fd, ZEROS, step, (off_t)at);
-
-        if (len < 0 && errno != EINTR)
-            code = errno;
-        at += len > 0 ? (size_t)len : 0;
-    }
-    if (code == 0)
-        return ST_OK;
-    return err_set_errno(err, code == ENOSPC || code == EDQUOT ? ST_FULL : ST_IO, code,
-                         "make ring %s of %zu bytes", path, size);
-}
-
-static enum status write_header(int fd, const char *path, const struct ring_header *header, struct err *err)
-{
-    if (pwrite(fd, header, sizeof *header, 0) != (ssize_t)sizeof *header)
-        return err_set_errno(err, ST_IO, errno, "write ring %s", path);
-    return ST_OK;
-}
-
-/* Made under a temporary name, so that an incomplete file is never opened. */
 static enum status make_file(const char *path, size_t size, const char *owner,
                              const struct ring_position *from, struct err *err)
 {
     struct ring_header header;
-    char temporary[PATH_MAX];
-    enum status status;
-    int fd;
 
     memset(&header, 0, sizeof header); /* the padding too: it goes to a file */
     header.version = VERSION;
@@ -152,53 +174,25 @@ static enum status make_file(const char *path, size_t size, const char *owner,
     header.tail = from->sequence;
     memcpy(header.magic, MAGIC, sizeof header.magic);
     strncpy(header.owner, owner, RING_OWNER_SIZE - 1);
-    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
-        return err_set(err, ST_IO, "path of the ring is too long");
-    fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0)
-        return err_set_errno(err, ST_IO, errno, "make ring %s", temporary);
-    status = fill_with_zeros(fd, temporary, size, err);
-    if (status == ST_OK)
-        status = write_header(fd, temporary, &header, err);
-    if (status == ST_OK && rename(temporary, path) != 0)
-        status = err_set_errno(err, ST_IO, errno, "rename %s to %s", temporary, path);
-    if (status != ST_OK)
-        (void)unlink(temporary);
-    (void)close(fd);
-    return status;
-}
-
-static void unmap(struct ring *ring)
-{
-    if (ring->header != NULL)
-        (void)munmap(ring->header, HEADER_BYTES + ring->capacity);
-    ring->header = NULL;
+    return ring_file_create(path, size, &header, sizeof header, err);
 }
 
 static enum status not_a_ring(const char *path, struct err *err)
 {
-    return err_set(err, ST_DENIED, "%s is not a ring of tlsrpt-gen-collect; move it away", path);
+    return err_set(err, ST_DENIED, "%s is not a ring of tlsrpt-gen-collect", path);
 }
 
-static enum status map_file(struct ring *ring, struct err *err)
+static enum status open_file(struct ring *ring, struct err *err)
 {
-    int fd = open(ring->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    struct stat file;
-    void *memory;
+    enum status status = ring_file_open(ring->path, HEADER_BYTES + RING_RECORD_MAX, &ring->file, err);
 
-    if (fd < 0)
-        return err_set_errno(err, errno == ENOENT ? ST_NOT_FOUND : ST_IO, errno, "open ring %s", ring->path);
-    if (fstat(fd, &file) != 0 || file.st_size < HEADER_BYTES + RING_RECORD_MAX) {
-        (void)close(fd);
+    if (status == ST_RANGE)
         return not_a_ring(ring->path, err);
-    }
-    memory = mmap(NULL, (size_t)file.st_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    (void)close(fd);
-    if (memory == MAP_FAILED)
-        return err_set_errno(err, ST_IO, errno, "map ring %s", ring->path);
-    ring->header = memory;
-    ring->data = (char *)memory + HEADER_BYTES;
-    ring->capacity = (uint64_t)file.st_size - HEADER_BYTES;
+    if (status != ST_OK)
+        return status;
+    ring->header = (struct ring_header *)(void *)ring->file.memory;
+    ring->data = ring->file.memory + HEADER_BYTES;
+    ring->capacity = ring->file.size - HEADER_BYTES;
     return ST_OK;
 }
 
@@ -211,9 +205,8 @@ static enum status check_header(const struct ring *ring, const char *owner, stru
         return not_a_ring(ring->path, err);
     if (strncmp(header->owner, owner, sizeof header->owner) != 0)
         return err_set(err, ST_DENIED,
-                       "ring %s belongs to another store (its id is %.32s, the store's is %.32s): bring back "
-                       "the sessions.db it was made with, or move the ring away and lose what waits in it",
-                       ring->path, header->owner, owner);
+                       "ring %s belongs to another store (its id is %.32s, the store's is %.32s)", ring->path,
+                       header->owner, owner);
     if (header->record_format != RECORD_FORMAT && atomic_load(&header->head) != atomic_load(&header->tail))
         return err_set(
             err, ST_UNSUPPORTED,
@@ -246,9 +239,44 @@ static void set_positions(struct ring *ring, const struct ring_position *from)
         atomic_store(&header->dropped, from->dropped);
     atomic_store(&header->head, head);
     atomic_store(&header->tail, begin);
-    ring->head = ring->verified = head;
+    ring->head = ring->verified = ring->written = head;
     ring->next = ring->seen_head = begin;
     ring->prepared = head;
+}
+
+/* Open a ring of ours.  ST_DENIED: the file is another store's, or no ring. */
+static enum status open_existing(struct ring *ring, const char *owner, struct err *err)
+{
+    enum status status = open_file(ring, err);
+
+    return status == ST_OK ? check_header(ring, owner, err) : status;
+}
+
+/*
+ * 1. open the ring that is there
+ * 2. if it cannot be read, keep it under another name: the collector must start
+ * 3. make one if there is none
+ */
+static enum status open_or_make(struct ring *ring, const char *owner, const struct ring_position *from,
+                                struct err *err)
+{
+    struct err why;
+    enum status status = open_existing(ring, owner, &why); /* 1 */
+
+    if (status == ST_DENIED) { /* 2 */
+        ring_file_close(&ring->file);
+        memcpy(ring->set_aside, why.text, sizeof ring->set_aside);
+        status = ring_file_set_aside(ring->path, &why);
+        status = status == ST_OK ? ST_NOT_FOUND : status;
+    }
+    if (status == ST_NOT_FOUND) { /* 3 */
+        status = make_file(ring->path, ring->wanted_size, owner, from, &why);
+        if (status == ST_OK)
+            status = open_existing(ring, owner, &why);
+    }
+    if (status != ST_OK && err != NULL)
+        *err = why;
+    return status;
 }
 
 enum status ring_open(const char *path, size_t size, const char *owner, const struct ring_position *from,
@@ -266,29 +294,32 @@ enum status ring_open(const char *path, size_t size, const char *owner, const st
     }
     memcpy(ring->path, path, strlen(path) + 1);
     ring->wanted_size = round_up(size, HEADER_BYTES);
-    status = map_file(ring, err);
-    if (status == ST_NOT_FOUND) {
-        status = make_file(path, ring->wanted_size, owner, from, err);
-        if (status == ST_OK)
-            status = map_file(ring, err);
-    }
-    if (status == ST_OK)
-        status = check_header(ring, owner, err);
+    status = open_or_make(ring, owner, from, err);
     if (status != ST_OK) {
         ring_close(&ring);
         return status;
     }
     set_positions(ring, from);
+    if (!ring->file.is_shared)
+        (void)write_header(ring, NULL);
     *ring_out = ring;
     return ST_OK;
 }
 
 void ring_close(struct ring **ring)
 {
-    if (*ring != NULL)
-        unmap(*ring);
+    if (*ring != NULL && (*ring)->file.memory != NULL) {
+        if (!(*ring)->file.is_shared)
+            (void)write_back(*ring, NULL);
+        ring_file_close(&(*ring)->file);
+    }
     free(*ring);
     *ring = NULL;
+}
+
+const char *ring_set_aside_reason(const struct ring *ring)
+{
+    return ring->set_aside;
 }
 
 bool ring_is_outdated(const struct ring *ring)
@@ -315,9 +346,9 @@ enum status ring_remake(struct ring *ring, struct err *err)
     memcpy(fresh->path, ring->path, sizeof fresh->path);
     status = make_file(ring->path, ring->wanted_size, owner, &from, err);
     if (status == ST_OK)
-        status = map_file(fresh, err);
+        status = open_file(fresh, err);
     if (status == ST_OK) {
-        unmap(ring);
+        ring_file_close(&ring->file);
         *ring = *fresh;
         set_positions(ring, &from);
     }
@@ -380,6 +411,10 @@ void ring_drop(struct ring *ring, uint64_t count)
 void ring_publish(struct ring *ring)
 {
     atomic_store(&ring->header->head, ring->head);
+    if (ring->file.is_shared || atomic_load(&ring->is_lazy) || ring->written == ring->head)
+        return;
+    if (!write_back_quickly(ring))
+        atomic_store(&ring->is_lazy, true);
 }
 
 /* ---- the reader ---- */
@@ -473,6 +508,8 @@ void ring_rewind(struct ring *ring)
 void ring_free(struct ring *ring)
 {
     atomic_store_explicit(&ring->header->tail, ring->next, memory_order_release);
+    if (!ring->file.is_shared && !atomic_load(&ring->is_lazy))
+        (void)write_header(ring, NULL);
 }
 
 void ring_prepare(struct ring *ring)
@@ -495,7 +532,34 @@ void ring_prepare(struct ring *ring)
 #endif
 }
 
-/* ---- either ---- */
+/* ---- the main thread ---- */
+
+/* The second time only what came meanwhile is written: if that is quick, the writer can do it again. */
+enum status ring_catch_up(struct ring *ring, struct err *err)
+{
+    enum status status;
+
+    if (ring->file.is_shared || !atomic_load(&ring->is_lazy))
+        return ST_OK;
+    status = write_back(ring, err);
+    if (status == ST_OK && write_back_quickly(ring))
+        atomic_store(&ring->is_lazy, false);
+    return status;
+}
+
+enum status ring_sync(struct ring *ring, struct err *err)
+{
+    enum status status = ring_catch_up(ring, err);
+
+    return status == ST_OK ? ring_file_sync(&ring->file, err) : status;
+}
+
+/* ---- any ---- */
+
+uint64_t ring_appended(const struct ring *ring)
+{
+    return atomic_load(&ring->header->head);
+}
 
 size_t ring_used_bytes(const struct ring *ring)
 {

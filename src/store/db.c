@@ -6,9 +6,14 @@
 #include "store/db.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include "base/file.h"
 
 #define BUSY_TIMEOUT_MS 10000
 
@@ -91,6 +96,23 @@ static enum status step(struct db *db, struct sqlite3_stmt *row, struct err *err
 
 /* ---- open ---- */
 
+/* Commits are in the write-ahead log until a checkpoint, which flushes by itself. */
+enum status db_sync(const struct db *db, struct err *err)
+{
+    char path[PATH_MAX];
+    enum status status = ST_OK;
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%.*s-wal", (int)sizeof path - 8, db->name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? ST_OK : err_set_errno(err, ST_IO, errno, "open %s", path);
+    if (fdatasync(fd) != 0)
+        status = err_set_errno(err, ST_IO, errno, "flush %s", path);
+    (void)close(fd);
+    return status;
+}
+
 static enum status read_version(struct db *db, int64_t *version_out, struct err *err)
 {
     struct sqlite3_stmt *row = NULL;
@@ -138,15 +160,23 @@ static enum status migrate(struct db *db, const struct db_schema *schema, struct
     return status;
 }
 
+/* Creating it waits for the disk: others (the ring) keep the database's identity from then on. */
 static enum status configure(struct db *db, enum db_mode mode, struct err *err)
 {
     enum status status = db_run(db, "PRAGMA trusted_schema = OFF; PRAGMA foreign_keys = ON", err);
 
     if (status == ST_OK && mode != DB_READ)
-        status = db_run(db, "PRAGMA journal_mode = WAL", err);
-    if (status == ST_OK && mode != DB_READ)
-        status =
-            db_run(db, mode == DB_WRITE ? "PRAGMA synchronous = NORMAL" : "PRAGMA synchronous = FULL", err);
+        status = db_run(db, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", err);
+    return status;
+}
+
+/* The database is of our version. */
+static enum status settle(struct db *db, enum db_mode mode, struct err *err)
+{
+    enum status status = mode == DB_READ ? ST_OK : file_sync_folder(db->name, err);
+
+    if (status == ST_OK && mode == DB_WRITE)
+        status = db_run(db, "PRAGMA synchronous = NORMAL", err);
     return status;
 }
 
@@ -196,6 +226,8 @@ enum status db_open(struct db *db, const char *path, enum db_mode mode, const st
     (void)sqlite3_busy_timeout(opened.handle, BUSY_TIMEOUT_MS);
     (void)sqlite3_extended_result_codes(opened.handle, 1);
     status = prepare_database(&opened, mode, schema, err);
+    if (status == ST_OK)
+        status = settle(&opened, mode, err);
     if (status == ST_OK)
         *db = opened;
     else

@@ -59,10 +59,11 @@ enum status ledger_next_due(struct ledger *ledger, int64_t *next_at_s_out, struc
     return status == ST_NOT_FOUND ? err_set(err, ST_NOT_FOUND, "no delivery is open") : status;
 }
 
-enum status ledger_delete_before(struct ledger *ledger, int32_t utc_day, int64_t now_s, int64_t *count_out,
-                                 struct err *err)
+enum status ledger_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
+                                 int64_t *count_out, struct err *err)
 {
-    return ledger->methods->delete_before(ledger, utc_day, now_s - SUPPRESSION_MEMORY_S, count_out, err);
+    return ledger->methods->delete_before(ledger, limits, limits->now_s - SUPPRESSION_MEMORY_S, count_out,
+                                          err);
 }
 
 /* ---- mailboxes ---- */

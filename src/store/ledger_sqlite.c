@@ -37,6 +37,8 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE mailed ("
     " mailbox_domain TEXT NOT NULL, utc_day INTEGER NOT NULL, count INTEGER NOT NULL,"
     " PRIMARY KEY (mailbox_domain, utc_day)) STRICT, WITHOUT ROWID;",
+    /* since which ledger time a day's reports are remembered */
+    "CREATE TABLE reported_day (utc_day INTEGER PRIMARY KEY, since_s INTEGER NOT NULL) STRICT;",
 };
 
 #define DELIVERY_SELECT                                                                                      \
@@ -74,7 +76,9 @@ enum ledger_query {
     Q_RECOVER,
     Q_COUNT_STATES,
     Q_COUNT_ENTRIES,
+    Q_REMEMBER_DAYS,
     Q_DELETE_REPORTS,
+    Q_FORGET_DAYS,
     Q_DELETE_SKIPPED,
     Q_DELETE_WAITING,
     Q_DELETE_MAILED,
@@ -133,7 +137,16 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_COUNT_ENTRIES] = "SELECT (SELECT count(*) FROM report WHERE utc_day = ?1 OR ?1 < 0),"
                         " (SELECT count(*) FROM skipped WHERE utc_day = ?1 OR ?1 < 0),"
                         " (SELECT count(*) FROM waiting WHERE utc_day = ?1 OR ?1 < 0)",
+    /* the days that have reports, each found by one step through the index */
+    [Q_REMEMBER_DAYS] = "WITH RECURSIVE reported (utc_day) AS (SELECT min(utc_day) FROM report UNION ALL"
+                        " SELECT (SELECT min(utc_day) FROM report WHERE utc_day > reported.utc_day) FROM reported"
+                        "  WHERE reported.utc_day IS NOT NULL)"
+                        " INSERT INTO reported_day (utc_day, since_s) SELECT utc_day, ?1 FROM reported"
+                        "  WHERE utc_day IS NOT NULL ON CONFLICT DO NOTHING",
+    [Q_FORGET_DAYS] = "DELETE FROM reported_day"
+                      " WHERE NOT EXISTS (SELECT 1 FROM report WHERE report.utc_day = reported_day.utc_day)",
     [Q_DELETE_REPORTS] = "DELETE FROM report WHERE utc_day < ?1"
+                         " AND utc_day IN (SELECT utc_day FROM reported_day WHERE since_s <= ?2)"
                          " AND NOT EXISTS (SELECT 1 FROM delivery WHERE report = report.id AND state < 2)",
     [Q_DELETE_SKIPPED] = "DELETE FROM skipped WHERE utc_day < ?1",
     [Q_DELETE_WAITING] = "DELETE FROM waiting WHERE utc_day < ?1",
@@ -524,8 +537,20 @@ static enum status sqlite_count(struct ledger *ledger, int32_t utc_day, struct l
     return ST_OK;
 }
 
-static enum status sqlite_delete_before(struct ledger *ledger, int32_t utc_day, int64_t suppressed_s,
-                                        int64_t *count_out, struct err *err)
+static enum status delete_reports(struct db *db, const struct ledger_retention *limits, int64_t *reports_out,
+                                  struct err *err)
+{
+    enum status status = db_change(db, Q_REMEMBER_DAYS, BIND(INT(limits->ledger_s)), err);
+
+    if (status == ST_OK)
+        status = db_change(db, Q_DELETE_REPORTS,
+                           BIND(INT(limits->utc_day), INT(limits->ledger_s - limits->memory_s)), err);
+    *reports_out = db_changes(db);
+    return status == ST_OK ? db_change(db, Q_FORGET_DAYS, BIND_NOTHING, err) : status;
+}
+
+static enum status sqlite_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
+                                        int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
     static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
                                                Q_DELETE_DAYS};
@@ -535,10 +560,9 @@ static enum status sqlite_delete_before(struct ledger *ledger, int32_t utc_day, 
 
     if (status != ST_OK)
         return status;
-    status = db_change(db, Q_DELETE_REPORTS, BIND(INT(utc_day)), err);
-    reports = db_changes(db);
+    status = delete_reports(db, limits, &reports, err);
     for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
-        status = db_change(db, BY_DAY[i], BIND(INT(utc_day)), err);
+        status = db_change(db, BY_DAY[i], BIND(INT(limits->utc_day)), err);
     if (status == ST_OK)
         status = db_change(db, Q_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), err);
     status = end_savepoint(db, status, err);

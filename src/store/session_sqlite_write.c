@@ -517,6 +517,11 @@ enum status session_writer_commit(struct session_writer *writer, struct err *err
     return status;
 }
 
+enum status session_writer_sync(struct session_writer *writer, struct err *err)
+{
+    return db_sync(&writer->store.db, err);
+}
+
 void session_writer_rollback(struct session_writer *writer)
 {
     db_rollback(&writer->store.db);

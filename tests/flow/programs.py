@@ -36,7 +36,9 @@ class Programs:
 
 
 def utc_seconds(text):
-    """"2026-03-14T12:00:00Z" (or "2026-03-14") as seconds since 1970."""
+    """"2026-03-14T12:00:00Z" (or "2026-03-14") as seconds since 1970; a number is given back."""
+    if isinstance(text, int):
+        return text
     text = text if "T" in text else text + "T00:00:00Z"
     return int(datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
 
@@ -113,6 +115,7 @@ class Site:
         self.config = self.directory / "tlsrpt-gen.conf"
         self.collector_log = self.directory / "collector.log"
         self.collector = None
+        self.shift_s = self.passed_s = 0
         for folder in (self.directory, self.state, self.socket.parent):
             folder.mkdir(parents=True, exist_ok=True)
         self.settings = dict(IDENTITY, state_dir=self.state, socket=self.socket, min_delay=0, spread=0)
@@ -129,9 +132,15 @@ class Site:
 
     # ---- time ----
     def set_time(self, text):
-        """Let the programs believe it is this time now; it goes on from there."""
+        """Let time pass until this moment; it goes on from there.  A moment in the past is a jump of the clock."""
+        self.passed_s += max(0, utc_seconds(text) - int(time.time()) - self.shift_s)
+        self.jump_to(text)
+
+    def jump_to(self, text):
+        """Somebody sets the clock to this moment; no time passes."""
+        self.shift_s = utc_seconds(text) - int(time.time())
         fresh = self.clock.with_name("clock.new")
-        fresh.write_text(f"{utc_seconds(text) - int(time.time())}\n")
+        fresh.write_text(f"{self.shift_s} {self.passed_s}\n")
         fresh.rename(self.clock)
 
     # ---- the collector ----

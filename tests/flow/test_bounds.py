@@ -7,13 +7,15 @@ import contextlib
 import os
 import pathlib
 import signal
+import socket
+import sqlite3
 import subprocess
 
 import pytest
 
 import programs as lib
 import reports
-from collecting import Inherited, total
+from collecting import Inherited, counted_through, sessions_by_day, total
 from servers import wait_until
 
 DAY, NEXT_DAY = "2026-03-14", "2026-03-15"
@@ -66,24 +68,117 @@ def test_the_clock_jumps_an_hour(make_host, smtp_sink, words, jump, back):
     assert totals(smtp_sink) == {DAY: 30}, words
 
 
+DOUBTED = 75  # EX_TEMPFAIL
+
+
+def must_doubt(host, *arguments):
+    """A run that does nothing, because the clock jumped; it says so."""
+    before = stores(host)
+    done = host.run(*arguments, check=False)
+    events = [event["event"] for event in lib.parse_log(done.stderr)]
+    assert (done.returncode, events) == (DOUBTED, ["clock_doubted"]), done.stderr
+    assert "--accept-clock" in done.stderr
+    assert stores(host) == before
+
+
+def stores(host):
+    """What a run could delete, close or send."""
+    found = []
+    for name, table in [("sessions.db", "tally"), ("sessions.db", "day"), ("reports.db", "report"), ("reports.db", "delivery"),
+                        ("reports.db", "closed_day"), ("reports.db", "skipped")]:
+        with contextlib.closing(sqlite3.connect(f"file:{host.state}/{name}?mode=ro", uri=True)) as db:
+            found.append((table, db.execute(f"SELECT * FROM {table}").fetchall()))
+    return found
+
+
 def test_the_clock_jumps_two_days_ahead_and_back(make_host, smtp_sink):
+    """Nothing is reported by the wrong clock; the sessions that it stamped are reported when their day is over."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.run()
+    host.jump_to("2026-03-16T12:00:00Z")
+    host.send(*[datagram()] * 10)
+    must_doubt(host)
+    host.jump_to(f"{DAY}T12:01:00Z")
+    host.send(*[datagram()] * 5)
+    host.run()
+    host.stop_collector()
+    for time in (f"{NEXT_DAY}T00:05:00Z", "2026-03-17T00:05:00Z"):
+        host.pass_day(time)
+        host.run()
+    assert totals(smtp_sink) == {DAY: 15, "2026-03-16": 10}
+
+
+@pytest.mark.parametrize("words, accept, ahead, back", [
+    ("confirmed by a run an hour later", [], "2026-03-16T13:01:00Z", f"{DAY}T14:02:00Z"),
+    ("accepted by the operator", ["--accept-clock"], "2026-03-16T12:01:00Z", f"{DAY}T12:02:00Z")])
+def test_a_jump_of_two_days_that_is_believed(make_host, smtp_sink, words, accept, ahead, back):
     """Days that seem over are reported; what comes for them afterwards is late: counted as that, never a second report."""
     host = make_host(now=f"{DAY}T12:00:00Z")
     host.start_collector()
     host.send(*[datagram()] * 10)
-    host.set_time("2026-03-16T12:00:00Z")
-    host.send(*[datagram()] * 10)
     host.run()
+    host.jump_to("2026-03-16T12:00:00Z")
+    must_doubt(host)
+    host.set_time(ahead)
+    done = host.run(*accept)
+    assert [event["event"] for event in lib.parse_log(done.stderr)][0] == "clock_accepted", words
     assert totals(smtp_sink) == {DAY: 10}
-    host.set_time(f"{DAY}T12:01:00Z")
+    host.jump_to(f"{DAY}T13:00:00Z")
+    must_doubt(host)
+    host.set_time(back)
+    host.run(*accept)
     host.send(*[datagram()] * 5)
-    host.run()
     host.stop_collector()
     assert host.counters()["late"] == 5
     for time in (f"{NEXT_DAY}T00:05:00Z", "2026-03-17T00:05:00Z"):
         host.pass_day(time)
         host.run()
-    assert totals(smtp_sink) == {DAY: 10, "2026-03-16": 10}
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+@pytest.mark.parametrize("collector", ["runs", "is down"])
+def test_one_run_with_the_clock_in_2040(make_host, smtp_sink, collector):
+    """A day that is not reported yet is neither deleted nor missed."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.run()
+    if collector == "is down":
+        host.stop_collector()
+    host.jump_to("2040-01-01T12:00:00Z")
+    if collector == "runs":
+        wait_until(lambda: counted_through(host) > lib.utc_seconds("2040-01-01"), "the mark to be moved", 30)
+    must_doubt(host)
+    host.jump_to(f"{DAY}T12:30:00Z")
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+
+
+@pytest.mark.parametrize("words, accept", [("it is doubted", []), ("the operator accepts it", ["--accept-clock"])])
+def test_one_run_with_the_clock_70_days_ahead(make_host, smtp_sink, words, accept):
+    """The ledger does not forget which day was reported; sessions that come for it make no second report."""
+    host = make_host(now=f"{DAY}T12:00:00Z")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.pass_day(f"{NEXT_DAY}T00:05:00Z")
+    host.run()
+    assert totals(smtp_sink) == {DAY: 10}
+    host.jump_to("2026-05-24T12:00:00Z")
+    host.start_collector()
+    wait_until(lambda: counted_through(host) > lib.utc_seconds("2026-05-24"), "the mark to be moved", 30)
+    if accept:
+        host.run(*accept)
+    else:
+        must_doubt(host)
+    host.jump_to(f"{DAY}T23:00:00Z")
+    host.send(*[datagram()] * 5)
+    host.run(*accept)
+    host.pass_day(f"{NEXT_DAY}T00:10:00Z")
+    host.run(*accept)
+    assert totals(smtp_sink) == {DAY: 10}, words
 
 
 def test_the_clock_jumps_two_days_back_and_ahead_again(make_host, smtp_sink):
@@ -104,19 +199,60 @@ def test_the_clock_jumps_two_days_back_and_ahead_again(make_host, smtp_sink):
 
 
 def test_a_delivery_waits_for_a_clock_that_went_back(make_host, smtp_sink):
-    """A retry is due at a time; two days back it is not, and it is made once when the time has come."""
+    """A retry is due at a time; half a day back it is not, and it is made once when the time has come."""
     host = make_host(now=f"{DAY}T12:00:00Z")
     host.collect([datagram()] * 10)
     host.pass_day(f"{NEXT_DAY}T00:05:00Z")
     smtp_sink.answers[f"tls@{DOMAIN}"] = ["451 4.7.1 later"]
     host.run()
-    host.set_time("2026-03-13T00:05:00Z")
+    host.jump_to(f"{DAY}T12:05:00Z")
     host.run()
+    host.jump_to("2026-03-12T00:05:00Z")
+    must_doubt(host)
     assert smtp_sink.mails == []
     host.set_time(f"{NEXT_DAY}T01:00:00Z")
     host.run()
     host.run()
     assert totals(smtp_sink) == {DAY: 10}
+
+
+# ---- retention ---------------------------------------------------------------------------------------------
+
+def test_retention_needs_the_clock_and_the_mark(make_host):
+    """While no collector moves the mark, nothing is deleted, however late it is."""
+    host = make_host(now=f"{DAY}T12:00:00Z", send="off")
+    host.start_collector()
+    host.send(*[datagram()] * 10)
+    host.stop_collector()
+    host.set_time("2026-03-30T12:00:00Z")
+    host.run()
+    assert total(host) == 10
+    host.start_collector()
+    wait_until(lambda: counted_through(host) > lib.utc_seconds("2026-03-30"), "the mark to be moved", 30)
+    host.run()
+    assert total(host) == 0
+
+
+def test_retention_does_not_wait_for_a_delivery_that_hangs(make_host, nsd):
+    """Old days are deleted before a relay is asked that never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = make_host(now=f"{DAY}T12:00:00Z")
+        host.set(relay=f"127.0.0.1:{silent.getsockname()[1]}")
+        host.collect([datagram()] * 10)
+        host.set_time("2026-03-30T12:00:00Z")
+        host.collect([datagram("other.example")] * 7)
+        nsd.txt["_smtp._tls.other.example"] = "v=TLSRPTv1; rua=mailto:tls@other.example"
+        nsd.reload()
+        host.pass_day("2026-03-31T00:05:00Z")
+        run = subprocess.Popen(host.command(), env=host.environment, stderr=subprocess.DEVNULL)
+        try:
+            silent.settimeout(30)
+            connection = silent.accept()[0]
+            assert sessions_by_day(host) == {"2026-03-30": 7}
+            connection.close()
+        finally:
+            run.kill()
+            run.wait()
 
 
 def test_the_host_sleeps_over_midnight(make_host, smtp_sink):

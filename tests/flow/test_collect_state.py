@@ -59,18 +59,27 @@ def test_a_second_collector_is_refused(collector, tmp_path):
     assert total(collector) == 3
 
 
-def test_the_ring_of_another_store_is_refused(collector):
+def test_the_ring_of_another_store_is_set_aside(collector):
+    """The collector starts; when the old store is found again, it counts what waits in the old ring."""
     collector.send(*many(3))
-    collector.stop_collector()
+    with locked(collector):
+        send_unwaited(collector, *many(4))
+        kill(collector)
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             (collector.state / f"sessions.db{suffix}").rename(collector.state / f"old.db{suffix}")
-    done = run_collector(collector)
-    assert done.returncode == 77 and "another store" in done.stderr and str(collector.state / "ring") in done.stderr
-    assert not collector.socket.exists()
-    (collector.state / "ring").unlink()
     collector.collect(many(2))
     assert total(collector) == 2
+    event = collector.collector_events("ring_set_aside")[0]
+    assert "another store" in event["reason"] and event["kept"] == "ring.unreadable-1"
+    (collector.state / "ring").unlink()
+    (collector.state / "ring.unreadable-1").rename(collector.state / "ring")
+    for suffix in ("", "-wal", "-shm"):
+        (collector.state / f"sessions.db{suffix}").unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            (collector.state / f"old.db{suffix}").rename(collector.state / f"sessions.db{suffix}")
+    collector.collect([])
+    assert total(collector) == 7
 
 
 def test_a_ring_of_another_size_is_counted_then_remade(collector):
@@ -109,11 +118,14 @@ def test_a_damaged_record_costs_only_itself(collector):
     assert collector.collector_events("ring_damaged")
 
 
-def test_something_else_in_place_of_the_ring_is_refused(site):
-    (site.state / "ring").write_text("x" * 2_000_000)
-    done = run_collector(site)
-    assert done.returncode == 77 and "not a ring" in done.stderr
-    assert (site.state / "ring").read_text() == "x" * 2_000_000
+@pytest.mark.parametrize("content", [b"x" * 2_000_000, bytes(16 << 20), b""], ids=["another file", "zeros", "nothing"])
+def test_what_is_no_ring_is_set_aside(site, content):
+    """As a power cut may leave it.  The collector starts and keeps the file."""
+    (site.state / "ring").write_bytes(content)
+    site.collect(many(3))
+    assert total(site) == 3
+    assert "not a ring" in site.collector_events("ring_set_aside")[0]["reason"]
+    assert (site.state / "ring.unreadable-1").read_bytes() == content
 
 
 # ---- a store that stays away -------------------------------------------------------------------------------

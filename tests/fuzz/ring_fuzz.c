@@ -34,7 +34,13 @@ static void require(bool is_true)
 
 static void forget(void)
 {
+    char aside[80];
+
     (void)unlink(path);
+    for (int i = 1; i <= 3; i++) {
+        (void)snprintf(aside, sizeof aside, "%s.unreadable-%d", path, i);
+        (void)unlink(aside);
+    }
 }
 
 /* A ring in its third lap with records of many sizes in it. */

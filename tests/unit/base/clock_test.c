@@ -48,8 +48,15 @@ static void test_shift_from_a_file(void **state)
         const char *text;
         int64_t want_s;
     } ROWS[] = {
-        {"86400\n", 86400}, {"-3600\n", -3600}, {"7", 7},           {"", 0},
-        {"nonsense\n", 0},  {"12 x\n", 12},     {"99999999999", 0}, {"-99999999999999999999999", 0},
+        {"86400\n", 86400},
+        {"-3600\n", -3600},
+        {"7", 7},
+        {"", 0},
+        {"60 86400\n", 60},
+        {"nonsense\n", 0},
+        {"12 x\n", 12},
+        {"99999999999", 0},
+        {"-99999999999999999999999", 0},
     };
     char path[] = "/tmp/tlsrpt-gen-clock.XXXXXX";
     int fd = mkstemp(path);
@@ -67,11 +74,36 @@ static void test_shift_from_a_file(void **state)
     unsetenv("TLSRPT_GEN_CLOCK");
 }
 
+static void test_time_since_the_start(void **state)
+{
+    static const struct {
+        const char *text;
+        int64_t want_s;
+    } ROWS[] = {
+        {"86400\n", 0}, {"86400 7200\n", 7200}, {"0 100", 100}, {"", 0}, {"5 x\n", 0}, {"5 99999999999", 0},
+    };
+    char path[] = "/tmp/tlsrpt-gen-clock.XXXXXX";
+    int fd = mkstemp(path);
+    int64_t begin_s = clock_boot_s();
+
+    (void)state;
+    assert_true(fd >= 0 && begin_s > 0);
+    (void)close(fd);
+    assert_int_equal(setenv("TLSRPT_GEN_CLOCK", path, 1), 0);
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        write_file(path, ROWS[i].text);
+        assert_in_range(clock_boot_s() - begin_s - ROWS[i].want_s, 0, 4);
+    }
+    (void)unlink(path);
+    unsetenv("TLSRPT_GEN_CLOCK");
+}
+
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
         cmocka_unit_test(test_real_time),
         cmocka_unit_test(test_shift_from_a_file),
+        cmocka_unit_test(test_time_since_the_start),
     };
 
     return cmocka_run_group_tests_name("clock", TESTS, NULL, NULL);

@@ -8,8 +8,10 @@
 
 #include <cmocka.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "follow/checkpoint.h"
@@ -129,6 +131,54 @@ static void test_damage_begins_anew(void **state)
     checkpoint_close(&keeper);
 }
 
+/* A file of 4096 bytes may not grow, and neither may one that exists be written. */
+static void allow_bytes(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void test_a_save_that_fails_keeps_the_one_before(void **state)
+{
+    struct checkpoint_file keeper;
+
+    (void)state;
+    (void)opened(&keeper, false);
+    save(&keeper, 1);
+    assert_int_equal(checkpoint_flush(&keeper, &err), ST_OK);
+    allow_bytes(0);
+    for (uint64_t offset = 2; offset < 5; offset++) {
+        save(&keeper, offset);
+        assert_int_equal(checkpoint_flush(&keeper, &err), ST_IO);
+    }
+    allow_bytes(RLIM_INFINITY);
+    checkpoint_close(&keeper);
+    assert_int_equal(opened(&keeper, true).done_offset, 1);
+    save(&keeper, 6);
+    assert_int_equal(checkpoint_flush(&keeper, &err), ST_OK);
+    checkpoint_close(&keeper);
+    assert_int_equal(opened(&keeper, true).done_offset, 6);
+    checkpoint_close(&keeper);
+}
+
+static void test_a_file_that_cannot_be_allocated_is_an_error(void **state)
+{
+    struct checkpoint_file keeper;
+    struct checkpoint checkpoint;
+    bool has_checkpoint;
+
+    (void)state;
+    allow_bytes(100);
+    assert_int_equal(checkpoint_open(path, &keeper, &checkpoint, &has_checkpoint, &err), ST_FULL);
+    allow_bytes(RLIM_INFINITY);
+    (void)opened(&keeper, false);
+    checkpoint_close(&keeper);
+}
+
 static void test_one_holder(void **state)
 {
     struct checkpoint_file keeper, second;
@@ -149,6 +199,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_kept_over_restarts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_damaged_record, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_begins_anew, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_save_that_fails_keeps_the_one_before, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_file_that_cannot_be_allocated_is_an_error, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_holder, setup, teardown),
     };
 

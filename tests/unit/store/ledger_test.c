@@ -284,27 +284,63 @@ static void test_days_close(void **state)
     assert_true(is_closed);
 }
 
-static void test_old_days_go_but_nothing_open(void **state)
+/* Days before utc_day, when so many days of ledger time have passed; a day's reports are remembered for ten. */
+static int64_t forget(struct fixture *f, int32_t utc_day, int64_t ledger_days)
 {
-    struct fixture *f = *state;
-    struct delivery_result result;
-    struct seen got;
+    const struct ledger_retention limits = {.utc_day = utc_day,
+                                            .now_s = NOW_S,
+                                            .ledger_s = ledger_days * UTC_DAY_SECONDS,
+                                            .memory_s = 10 * (int64_t)UTC_DAY_SECONDS};
     int64_t count = -1;
 
-    add(f, DAY, "a.example", "1@x");
-    got = due(f, INT64_MAX);
+    assert_int_equal(ledger_delete_before(f->ledger, &limits, &count, &f->err), ST_OK);
+    return count;
+}
+
+static void give_up_all(struct fixture *f)
+{
+    struct seen got = due(f, INT64_MAX);
+    struct delivery_result result;
+
     delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "no such user");
     for (int i = 0; i < 2; i++)
         assert_int_equal(
             ledger_record_result(f->ledger, &got.rows[i], DELIVERY_GIVEN_UP, 0, &result, NOW_S, &f->err),
             ST_OK);
+}
+
+static void test_old_days_go_but_nothing_open(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, DAY, "a.example", "1@x");
+    give_up_all(f);
     add(f, DAY, "b.example", "2@x");
-    assert_int_equal(ledger_delete_before(f->ledger, DAY, NOW_S, &count, &f->err), ST_OK);
-    assert_int_equal(count, 0);
-    assert_int_equal(ledger_delete_before(f->ledger, DAY + 1, NOW_S, &count, &f->err), ST_OK);
-    assert_int_equal(count, 1);
+    assert_int_equal(forget(f, DAY, 0), 0);
+    assert_int_equal(forget(f, DAY, 10), 0);
+    assert_int_equal(forget(f, DAY + 1, 10), 1);
     assert_int_equal(find(f, "a.example"), LEDGER_NOTHING);
     assert_int_equal(find(f, "b.example"), LEDGER_REPORT);
+}
+
+/* Whatever the clock says, a day's reports stay until enough time has really passed. */
+static void test_a_day_is_remembered_by_ledger_time(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, DAY, "a.example", "1@x");
+    give_up_all(f);
+    assert_int_equal(forget(f, DAY + 5000, 100), 0); /* here its memory begins */
+    add(f, DAY + 1, "a.example", "2@x");
+    give_up_all(f);
+    assert_int_equal(forget(f, DAY + 5000, 105), 0);
+    assert_int_equal(forget(f, DAY + 5000, 109), 0);
+    assert_int_equal(find(f, "a.example"), LEDGER_REPORT);
+    assert_int_equal(forget(f, DAY + 5000, 110), 1);
+    assert_int_equal(find(f, "a.example"), LEDGER_NOTHING);
+    assert_int_equal(forget(f, DAY, 200), 0); /* not old by the clock */
+    assert_int_equal(forget(f, DAY + 5000, 114), 0);
+    assert_int_equal(forget(f, DAY + 5000, 115), 1);
 }
 
 static void test_suppression_gets_longer(void **state)
@@ -386,6 +422,7 @@ int main(void)
         LEDGER_TEST(test_what_was_not_begun_is_due_as_before),
         LEDGER_TEST(test_days_close),
         LEDGER_TEST(test_old_days_go_but_nothing_open),
+        LEDGER_TEST(test_a_day_is_remembered_by_ledger_time),
         LEDGER_TEST(test_suppression_gets_longer),
         LEDGER_TEST(test_mailed_adds_up),
     };
