@@ -62,7 +62,7 @@ struct counter {
 void settle_log_malformed(const struct ring_record *record, const char *reason);
 
 /*
- * The next three return the statuses that session_store.h gives for all its functions.  On failure
+ * The next three return the statuses that session_writer.h gives for all its functions.  On failure
  * batch.entry is the datagram at which it happened, or NULL, and settle_undo must follow.
  */
 
