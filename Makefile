@@ -51,7 +51,7 @@ MAINS    = $(sort $(wildcard src/main/tlsrpt-gen*.c))
 PROGRAMS = $(patsubst src/main/%.c,$(BUILD)/%,$(MAINS))
 LIBRARY  = $(BUILD)/libtlsrpt-gen.a
 # Where there is no libpq, the fleet and its tests are left out.
-LEFT_OUT = $(if $(LIBPQ),,src/fleet/% tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet_% tests/fault/push_%)
+LEFT_OUT = $(if $(LIBPQ),,src/fleet/% tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet/%)
 c_files  = $(filter-out $(LEFT_OUT),$(sort $(wildcard $(1))))
 SOURCES  = $(filter-out $(MAINS),$(call c_files,src/*/*.c))
 OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))

@@ -25,13 +25,13 @@ deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
 
 # ---- programs --------------------------------------------------------------------------------------------
-UNIT      = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/unit/*/*_test.c))
+UNIT      = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/unit/*/*_test.c tests/replay/*_test.c))
 REPLAY    = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fuzz/*_fuzz.c))
-FAULT     = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fault/*_test.c))
+FAULT     = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fault/*_test.c tests/fault/*/*_test.c))
 TOOLS     = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
 BENCH     = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 SHIM      = $(BUILD)/tests/fault/shim.so
-C_FILES   = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch] tests/unit/*/*.[ch]))
+C_FILES   = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch] tests/unit/*/*.[ch] tests/fault/*/*.[ch]))
 LIBS_test = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka $(LIBPQ)
 
 .PHONY: check-programs fuzz-programs
@@ -115,7 +115,7 @@ check-tsan: deps-test ## the unit tests and the collector's flow tests under Thr
 
 check-valgrind: deps-lint ## the unit tests, the corpus and the collector under Valgrind: errors, leaks, descriptors left open
 	@$(MAKE) --no-print-directory -s -j2 all check-programs BUILD=$(BUILD)/valgrind CFLAGS='-O1 -g'
-	@rm -f $(BUILD)/valgrind/tests/fault/*_test # thousands of rounds; AddressSanitizer looks at them
+	@rm -f $(BUILD)/valgrind/tests/fault/*_test $(BUILD)/valgrind/tests/fault/*/*_test # thousands of rounds; AddressSanitizer looks at them
 	@BUILD=$(abspath $(BUILD)/valgrind) WRAPPER=tests/valgrind tests/run --unit
 	@BUILD=$(abspath $(BUILD)/valgrind) tests/valgrind_collector
 

@@ -5,13 +5,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <stdio.h>
 
 #include "base/attr.h"
 #include "model/backoff.h"
-#include "model/delivery_result.h"
-#include "model/schedule.h"
-#include "model/utc_day.h"
 
 #define MIN             60
 #define H               3600
@@ -53,65 +49,10 @@ static void test_next_try(void **state)
     }
 }
 
-static void test_schedule_spreads_500_domains_over_4_hours(void **state)
-{
-    const int64_t begin_s = utc_day_last_s(20526) + 1 + 600;
-    unsigned per_hour[4] = {0};
-    char domain[32];
-
-    (void)state;
-    for (int i = 0; i < 500; i++) {
-        int64_t due_s;
-
-        (void)snprintf(domain, sizeof domain, "d%d.example", i);
-        due_s = schedule_due_s(20526, domain, "reports.example", 600, 4 * H - 1);
-        assert_int_equal(due_s, schedule_due_s(20526, domain, "reports.example", 600, 4 * H - 1));
-        assert_in_range(due_s, begin_s, begin_s + 4 * H - 1);
-        per_hour[(due_s - begin_s) / H]++;
-    }
-    for (int i = 0; i < 4; i++)
-        assert_in_range(per_hour[i], 90, 160);
-    assert_int_equal(schedule_due_s(20526, "a.example", "b.example", 0, 0), utc_day_last_s(20526) + 1);
-    assert_int_not_equal(schedule_due_s(20526, "a.example", "b.example", 0, 4 * H),
-                         schedule_due_s(20526, "a.example", "c.example", 0, 4 * H));
-}
-
-static void test_result_text_is_harmless(void **state)
-{
-    static const struct {
-        const char *what;
-        const char *text;
-        const char *want;
-    } ROWS[] = {
-        {"line ends become blanks, the last one goes", "one\r\ntwo\r\n", "one  two"},
-        {"escape sequences lose their teeth", "a\x1b[2Jb", "a?[2Jb"},
-        {"bytes above ASCII go", "caf\xc3\xa9", "caf??"},
-        {"nothing stays nothing", "", ""},
-    };
-    struct delivery_result result;
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
-        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "%s", ROWS[i].text);
-        assert_string_equal(result.text, ROWS[i].want);
-    }
-    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_DATA, 0, "no answer");
-    delivery_result_put_in_doubt(&result);
-    assert_string_equal(result.text, "no answer; it may have arrived");
-    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RCPT, 550, "%0500d", 1);
-    assert_int_equal(sizeof result.text, 256);
-    assert_int_equal(result.text[254], '0');
-    assert_int_equal(result.text[255], '\0');
-    delivery_result_put_in_doubt(&result);
-    assert_string_equal(result.text + 230, "0000; it may have arrived");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next_try),
-        cmocka_unit_test(test_schedule_spreads_500_domains_over_4_hours),
-        cmocka_unit_test(test_result_text_is_harmless),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

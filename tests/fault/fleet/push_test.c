@@ -15,10 +15,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../fuzz/array_literal.h"
-#include "../fuzz/fake_pg.h"
-#include "../unit/names.h"
-#include "fault.h"
+#include "../../fuzz/array_literal.h"
+#include "../../fuzz/fake_pg.h"
+#include "../../unit/names.h"
+#include "../fault.h"
 #include "fleet/fleet.h"
 #include "store/session_writer.h"
 

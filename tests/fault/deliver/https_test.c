@@ -27,9 +27,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "../unit/names.h"
+#include "../../unit/names.h"
+#include "../fault.h"
 #include "deliver/https.h"
-#include "fault.h"
 
 #define BODY_FORMAT "report %08u"
 #define BODY_LEN    15

@@ -11,9 +11,9 @@
 #include <cmocka.h>
 #include <dirent.h>
 
-#include "../fuzz/fleet_rows_fuzz.c" // NOLINT(bugprone-suspicious-include): the target, as it is
+#include "../../fuzz/fleet_rows_fuzz.c" // NOLINT(bugprone-suspicious-include): the target, as it is
+#include "../fault.h"
 #include "base/file.h"
-#include "fault.h"
 
 #define FOLDER   "tests/fuzz/corpus/fleet_rows"
 #define SEED_MAX 65536
