@@ -47,7 +47,7 @@ void log_open(const char *program, enum log_target target)
 }
 
 /* False if this event has said enough in this period; *suppressed_out = lines left out before this one. */
-static bool is_allowed(struct log_event *event, unsigned *suppressed_out)
+static bool take_turn(struct log_event *event, unsigned *suppressed_out)
 {
     int64_t now_s = clock_monotonic_ms() / 1000;
 
@@ -123,7 +123,7 @@ void log_write(struct log_event *event, const struct log_field *fields)
     unsigned suppressed;
 
     (void)pthread_mutex_lock(&lock);
-    if (is_allowed(event, &suppressed)) {
+    if (take_turn(event, &suppressed)) {
         strbuf_init(&line, LINE_MAX_BYTES);
         strbuf_addf(&line, "event=%s", event->name);
         for (size_t i = 0; i < LOG_FIELDS_MAX && fields[i].key != NULL; i++)

@@ -52,16 +52,16 @@ enum status log_sources_load(struct log_sources *sources, struct session_writer 
     return status;
 }
 
-bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t number)
+bool log_sources_take(struct log_sources *sources, uint64_t id, uint64_t number)
 {
     struct log_source *source = get_source(sources, id);
 
     source->heard = sources->batches + 1;
     if (number <= source->counted)
-        return true;
+        return false;
     if (number > source->pending)
         source->pending = number;
-    return false;
+    return true;
 }
 
 enum status log_sources_store(struct log_sources *sources, struct session_writer *store, struct err *err)

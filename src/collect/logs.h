@@ -34,8 +34,8 @@ struct log_sources {
 MUST_CHECK enum status log_sources_load(struct log_sources *sources, struct session_writer *store,
                                         struct err *err);
 
-/* Did an earlier batch count this result?  If not, it now belongs to this batch. */
-bool log_sources_is_counted(struct log_sources *sources, uint64_t id, uint64_t number);
+/* Take this result into this batch; false if an earlier batch counted it. */
+bool log_sources_take(struct log_sources *sources, uint64_t id, uint64_t number);
 
 /* Write this batch's numbers in its transaction.  Statuses as session_writer_set_note. */
 MUST_CHECK enum status log_sources_store(struct log_sources *sources, struct session_writer *store,

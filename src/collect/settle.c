@@ -191,12 +191,12 @@ static enum status settle_result(struct counter *counter, struct aggregate_entry
 static enum status settle_numbered(struct counter *counter, struct aggregate_entry *entry,
                                    const struct session_result *result, struct err *err)
 {
-    bool is_counted = log_sources_is_counted(&counter->logs, result->log_id, result->log_number);
+    bool is_new = log_sources_take(&counter->logs, result->log_id, result->log_number);
     enum status status = ST_OK;
 
-    count(counter, COUNTER_REPEATED, entry->count - (is_counted ? 0 : 1));
+    count(counter, COUNTER_REPEATED, entry->count - (is_new ? 1 : 0));
     entry->count = 1;
-    if (!is_counted)
+    if (is_new)
         status = settle_result(counter, entry, result, err);
     entry->state = AGGREGATE_NEW;
     return status;

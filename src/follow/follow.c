@@ -174,9 +174,9 @@ static int compare_links(const void *a, const void *b)
 
 /*
  * gzip keeps the old file until the new one is whole: the same bytes may be there twice for a moment.  Of
- * twins the plain one stays.
+ * twins the plain one stays.  False if other has none.
  */
-static bool has_twin(struct link *links, size_t count, struct link *other)
+static bool merge_twin(struct link *links, size_t count, struct link *other)
 {
     for (size_t i = 0; i < count; i++) {
         const struct link *shorter = links[i].mark.head_len < other->mark.head_len ? &links[i] : other;
@@ -274,7 +274,7 @@ static void add_rotated(struct follow *follow, const char *path, void *context)
     if (status != ST_OK)
         return;
     /* An empty one stays: it may be the file that is remembered, rotated before anything came. */
-    if (has_twin(follow->chain, follow->count, link))
+    if (merge_twin(follow->chain, follow->count, link))
         source_close(&link->source);
     else
         follow->count++;
@@ -425,8 +425,8 @@ static bool was_truncated(const struct follow *follow, const struct stat *stat)
            !same_head(&follow->mark, head, len);
 }
 
-/* At the end of the last link: is that file over? */
-static bool is_over(struct follow *follow)
+/* At the end of the last link: true once that file is over, which takes OVER_AFTER_MS to be sure. */
+static bool watch_end(struct follow *follow)
 {
     const struct source *source = &follow->chain[follow->at].source;
     struct stat open_file, at_path;
@@ -532,7 +532,7 @@ static enum status at_end(struct follow *follow, struct follow_line *line_out, s
         status = next_link(follow, err);
         return status == ST_OK ? ST_BUSY : status;
     }
-    if (follow->mode == FOLLOW_TO_END || !is_over(follow))
+    if (follow->mode == FOLLOW_TO_END || !watch_end(follow))
         return ST_NOT_FOUND;
     status = rebuild(follow, err);
     return status == ST_OK ? ST_BUSY : status;

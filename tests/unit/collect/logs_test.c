@@ -64,39 +64,39 @@ static void end_batch(bool is_committed)
 static void test_batches_rollbacks_and_restarts(void **state)
 {
     (void)state;
-    assert_false(log_sources_is_counted(&logs, 7, 2)); /* the order in a batch means nothing */
-    assert_false(log_sources_is_counted(&logs, 7, 1));
+    assert_true(log_sources_take(&logs, 7, 2)); /* the order in a batch means nothing */
+    assert_true(log_sources_take(&logs, 7, 1));
     end_batch(true);
-    assert_true(log_sources_is_counted(&logs, 7, 2));
-    assert_false(log_sources_is_counted(&logs, 7, 3));
+    assert_false(log_sources_take(&logs, 7, 2));
+    assert_true(log_sources_take(&logs, 7, 3));
     end_batch(false);
-    assert_false(log_sources_is_counted(&logs, 7, 3));
+    assert_true(log_sources_take(&logs, 7, 3));
     end_batch(true);
     session_writer_close(&store);
     open_store();
-    assert_true(log_sources_is_counted(&logs, 7, 3));
-    assert_false(log_sources_is_counted(&logs, 8, 3));
-    assert_false(log_sources_is_counted(&logs, 7, 4));
+    assert_false(log_sources_take(&logs, 7, 3));
+    assert_true(log_sources_take(&logs, 8, 3));
+    assert_true(log_sources_take(&logs, 7, 4));
     end_batch(true);
     session_writer_close(&store);
     open_store();
-    assert_false(log_sources_is_counted(&logs, 9, 1)); /* a new one takes no known one's place */
-    assert_true(log_sources_is_counted(&logs, 7, 4));
-    assert_true(log_sources_is_counted(&logs, 8, 3));
+    assert_true(log_sources_take(&logs, 9, 1)); /* a new one takes no known one's place */
+    assert_false(log_sources_take(&logs, 7, 4));
+    assert_false(log_sources_take(&logs, 8, 3));
 }
 
 static void test_more_readers_than_places(void **state)
 {
     (void)state;
     for (uint64_t id = 1; id <= COLLECT_LOGS_MAX; id++) {
-        assert_false(log_sources_is_counted(&logs, id, 1));
+        assert_true(log_sources_take(&logs, id, 1));
         end_batch(true);
     }
-    assert_false(log_sources_is_counted(&logs, 1000, 1));
+    assert_true(log_sources_take(&logs, 1000, 1));
     end_batch(true);
-    assert_true(log_sources_is_counted(&logs, 2, 1));
-    assert_true(log_sources_is_counted(&logs, 1000, 1));
-    assert_false(log_sources_is_counted(&logs, 1, 1)); /* forgotten */
+    assert_false(log_sources_take(&logs, 2, 1));
+    assert_false(log_sources_take(&logs, 1000, 1));
+    assert_true(log_sources_take(&logs, 1, 1)); /* forgotten */
 }
 
 int main(void)
