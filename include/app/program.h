@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * program.h - what all our programs share: the options -c, -o, --help, --version, --show-config, and how a
- * status becomes an exit code of sysexits.h.
+ * program.h - what all our programs share: the options -c, -o, --help and --version, and how a status becomes an exit
+ * code of sysexits.h.
  */
 #ifndef APP_PROGRAM_H
 #define APP_PROGRAM_H

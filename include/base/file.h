@@ -52,7 +52,11 @@ MUST_CHECK enum status file_sync_folder(const char *path, struct err *err);
  */
 void file_set_in_place(int fd);
 
-/* mkdir(2) of every missing folder on the way to path itself.  ST_IO, ST_RANGE. */
+/*
+ * mkdir(2) of every missing folder on the way to path itself.
+ * ST_IO
+ * ST_RANGE  path is too long
+ */
 MUST_CHECK enum status file_make_folders(const char *path, mode_t mode, struct err *err);
 
 /*

@@ -81,11 +81,17 @@ void options_done(struct options *options);
  * Read a file.
  * ST_CONFIG     a line is wrong
  * ST_RANGE      the file is larger than OPTIONS_FILE_MAX
- * ST_NOT_FOUND, ST_IO, ST_NOMEM
+ * ST_NOT_FOUND
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status options_read_file(struct options *options, const char *path, struct err *err);
 
-/* One "name=value" from the command line; it overrides the file.  ST_CONFIG, ST_NOMEM */
+/*
+ * One "name=value" from the command line; it overrides the file.
+ * ST_CONFIG  it is wrong
+ * ST_NOMEM
+ */
 MUST_CHECK enum status options_override(struct options *options, const char *assignment, struct err *err);
 
 /* "FILE:LINE" or "-o" or "default", for messages about this option. */

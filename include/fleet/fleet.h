@@ -19,7 +19,8 @@
  * ST_DENIED       this user may not
  * ST_UNSUPPORTED  the tables are not there
  * ST_FULL         the server's disk is full
- * ST_NOMEM, ST_INTERNAL
+ * ST_NOMEM
+ * ST_INTERNAL
  */
 #ifndef FLEET_FLEET_H
 #define FLEET_FLEET_H

@@ -39,7 +39,9 @@ enum follow_mode {
  * *is_lost_out: the checkpoint's file is gone; everything newer is read.
  * ST_NOT_FOUND  FOLLOW_TO_END only
  * ST_SYNTAX     not a regular file
- * ST_DENIED, ST_IO, ST_NOMEM
+ * ST_DENIED
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status follow_open(const char *path, enum follow_mode mode,
                                    const struct checkpoint *checkpoint, struct follow **follow_out,
@@ -50,7 +52,8 @@ void follow_close(struct follow **follow);
  * The next line, without waiting.
  * ST_NOT_FOUND  none now (FOLLOW_TO_END: the end)
  * ST_SYNTAX     broken gzip
- * ST_IO, ST_NOMEM
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status follow_next(struct follow *follow, struct follow_line *line_out, struct err *err);
 

@@ -30,7 +30,7 @@ void lines_begin(struct lines *lines, uint64_t offset);
 /*
  * The next line without its newline; it lives until the next call.  *offset_out: where it begins.
  * ST_NOT_FOUND  no whole line there now (end of the file; the begin of a line may wait)
- * ST_BUSY, ST_IO, ST_SYNTAX  as source_read
+ * else          as source_read
  */
 MUST_CHECK enum status lines_next(struct lines *lines, struct source *source, struct span *line_out,
                                   uint64_t *offset_out, struct err *err);

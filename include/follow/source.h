@@ -23,7 +23,10 @@ struct source {
 /*
  * name is borrowed.
  * ST_SYNTAX  not a regular file
- * ST_NOT_FOUND, ST_DENIED, ST_IO, ST_NOMEM
+ * ST_NOT_FOUND
+ * ST_DENIED
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status source_open(const char *name, struct source *source_out, struct err *err);
 
@@ -36,14 +39,16 @@ void source_close(struct source *source);
  * Read at most size bytes into buffer; *len_out 0 at the end (a plain file may have more later).
  * ST_BUSY    standard input: nothing came for idle_ms, or a signal did
  * ST_SYNTAX  broken gzip
- * ST_IO, ST_NOMEM
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status source_read(struct source *source, char *buffer, size_t size, size_t *len_out,
                                    struct err *err);
 
 /*
  * The first bytes of the file that is open as fd, as they are stored; fewer than size only if it has no more.
- * The file offset does not change.  ST_IO
+ * The file offset does not change.
+ * ST_IO
  */
 MUST_CHECK enum status source_peek(int fd, const char *name, char *buffer, size_t size, size_t *len_out,
                                    struct err *err);

@@ -50,7 +50,9 @@ MUST_CHECK enum status dkim_sign(const struct dkim_keys *keys, const char *messa
 
 /*
  * Where and what to publish for key number index: name "SELECTOR._domainkey.DOMAIN" and the TXT record
- * "v=DKIM1; k=…; p=…", each appended.  ST_INTERNAL, ST_NOMEM
+ * "v=DKIM1; k=…; p=…", each appended.
+ * ST_INTERNAL  OpenSSL refused
+ * ST_NOMEM
  */
 MUST_CHECK enum status dkim_key_record(const struct dkim_keys *keys, size_t index, struct strbuf *name_out,
                                        struct strbuf *record_out, struct err *err);
@@ -62,7 +64,8 @@ MUST_CHECK enum status dkim_key_record(const struct dkim_keys *keys, size_t inde
  * ST_NOT_FOUND  the record revokes its key: p= is empty (RFC 6376 section 3.6.1)
  * ST_SYNTAX     not a key record of that algorithm
  * ST_DENIED     the key is another one
- * ST_INTERNAL, ST_NOMEM
+ * ST_INTERNAL   OpenSSL refused
+ * ST_NOMEM
  */
 MUST_CHECK enum status dkim_check_record(const struct dkim_keys *keys, size_t index, const char *record,
                                          size_t len, struct err *err);

@@ -103,8 +103,9 @@ struct config {
  * Read path ("" : no file) and then overrides ("name=value", count of them), check every value and fill
  * config_out.  If needs_identity, organization_name and contact_info must be set.  Free with config_done, also
  * after a failure.
- * ST_CONFIG            a line is wrong; err names file, line, key and fix
- * ST_NOT_FOUND, ST_IO  the file cannot be read
+ * ST_CONFIG     a line is wrong; err names file, line, key and fix
+ * ST_NOT_FOUND  there is no such file
+ * ST_IO         the file cannot be read
  * ST_NOMEM
  */
 MUST_CHECK enum status config_load(const char *path, const char *const *overrides, size_t override_count,

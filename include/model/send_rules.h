@@ -36,7 +36,12 @@ struct send_rules {
 const char *send_rules_check_pattern(const char *value);
 const char *send_rules_check_exception(const char *value);
 
-/* Bring all patterns into the form of domain.h; texts live in arena.  ST_SYNTAX, ST_RANGE, ST_NOMEM. */
+/*
+ * Bring all patterns into the form of domain.h; texts live in arena.
+ * ST_SYNTAX  a name is no domain
+ * ST_RANGE   too long
+ * ST_NOMEM
+ */
 MUST_CHECK enum status send_rules_normalise(struct send_rules *rules, struct arena *arena, struct err *err);
 
 /* NULL if the domain's day is to be reported, else why not.  sessions: summed over its policies. */

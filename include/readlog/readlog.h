@@ -57,7 +57,9 @@ struct readlog_options {
  * ST_CONFIG     no socket, or a path is too long
  * ST_BUSY       another process follows this log
  * ST_TEMPORARY  no collector took the results
- * ST_NOT_FOUND, ST_IO, ST_NOMEM
+ * ST_NOT_FOUND
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status readlog_run(const struct config *config, const struct readlog_options *options,
                                    struct err *err);

@@ -29,7 +29,9 @@ struct report_built {
 /*
  * The source is replayed once if the report fits, else twice, with a call of sink->restart in between.
  * ST_NOT_FOUND  the source has no policy (R74); discard the bytes written so far
- * ST_NOMEM, ST_INTERNAL, or a status of source or sink
+ * ST_NOMEM
+ * ST_INTERNAL
+ * else          as the source or the sink
  */
 MUST_CHECK enum status report_build(const struct report_meta *meta, uint64_t max_bytes,
                                     const struct report_source *source, const struct report_sink *sink,

@@ -46,7 +46,8 @@ MUST_CHECK enum status dns_reply_addresses(const unsigned char *reply, size_t le
 
 /*
  * In the order in which to try them; seed decides among equal preferences (RFC 5321 section 5.1).  Hosts that
- * are no names are left out.  ST_SYNTAX also if none is left: the section forbids to use the domain itself then.
+ * are no names are left out.
+ * ST_SYNTAX  also if none is left: the section forbids to use the domain itself then
  */
 MUST_CHECK enum status dns_reply_mx(const unsigned char *reply, size_t len, uint32_t seed,
                                     struct arena *arena, struct mx_host **hosts_out, size_t *count_out);
@@ -58,7 +59,7 @@ struct tlsa_reply {
     size_t usable_count;
 };
 
-/* ST_SYNTAX also for a reply code other than NOERROR and NXDOMAIN. */
+/* ST_SYNTAX  also for a reply code other than NOERROR and NXDOMAIN */
 MUST_CHECK enum status dns_reply_tlsa(const unsigned char *reply, size_t len, struct tlsa_reply *out);
 
 #endif

@@ -78,7 +78,8 @@ typedef void resolve_callback_fn(void *context, const struct resolve_answer *ans
  * servers: "192.0.2.1:53", "[2001:db8::1]:53", the port may be left out; none: the system's.  limits may be
  * NULL: the constants above.  Free with resolve_close.
  * ST_CONFIG  a server is no address, or there are too many
- * ST_NOMEM, ST_IO
+ * ST_NOMEM
+ * ST_IO
  */
 MUST_CHECK enum status resolve_open(const char *const *servers, size_t server_count,
                                     const struct resolve_limits *limits, struct resolver **resolver_out,
@@ -89,7 +90,8 @@ void resolve_close(struct resolver **resolver);
 
 /*
  * Queue a question; nothing is sent yet.  callback is called exactly once, from resolve_run.
- * ST_SYNTAX, ST_RANGE  not a domain name, or too long
+ * ST_SYNTAX  not a domain name
+ * ST_RANGE   too long
  * ST_NOMEM
  */
 MUST_CHECK enum status resolve_add(struct resolver *resolver, enum resolve_kind kind, const char *name,
@@ -109,7 +111,7 @@ void resolve_step(struct resolver *resolver, int max_wait_ms);
 
 /*
  * One question, answered on return; nothing else may be queued.  *answer_out lives as long as arena.
- * ST_SYNTAX, ST_RANGE, ST_NOMEM as resolve_add.
+ * Statuses as resolve_add.
  */
 MUST_CHECK enum status resolve_one(struct resolver *resolver, enum resolve_kind kind, const char *name,
                                    struct arena *arena, struct resolve_answer *answer_out, struct err *err);

@@ -27,27 +27,11 @@ struct bind_value {
     } as;
 };
 
-#define INT(value)                                                                                           \
-    {                                                                                                        \
-        BIND_INT, 0,                                                                                         \
-        {                                                                                                    \
-            .number = (value)                                                                                \
-        }                                                                                                    \
-    }
-#define TEXT(value)                                                                                          \
-    {                                                                                                        \
-        BIND_TEXT, 0,                                                                                        \
-        {                                                                                                    \
-            .text = (value)                                                                                  \
-        }                                                                                                    \
-    }
-#define BYTES(value, len)                                                                                    \
-    {                                                                                                        \
-        BIND_BYTES, (len),                                                                                   \
-        {                                                                                                    \
-            .bytes = (value)                                                                                 \
-        }                                                                                                    \
-    }
+// clang-format off
+#define INT(value)        {BIND_INT, 0, {.number = (value)}}
+#define TEXT(value)       {BIND_TEXT, 0, {.text = (value)}}
+#define BYTES(value, len) {BIND_BYTES, (len), {.bytes = (value)}}
+// clang-format on
 
 /* A text that may be NULL, which is kept as "". */
 #define TEXT_OR_EMPTY(value) TEXT((value) != NULL ? (value) : "")

@@ -53,7 +53,8 @@ struct db {
  * ST_UNSUPPORTED  made by a newer program, or not a database
  * ST_BUSY         somebody else held it for longer than the busy timeout (10 s)
  * ST_FULL         disk full
- * ST_IO, ST_NOMEM
+ * ST_IO
+ * ST_NOMEM
  */
 MUST_CHECK enum status db_open(struct db *db, const char *path, enum db_mode mode,
                                const struct db_schema *schema, struct err *err);
@@ -79,7 +80,10 @@ MUST_CHECK enum status db_sync(const struct db *db, struct err *err);
 MUST_CHECK enum status db_change(struct db *db, size_t statement, const struct bind_value *values,
                                  size_t count, struct err *err);
 
-/* As db_change; ST_NOT_FOUND (err untouched) if it changed no row. */
+/*
+ * As db_change.
+ * ST_NOT_FOUND  it changed no row; err is untouched
+ */
 MUST_CHECK enum status db_update(struct db *db, size_t statement, const struct bind_value *values,
                                  size_t count, struct err *err);
 
@@ -100,13 +104,18 @@ MUST_CHECK enum status db_query(struct db *db, size_t statement, const struct bi
 /* Step to the next row; false, and the statement is reset, if there is none or *status is a failure. */
 MUST_CHECK bool db_next(struct db *db, struct sqlite3_stmt *row, enum status *status, struct err *err);
 
-/* The first row; ST_NOT_FOUND (err untouched) if there is none.  It lives until the caller's db_reset, or until
- * the statement is run again. */
+/*
+ * The first row.  It lives until the caller's db_reset, or until the statement is run again.
+ * ST_NOT_FOUND  there is none; err is untouched
+ */
 MUST_CHECK enum status db_first(struct db *db, size_t statement, const struct bind_value *values,
                                 size_t count, struct sqlite3_stmt **row_out, struct err *err);
 void db_reset(struct sqlite3_stmt *row);
 
-/* The first columns of the first row, all of them numbers; ST_NOT_FOUND (err untouched) if there is none. */
+/*
+ * The first columns of the first row, all of them numbers.
+ * ST_NOT_FOUND  there is none; err is untouched
+ */
 MUST_CHECK enum status db_read(struct db *db, size_t statement, const struct bind_value *values, size_t count,
                                int64_t *numbers_out, int number_count, struct err *err);
 

@@ -11,8 +11,13 @@
  * write join the transaction of ledger_begin if there is one, else each is its own; a fleet's ledger writes
  * it all at ledger_commit, which returns ST_BUSY when another generator has taken over.
  *
- * Unless said otherwise every function can return ST_BUSY, ST_FULL (disk), ST_IO, ST_NOMEM and ST_INTERNAL.
- * One ledger belongs to one thread.  Texts given in are borrowed for the call.
+ * One ledger belongs to one thread.  Texts given in are borrowed for the call.  Unless said otherwise a
+ * function can return
+ * ST_BUSY      locked by somebody else: try again
+ * ST_FULL      disk full
+ * ST_IO
+ * ST_NOMEM
+ * ST_INTERNAL
  */
 #ifndef STORE_LEDGER_H
 #define STORE_LEDGER_H
@@ -132,7 +137,10 @@ MUST_CHECK static inline enum status ledger_each_report(struct ledger *ledger, i
     return ledger->methods->each_report(ledger, utc_day, fn, context, err);
 }
 
-/* With gzip; everything lives in arena.  ST_NOT_FOUND. */
+/*
+ * With gzip; everything lives in arena.
+ * ST_NOT_FOUND
+ */
 MUST_CHECK enum status ledger_read_report(struct ledger *ledger, int32_t utc_day, const char *domain,
                                           struct arena *arena, struct ledger_report *report_out,
                                           struct err *err);
@@ -161,7 +169,10 @@ MUST_CHECK static inline enum status ledger_each_delivery_of(struct ledger *ledg
     return ledger->methods->each_delivery_of(ledger, utc_day, domain, fn, context, err);
 }
 
-/* When the next delivery is due; ST_NOT_FOUND: none is open. */
+/*
+ * When the next delivery is due.
+ * ST_NOT_FOUND  none is open
+ */
 MUST_CHECK enum status ledger_next_due(struct ledger *ledger, int64_t *next_at_s_out, struct err *err);
 
 /* Before the first byte goes out: state sending, tries + 1.  Here and below a delivery is known by its id,
@@ -223,7 +234,10 @@ MUST_CHECK enum status ledger_suppress(struct ledger *ledger, const char *addres
 MUST_CHECK enum status ledger_is_suppressed(struct ledger *ledger, const char *address, int64_t now_s,
                                             bool *is_suppressed_out, struct err *err);
 
-/* The mailbox is fine (it took a report, or the operator says so); ST_NOT_FOUND if it was not listed. */
+/*
+ * The mailbox is fine (it took a report, or the operator says so).
+ * ST_NOT_FOUND  it was not listed
+ */
 MUST_CHECK enum status ledger_unsuppress(struct ledger *ledger, const char *address, struct err *err);
 MUST_CHECK static inline enum status ledger_each_suppression(struct ledger *ledger, int64_t now_s,
                                                              ledger_suppression_fn *fn, void *context,

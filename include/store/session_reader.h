@@ -13,7 +13,9 @@
  * ST_BUSY         locked by somebody else: try again
  * ST_FULL         disk full
  * ST_UNSUPPORTED  the store holds something that this program does not know
- * ST_IO, ST_NOMEM, ST_INTERNAL
+ * ST_IO
+ * ST_NOMEM
+ * ST_INTERNAL
  * A status other than ST_OK from a callback ends the reading and is returned.
  */
 #ifndef STORE_SESSION_READER_H

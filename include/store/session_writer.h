@@ -15,7 +15,9 @@
  * One writer belongs to one thread.  Unless said otherwise a function can return
  * ST_BUSY      locked by somebody else: try again
  * ST_FULL      disk full
- * ST_IO, ST_NOMEM, ST_INTERNAL
+ * ST_IO
+ * ST_NOMEM
+ * ST_INTERNAL
  */
 #ifndef STORE_SESSION_WRITER_H
 #define STORE_SESSION_WRITER_H

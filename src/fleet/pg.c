@@ -631,8 +631,10 @@ static bool is_fine(const PGresult *result)
     return type == PGRES_COMMAND_OK || type == PGRES_TUPLES_OK;
 }
 
-/* The end of a command that gives no rows; frees result.  What is not known to be done, or not, needs a new
- * connection: on this one it would be done twice. */
+/*
+ * The end of a command that gives no rows; frees result.  What is not known to be done, or not, needs a new
+ * connection: on this one it would be done twice.
+ */
 static enum status end_command(struct pg *pg, struct pg_connection *connection, PGresult *result,
                                const char *sql, enum trouble *trouble_out, struct err *err)
 {
@@ -965,8 +967,7 @@ static bool send_part(const struct pg_connection *connection, const struct pg_ba
     return PQpipelineSync(connection->handle) == 1;
 }
 
-/* The answer to one statement of a batch; only the first failure counts, the rest is skipped by the server.
- */
+/* The answer to one statement of a batch; only the first failure counts, the server skips the rest. */
 static void judge(const struct pg *pg, const struct pg_connection *connection, struct entry *entry,
                   PGresult *result, enum status *status, enum trouble *trouble_out, struct err *err)
 {

@@ -92,12 +92,17 @@ size_t pg_batch_bytes(const struct pg_batch *batch);
 
 /*
  * Add one statement; everything is copied.  It must change at least least_rows rows, else the whole is rolled
- * back and pg_batch_run returns ST_BUSY.  ST_NOMEM
+ * back and pg_batch_run returns ST_BUSY.
+ * ST_NOMEM
  */
 MUST_CHECK enum status pg_batch_add(struct pg_batch *batch, size_t statement, const struct bind_value *values,
                                     size_t count, int64_t least_rows, struct err *err);
 
-/* One transaction of all of them; the batch is as it was.  Statuses as pg_query, and ST_BUSY. */
+/*
+ * One transaction of all of them; the batch is as it was.
+ * ST_BUSY  a statement changed too few rows: nothing was done
+ * else     as pg_query
+ */
 MUST_CHECK enum status pg_batch_run(struct pg *pg, struct pg_batch *batch, struct err *err);
 
 /* Rows that the batch's last statement changed when pg_batch_run was last ST_OK. */

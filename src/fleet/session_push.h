@@ -40,7 +40,8 @@ MUST_CHECK enum status session_push_each(struct session_reader *reader, enum ses
 
 /*
  * The texts of the row's policy (type as a number, policy_domain, strings, mx_hosts), detail (seven, as
- * stored) or record (one); they live until the next call.  ST_INTERNAL: there is none.
+ * stored) or record (one); they live until the next call.
+ * ST_INTERNAL  there is none
  */
 MUST_CHECK enum status session_push_texts(struct session_reader *reader, const struct session_push_row *row,
                                           enum session_push_kind kind,

@@ -19,7 +19,8 @@ struct build_totals {
 
 /*
  * Build every report that can be built now and add to *totals.  What was done before a failure stays done.
- * Statuses of the stores, ST_NOMEM.
+ * ST_NOMEM
+ * else      as the functions of store/session_reader.h and store/ledger.h
  */
 MUST_CHECK enum status build_reports(struct generator *generator, struct build_totals *totals,
                                      struct err *err);

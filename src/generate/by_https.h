@@ -9,7 +9,9 @@
 
 /*
  * Look up the hosts of all due posts, then post.  What a server does is the result of a delivery, not an
- * error.  Statuses of address_policy_init, https_deliver and the ledger; ST_NOMEM.
+ * error.
+ * ST_NOMEM
+ * else      as address_policy_init, https_deliver and the functions of store/ledger.h
  */
 MUST_CHECK enum status deliver_https(struct delivery *delivery, struct err *err);
 

@@ -60,7 +60,11 @@ struct clock_answer {
 /*
  * Judge the clock that now_s was read from, log a jump, and remember.  answer_out is filled in any case.
  * ST_TEMPORARY  the clock is doubted; err says what to do
- * ST_IO, ST_RANGE, ST_CONFIG, ST_NOMEM  the file could not be read (not trusted) or written (trusted)
+ * else          the file could not be read (not trusted) or written (trusted):
+ * ST_IO
+ * ST_RANGE
+ * ST_CONFIG
+ * ST_NOMEM
  */
 MUST_CHECK enum status clock_guard_check(const struct config *config, int64_t now_s, bool is_accepted,
                                          struct clock_answer *answer_out, struct err *err);

@@ -46,8 +46,10 @@ struct delivery {
 };
 
 /*
- * Collect what is due at due_s or before; results will be added to *totals.  Statuses of the ledger,
- * ST_NOMEM. Free with delivery_close, also after a failure.
+ * Collect what is due at due_s or before; results will be added to *totals.  Free with delivery_close, also
+ * after a failure.
+ * ST_NOMEM
+ * else      as ledger_each_due
  */
 MUST_CHECK enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
                                      struct delivery_totals *totals, struct err *err);

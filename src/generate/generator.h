@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * generator.h - what a run, a dry run and `show` have open together, and how they build one report.
+ * generator.h - what a run and a dry run have open together, and how they build one report.
  */
 #ifndef GENERATE_GENERATOR_H
 #define GENERATE_GENERATOR_H

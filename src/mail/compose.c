@@ -94,8 +94,7 @@ static bool is_file_name(const char *text)
     return strlen(text) <= NAME_MAX_BYTES && consists_of(text, strlen(text), DOMAIN_BYTES "!");
 }
 
-/* R42: contact-info's domain is the submitter, letter case aside (the setting is as the operator wrote it).
- */
+/* R42: contact-info's domain is the submitter, letter case aside: the setting is as the operator wrote it. */
 static bool is_contact(const struct report_meta *meta)
 {
     const char *at_sign = strrchr(meta->contact_info, '@');

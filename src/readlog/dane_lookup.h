@@ -23,7 +23,12 @@
 
 struct dane_lookup;
 
-/* servers: the setting resolver.  burst_ms: one of the two above.  ST_CONFIG, ST_NOMEM, ST_IO */
+/*
+ * servers: the setting resolver.  burst_ms: one of the two above.
+ * ST_CONFIG  as resolve_open
+ * ST_NOMEM
+ * ST_IO
+ */
 MUST_CHECK enum status dane_lookup_open(const struct option_list *servers, int64_t burst_ms,
                                         struct dane_lookup **lookup_out, struct err *err);
 void dane_lookup_close(struct dane_lookup **lookup);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* round_trip.h - what every fuzz target that makes events asks of them: canonical, and equal after the wire.
- */
+/* round_trip.h - what each fuzz target that makes session results asks: canonical, equal after the wire. */
 #ifndef TESTS_FUZZ_ROUND_TRIP_H
 #define TESTS_FUZZ_ROUND_TRIP_H
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is made of a server's answers, each at the moment it matters; the server is in tests/fuzz/pg_server.h.
- */
+/* What a server's answers become, each at the moment it matters; the server is tests/fuzz/pg_server.h. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Reports of a bounded size: what is folded, that nothing is lost, that the order of equals does not matter.
- */
+/* Reports of a bounded size: what is folded; nothing is lost; the order of equals does not matter. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
