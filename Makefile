@@ -50,8 +50,8 @@ DEB_PACKAGES   = $(BUILD_PACKAGES) $(PGSQL_PACKAGES) libcmocka-dev python3 dpkg-
 MAINS    = $(sort $(wildcard src/main/tlsrpt-gen*.c))
 PROGRAMS = $(patsubst src/main/%.c,$(BUILD)/%,$(MAINS))
 LIBRARY  = $(BUILD)/libtlsrpt-gen.a
-# Where there is no libpq, the fleet and its tests are left out.
-LEFT_OUT = $(if $(LIBPQ),,src/fleet/% tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet/%)
+# Where there is no libpq, the fleet is left out; tests/targets.mk adds its tests.
+LEFT_OUT = $(if $(LIBPQ),,src/fleet/%)
 c_files  = $(filter-out $(LEFT_OUT),$(sort $(wildcard $(1))))
 SOURCES  = $(filter-out $(MAINS),$(call c_files,src/*/*.c))
 OBJECTS  = $(patsubst %.c,$(BUILD)/%.o,$(SOURCES))

@@ -25,6 +25,7 @@ deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
 
 # ---- programs --------------------------------------------------------------------------------------------
+LEFT_OUT += $(if $(LIBPQ),,tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet/%)
 UNIT      = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/unit/*/*_test.c tests/replay/*_test.c))
 REPLAY    = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fuzz/*_fuzz.c))
 FAULT     = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fault/*_test.c tests/fault/*/*_test.c))

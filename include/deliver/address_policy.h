@@ -18,7 +18,6 @@
 
 #define ADDRESS_POLICY_ITEMS_MAX  64
 #define ADDRESS_POLICY_HTTPS_PORT 443
-#define ADDRESS_POLICY_SMTP_PORT  25
 
 struct address_policy {
     uint16_t standard_port; /* always allowed */
@@ -35,9 +34,6 @@ struct address_policy {
  */
 MUST_CHECK enum status address_policy_init(struct address_policy *address_policy, uint16_t standard_port,
                                            const char *const *items, size_t count, struct err *err);
-
-/* NULL if the item is valid, else what is wrong with it: for the options table. */
-const char *address_policy_check_item(const char *item);
 
 bool address_policy_allows(const struct address_policy *address_policy, const struct address *address,
                            uint16_t port);

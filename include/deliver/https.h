@@ -27,7 +27,6 @@
 #define HTTPS_PARALLEL_MAX  128
 #define HTTPS_ADDRESSES_MAX 16
 #define HTTPS_ANSWER_MAX    65536
-#define HTTPS_REDIRECTS_MAX 3
 #define HTTPS_URL_MAX       4096
 
 /* What a bad certificate means. */
@@ -66,7 +65,7 @@ struct https_settings {
     enum https_verify verify;
     const char *ca_file;    /* "": the system's */
     const char *user_agent; /* "tlsrpt-gen/0.1.0" */
-    unsigned redirects;     /* 307 and 308 to https that are followed: 0 .. HTTPS_REDIRECTS_MAX */
+    unsigned redirects;     /* 307 and 308 to https that are followed; 0: none */
     unsigned parallel;
     int64_t connect_timeout_ms;
     int64_t total_timeout_ms;

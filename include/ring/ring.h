@@ -10,7 +10,7 @@
  *
  * In:     bytes, their kind and their time of arrival.
  * Out:    the same in order, with a keyed hash of the bytes.
- * Limits: RING_RECORD_MAX bytes per record; ring sizes RING_SIZE_MIN to RING_SIZE_MAX.
+ * Limits: RING_RECORD_MAX bytes per record; the setting ring_size is the file's size.
  */
 #ifndef RING_RING_H
 #define RING_RING_H
@@ -23,8 +23,6 @@
 #include "base/keyed_hash.h"
 
 #define RING_RECORD_MAX (256 * 1024)
-#define RING_SIZE_MIN   (1024 * 1024)
-#define RING_SIZE_MAX   (1024L * 1024 * 1024)
 #define RING_OWNER_SIZE 33 /* 32 characters and NUL */
 
 enum ring_kind {

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * Each table of smtp_tls_policy_maps is asked for the domain.  Its name tells which program answers, and so which
+ * fix helps: postfix-tlspol's ends with QUERY or QUERYwithTLSRPT, anything else is postfix-mta-sts-resolver.
+ */
 #include "app/policy_maps.h"
 
 #include <stdio.h>

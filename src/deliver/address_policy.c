@@ -20,16 +20,6 @@ static bool parse_port(const char *item, uint16_t *port_out)
     return true;
 }
 
-const char *address_policy_check_item(const char *item)
-{
-    struct network network;
-    uint16_t port;
-
-    if (network_parse(item, strlen(item), &network) || parse_port(item, &port))
-        return NULL;
-    return "must be an address (192.0.2.1), a network without host bits (192.0.2.0/24, fd00::/8) or :PORT";
-}
-
 enum status address_policy_init(struct address_policy *address_policy, uint16_t standard_port,
                                 const char *const *items, size_t count, struct err *err)
 {
@@ -43,7 +33,10 @@ enum status address_policy_init(struct address_policy *address_policy, uint16_t 
         else if (network_parse(items[i], strlen(items[i]), &made.networks[made.network_count]))
             made.network_count++;
         else
-            return err_set(err, ST_CONFIG, "%s: %s", items[i], address_policy_check_item(items[i]));
+            return err_set(err, ST_CONFIG,
+                           "%s: must be an address (192.0.2.1), a network without host bits (192.0.2.0/24, "
+                           "fd00::/8) or :PORT",
+                           items[i]);
     }
     *address_policy = made;
     return ST_OK;

@@ -2,6 +2,9 @@
 /*
  * tlsrpt-gen-log - read what an MTA's log says about its TLS sessions and pass it on to the collector; see
  * tlsrpt-gen-log(8).
+ *
+ * The command line fills struct readlog_options (take_option) and is checked as a whole (find_mistake); all else
+ * is in readlog/readlog.c.
  */
 #include <stdio.h>
 #include <string.h>

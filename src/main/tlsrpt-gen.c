@@ -2,7 +2,9 @@
 /*
  * tlsrpt-gen - build and deliver the RFC 8460 reports of every complete day.
  *
- * Started by cron, a timer or hand; see tlsrpt-gen(8).
+ * Started by cron, a timer or hand; see tlsrpt-gen(8).  Options in front of a subcommand are taken first (FLAGS,
+ * take_option) and checked together (check_command, check_job).  Then the first other word names a row of
+ * SUBCOMMANDS, which reads its own options; without one the reports are built and delivered.
  */
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * U-labels become A-labels (libidn2), then one pass folds letters and checks every byte and label.
+ * U-labels become A-labels (libidn2), then one pass folds letters and checks every byte and label.  Names in
+ * this form are compared as bytes; a pattern is "*." before such a name.
  */
 #include "model/domain.h"
 

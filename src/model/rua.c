@@ -495,7 +495,7 @@ static bool is_scheme(struct span text, const char *scheme)
     return text.len == strlen(scheme) && strncasecmp(text.at, scheme, text.len) == 0;
 }
 
-/* No scheme of ours: name the likeliest slip. */
+/* No scheme of ours: name the likeliest typo. */
 static enum rua_fault fault_of_scheme(struct span scheme, const char *text, size_t len)
 {
     if (len == 0)

@@ -211,7 +211,7 @@ static bool begins_with(struct span text, const char *word)
     return text.len >= strlen(word) && strncasecmp(text.at, word, strlen(word)) == 0;
 }
 
-/* A field that does not follow the grammar: name the likeliest slip. */
+/* A field that does not follow the grammar: name the likeliest typo. */
 static enum tlsrpt_finding_kind kind_of_bad_field(struct span field)
 {
     struct cursor cursor;

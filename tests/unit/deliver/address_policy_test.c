@@ -62,12 +62,9 @@ static void test_bad_items_are_refused(void **state)
     struct err err;
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_COUNT(BAD); i++) {
-        assert_non_null(address_policy_check_item(BAD[i]));
+    for (size_t i = 0; i < ARRAY_COUNT(BAD); i++)
         assert_int_equal(address_policy_init(&address_policy, ADDRESS_POLICY_HTTPS_PORT, &BAD[i], 1, &err),
                          ST_CONFIG);
-    }
-    assert_null(address_policy_check_item("10.0.0.0/8"));
 }
 
 int main(void)

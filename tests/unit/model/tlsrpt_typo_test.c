@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The slips that `explain` names. */
+/* The typos that `explain` names. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

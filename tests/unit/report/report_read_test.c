@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is said about single slips in a report that somebody else wrote. */
+/* What is said about single typos in a report that somebody else wrote. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -100,7 +100,7 @@ static const struct row ROWS[] = {
      FINDING_SHOULD, P "policy.mx-host", "sts only"},
     {"a policy beside no-policy-found", NULL, GOOD_POLICY ",\"policy-string\":[\"x: y\"]", NULL, NULL,
      FINDING_SHOULD, P "policy.policy-string", "beside no-policy-found"},
-    {"a slip in a name", NULL, STS ",\"mx-host-pattern\":[]", NULL, NULL, FINDING_MUST, P "policy.mx-host-pattern", "\"mx-host\" is meant"},
+    {"a typo in a name", NULL, STS ",\"mx-host-pattern\":[]", NULL, NULL, FINDING_MUST, P "policy.mx-host-pattern", "\"mx-host\" is meant"},
     {"a member of their own", NULL, STS ",\"x-note\":1", NULL, NULL, FINDING_NOTE, P "policy.x-note", "does not know"},
 
     {"one count only", NULL, NULL, "\"total-successful-session-count\":1", NULL,

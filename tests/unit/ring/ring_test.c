@@ -17,7 +17,7 @@
 #include "ring/ring.h"
 
 #define OWNER "0123456789abcdef0123456789abcdef"
-#define SIZE  RING_SIZE_MIN
+#define SIZE  (1024 * 1024)
 
 struct fixture {
     char folder[256];
