@@ -157,6 +157,19 @@ def test_a_url_may_have_an_address_for_a_host(make_delivery, authority, address,
         assert states(site) == {"delivered": 1} and len(server.requests) == 1
 
 
+def test_a_url_with_a_refused_port_is_no_destination(make_delivery, smtp_sink):
+    """Not even in a dry run; the domain's other destinations get the report."""
+    site = make_delivery({"d1.example": ["https://localhost:8443/in", "mailto:tls@m.example"],
+                          "d2.example": ["https://localhost:8443/in"]}, https_allow=["127.0.0.0/8"])
+    rows = site.preview()
+    assert rows["d1.example"]["rua"] == ["mailto:tls@m.example"]
+    assert rows["d2.example"]["skipped"] == "every destination has a port that is not in https_allow"
+    site.run()
+    assert len(smtp_sink.mails) == 1 and states(site) == {"delivered": 1}
+    site.set(https_allow=["127.0.0.0/8", ":8443"])
+    assert site.preview("--day", DAY)["d1.example"]["rua"] == ["https://localhost:8443/in", "mailto:tls@m.example"]
+
+
 # ---- suppression -------------------------------------------------------------------------------------------
 
 def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp_sink):
