@@ -7,13 +7,10 @@
  * 2. The records of all others are asked for together.
  * 3. If the DNS gave no answer, the latest record that an MTA saw on that day counts.
  * 4. URLs with a port that we do not connect to, and destinations that the operator suppressed, are left out.
- * 5. A domain whose only sessions carried our own reports gets none.
  */
 #include "candidates.h"
 
 #include <string.h>
-
-#include "own_traffic.h"
 
 /* One batch: the candidates, the records' texts and what was parsed from them. */
 #define BATCH_ARENA_MAX ((size_t)CANDIDATES_AT_ONCE * (TLSRPT_ARENA_MAX + sizeof(struct candidate)))
@@ -300,7 +297,6 @@ static enum status decide(struct candidates *candidates, struct candidate *candi
 {
     struct generator *generator = candidates->generator;
     enum status status = ST_OK;
-    bool is_own = false;
 
     if (candidate->disposition == CANDIDATE_WAIT)
         status = fall_back(candidates, candidate, err); /* 3 */
@@ -308,11 +304,6 @@ static enum status decide(struct candidates *candidates, struct candidate *candi
         drop_refused_ports(&generator->https_policy, candidate); /* 4 */
     if (candidate->disposition == CANDIDATE_REPORT)
         leave_suppressed(&generator->suppressed, candidate);
-    if (status == ST_OK && candidate->disposition == CANDIDATE_REPORT)
-        status = own_traffic_is_all(generator, candidates->utc_day, candidate->domain, &candidate->sessions,
-                                    &is_own, err); /* 5 (R50) */
-    if (is_own)
-        skip(candidate, "its only sessions carried our own reports");
     return status;
 }
 

@@ -341,21 +341,6 @@ static void test_suppression_gets_longer(void **state)
     assert_int_equal(ledger_unsuppress(f->ledger, "a@m.example", &f->err), ST_NOT_FOUND);
 }
 
-static void test_mailed_adds_up(void **state)
-{
-    struct fixture *f = *state;
-    int64_t count = -1;
-
-    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 0);
-    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 2, &f->err), ST_OK);
-    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 1, &f->err), ST_OK);
-    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 3);
-    assert_int_equal(ledger_mailed(f->ledger, DAY + 1, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 0);
-}
-
 static void test_a_roll_back_leaves_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -387,7 +372,6 @@ int main(void)
         LEDGER_TEST(test_days_close),
         LEDGER_TEST(test_old_days_go_but_nothing_open),
         LEDGER_TEST(test_suppression_gets_longer),
-        LEDGER_TEST(test_mailed_adds_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
