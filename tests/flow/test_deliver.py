@@ -2,6 +2,7 @@
 """Whole runs: limits, the circuit breaker, suppression, retries over a day, direct delivery."""
 import collections
 import contextlib
+import os
 import sqlite3
 import subprocess
 
@@ -168,6 +169,18 @@ def test_a_url_with_a_refused_port_is_no_destination(make_delivery, smtp_sink):
     assert len(smtp_sink.mails) == 1 and states(site) == {"delivered": 1}
     site.set(https_allow=["127.0.0.0/8", ":8443"])
     assert site.preview("--day", DAY)["d1.example"]["rua"] == ["https://localhost:8443/in", "mailto:tls@m.example"]
+
+
+def test_databases_are_not_world_readable(make_delivery):
+    before = os.umask(0)
+    try:
+        site = make_delivery({"d1.example": ["mailto:tls@m.example"]})
+        site.run()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in site.state.glob("*.db*")}
+    assert {"sessions.db", "reports.db"} <= modes.keys()
+    assert not [name for name, mode in modes.items() if mode & 0o007], modes
 
 
 # ---- suppression -------------------------------------------------------------------------------------------
