@@ -171,6 +171,19 @@ def test_a_url_with_a_refused_port_is_no_destination(make_delivery, smtp_sink):
     assert site.preview("--day", DAY)["d1.example"]["rua"] == ["https://localhost:8443/in", "mailto:tls@m.example"]
 
 
+def test_words_of_a_refusal_are_kept(make_delivery, authority):
+    """In the log, the ledger and show: harmless, and at most 200 bytes of them."""
+    with HttpsFaulty(authority.server().server_context(), status(403, body="no\x1b[2J such\r\ndomain" + "x" * 300)) as server:
+        site = make_delivery({"d1.example": [url(server)]}, https_allow=["127.0.0.0/8", f":{server.port}"])
+        log = events(site.run())
+        want = "HTTP 403, answer: no?[2J such  domain" + "x" * 181
+        assert [event["reply"] for event in log if event["event"] == "delivery_given_up"] == [want]
+        with open_ledger(site) as ledger:
+            assert ledger.execute("SELECT last_text FROM delivery").fetchall() == [(want,)]
+        shown = site.run("show", "--day", DAY, "d1.example").stdout
+        assert "answer: no?[2J such" in shown and "\x1b" not in shown
+
+
 def test_databases_are_not_world_readable(make_delivery):
     before = os.umask(0)
     try:
