@@ -39,6 +39,8 @@ MUST_CHECK enum status address_policy_init(struct address_policy *address_policy
 /* NULL if the item is valid, else what is wrong with it: for the options table. */
 const char *address_policy_check_item(const char *item);
 
+/* What can be said without an address: the port is the usual one or in the list. */
+bool address_policy_allows_port(const struct address_policy *address_policy, uint16_t port);
 bool address_policy_allows(const struct address_policy *address_policy, const struct address *address,
                            uint16_t port);
 

@@ -648,6 +648,12 @@ def a_key_for_both(world):
     world.publish()
 
 
+@scenario("warn", "dkim", "has s=email, which leaves out tlsrpt: a receiver that follows RFC 8460 section 3 drops the report")
+def a_key_for_email_only(world):
+    world.dns[KEY]["TXT"] = [f"v=DKIM1; k=rsa; s=email; p={world.public}"]
+    world.publish()
+
+
 @scenario("FAIL", "dkim", "has s=voip: it is for another service")
 def a_key_for_something_else(world):
     world.dns[KEY]["TXT"] = [f"v=DKIM1; k=rsa; s=voip; p={world.public}"]
