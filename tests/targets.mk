@@ -6,7 +6,8 @@
 # With WITH_PGSQL=no, tests that need libpq or a PostgreSQL server are skipped, and neither is installed.
 PGSQL_TEST_PACKAGES   = $(if $(filter no,$(PGSQL_TOLD)),,$(PGSQL_PACKAGES) postgresql)
 TEST_PACKAGES         = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist \
-                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps
+                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs procps \
+                        mount tzdata
 LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
