@@ -10,8 +10,8 @@ TEST_PACKAGES         = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-de
                         mount tzdata
 LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
-MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
-INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
+MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) mmdebstrap util-linux iproute2
+INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) mmdebstrap systemd-container python3 python3-aiosmtpd nsd openssl
 
 .PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test
 deps-test: ## install what the tests need
