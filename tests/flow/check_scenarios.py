@@ -292,7 +292,7 @@ def a_collector_whose_sockets_were_removed(world):
         path.unlink(missing_ok=True)
 
 
-@scenario("FAIL", "collector", "it has counted nothing for")
+@scenario("FAIL", "collector", "it is not running; it last counted")
 def a_collector_that_was_just_killed(world):
     world.site.stop_collector(signal.SIGKILL)
 
@@ -317,7 +317,7 @@ def a_collector_that_hangs(world):
     world.site.set_time("2026-03-14T13:00:40Z")
 
 
-@scenario("FAIL", "collector", "it has counted nothing for 1 h")
+@scenario("FAIL", "collector", "it is not running; it last counted 1 h")
 def no_collector_now(world):
     world.site.stop_collector()
     world.site.set_time("2026-03-14T13:00:40Z")
