@@ -18,6 +18,7 @@ STATEDIR   ?= /var/lib/tlsrpt-gen
 RUNDIR     ?= /run/tlsrpt-gen
 
 # ---- what it needs ---------------------------------------------------------------------------------------
+PKG_CONFIG ?= pkg-config
 # pkg-config name:oldest version that works
 DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 openssl:3.0 \
                libesmtp-1.0:1.1 libidn2:2.3 $(if $(filter yes,$(WITH_PGSQL)),libpq:14)
@@ -25,7 +26,7 @@ DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 
 # A fleet of hosts on PostgreSQL: yes or no; yes where libpq is found.
 PGSQL_TOLD := $(WITH_PGSQL)
 ifeq ($(WITH_PGSQL),)
-WITH_PGSQL := $(shell pkg-config --atleast-version=14 libpq 2>/dev/null && echo yes || echo no)
+WITH_PGSQL := $(shell $(PKG_CONFIG) --atleast-version=14 libpq 2>/dev/null && echo yes || echo no)
 endif
 ifeq ($(filter yes no,$(WITH_PGSQL)),)
 $(error WITH_PGSQL is "$(WITH_PGSQL)"; use yes or no)
@@ -72,8 +73,8 @@ DEFINES    = -D_GNU_SOURCE -DTLSRPT_GEN_VERSION='"$(VERSION)"' -DTLSRPT_GEN_SYSC
 ALL_CFLAGS = -std=c11 $(CFLAGS) $(WARNINGS) $(HARDENING) $(SANITIZERS) $(EXTRA_CFLAGS) \
              -ffile-prefix-map=$(CURDIR)=. -pthread -Iinclude
 ALL_LDFLAGS = -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITIZERS) $(LDFLAGS) -pthread
-PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(foreach d,$(DEPENDENCIES),$(firstword $(subst :, ,$(d)))) 2>/dev/null))
-libs       = $(shell pkg-config --libs $(1))
+PKG_CFLAGS = $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(foreach d,$(DEPENDENCIES),$(firstword $(subst :, ,$(d)))) 2>/dev/null))
+libs       = $(shell $(PKG_CONFIG) --libs $(1))
 
 # ---- build -----------------------------------------------------------------------------------------------
 .DEFAULT_GOAL := all
@@ -85,9 +86,9 @@ all: programs ## build the programs into build/
 programs: $(PROGRAMS)
 
 check-dependencies:
-	@command -v pkg-config >/dev/null || { echo "pkg-config is missing: run 'make deps' (Debian), or install it" >&2; exit 1; }
+	@command -v $(PKG_CONFIG) >/dev/null || { echo "pkg-config is missing: run 'make deps' (Debian), or install it" >&2; exit 1; }
 	@missing=; for d in $(DEPENDENCIES); do \
-	    pkg-config --atleast-version=$${d#*:} $${d%:*} || missing="$$missing $${d%:*} (>= $${d#*:})"; done; \
+	    $(PKG_CONFIG) --atleast-version=$${d#*:} $${d%:*} || missing="$$missing $${d%:*} (>= $${d#*:})"; done; \
 	 [ -z "$$missing" ] || { echo "missing libraries:$$missing; run 'make deps' (Debian), or install their development files" >&2; exit 1; }
 
 # Everything is rebuilt when the flags change.
@@ -102,7 +103,7 @@ $(BUILD)/%.o: %.c $(BUILD)/flags | check-dependencies
 
 $(LIBRARY): $(OBJECTS)
 	rm -f $@
-	ar rcD $@ $(OBJECTS)
+	$(AR) rcD $@ $(OBJECTS)
 
 $(PROGRAMS): $(BUILD)/%: $(BUILD)/src/main/%.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) -o $@ $< $(LIBRARY) $(call libs,$(LIBS_$*))
@@ -201,4 +202,4 @@ clean: ## remove what was built
 	rm -rf $(BUILD)
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' Makefile tests/targets.mk | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' Makefile tests/targets.mk | expand -t 20

@@ -6,13 +6,15 @@
 # With WITH_PGSQL=no, tests that need libpq or a PostgreSQL server are skipped, and neither is installed.
 PGSQL_TEST_PACKAGES   = $(if $(filter no,$(PGSQL_TOLD)),,$(PGSQL_PACKAGES) postgresql)
 TEST_PACKAGES         = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist \
-                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs xfsprogs btrfs-progs procps
+                        python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs xfsprogs btrfs-progs procps \
+                        mount tzdata
 LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
-MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) debootstrap util-linux iproute2
-INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) debootstrap systemd-container python3 python3-aiosmtpd nsd openssl
+TREE_PACKAGES         = mmdebstrap systemd-container python3
+MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) mmdebstrap util-linux iproute2
+INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) python3-aiosmtpd nsd openssl
 
-.PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test
+.PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test deps-tree
 deps-test: ## install what the tests need
 	@conf/install-packages $(TEST_PACKAGES)
 deps-lint: ## install what lint needs
@@ -23,6 +25,8 @@ deps-mta-test:
 	@conf/install-packages $(MTA_TEST_PACKAGES)
 deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
+deps-tree:
+	@conf/install-packages $(TREE_PACKAGES)
 
 # ---- programs --------------------------------------------------------------------------------------------
 LEFT_OUT += $(if $(LIBPQ),,tests/unit/fleet/% tests/fuzz/fleet_% tests/fuzz/pg_% tests/fault/fleet/%)
@@ -140,7 +144,19 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-install check-bare check-fleet check-mta
+.PHONY: check-debian13 check-arm64 check-s390x check-install check-bare check-fleet check-mta
+CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
+
+check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
+	@BUILD=$(abspath $(BUILD)) tests/install/check_debian trixie $(BUILD)/$(NAME_VERSION) "$(or $(TARGETS),deb check)" \
+	    $(DEB_PACKAGES) $(TEST_PACKAGES)
+
+check-arm64: deps-tree $(BUILD)/$(NAME_VERSION) ## root: cross build for arm64, unit tests and corpus under qemu-user
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross arm64 $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+
+check-s390x: deps-tree $(BUILD)/$(NAME_VERSION) ## root: the same for s390x, which is big-endian
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
 	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory deb $(BUILD)/$(NAME_VERSION) >$(BUILD)/deb.log 2>&1 || \
 	    { tail -n 60 $(BUILD)/deb.log; exit 1; }; }

@@ -35,6 +35,8 @@ struct address_policy {
 MUST_CHECK enum status address_policy_init(struct address_policy *address_policy, uint16_t standard_port,
                                            const char *const *items, size_t count, struct err *err);
 
+/* What can be said without an address: the port is the usual one or in the list. */
+bool address_policy_allows_port(const struct address_policy *address_policy, uint16_t port);
 bool address_policy_allows(const struct address_policy *address_policy, const struct address *address,
                            uint16_t port);
 

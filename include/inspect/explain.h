@@ -11,7 +11,8 @@
 #include "model/config.h"
 
 /*
- * argv[0] is "explain".  Of config only `resolver` is used; NULL: the system's.
+ * argv[0] is "explain".  Of config only `resolver` and `https_allow` are used; NULL: the system's resolver and
+ * no other port than 443.
  * Exit code:
  *  0  a report can be sent to at least one destination
  *  1  to none

@@ -4,7 +4,8 @@
  *
  * In:     a whole message as compose.h makes it, the time frozen with it.
  * Out:    header lines to put in front.
- * Source: RFC 6376 (relaxed/relaxed, no l=, From and Subject oversigned), RFC 8463 (ed25519-sha256), RFC 8301
+ * Source: RFC 6376 (relaxed/relaxed, no l=, each field that may occur once oversigned), RFC 8463
+ *         (ed25519-sha256), RFC 8301
  *         (rsa-sha256 with 2048 bits or more); RFC 8460 sections 3 and 5.3 (R44 to R47); rfc8460.md C.4.
  *
  * Both algorithms are deterministic: the same message, time and keys give the same bytes.

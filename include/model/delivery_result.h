@@ -13,7 +13,7 @@
 
 #include "base/attr.h"
 
-#define DELIVERY_RESULT_TEXT_MAX 256
+#define DELIVERY_RESULT_TEXT_MAX 512
 
 enum delivery_result_kind {
     DELIVERY_RESULT_DELIVERED, /* the destination took responsibility */

@@ -48,7 +48,7 @@ struct db {
 
 /*
  * Open path in WAL mode and bring it to schema's version, in one transaction.  A database of an unknown newer
- * version is left alone.
+ * version is left alone.  A new file gets mode 0640 less the umask; others lose every permission to an existing one.
  * ST_NOT_FOUND    DB_READ and no such file
  * ST_UNSUPPORTED  made by a newer program, or not a database
  * ST_BUSY         somebody else held it for longer than the busy timeout (10 s)

@@ -246,19 +246,4 @@ MUST_CHECK static inline enum status ledger_each_suppression(struct ledger *ledg
     return ledger->methods->each_suppression(ledger, now_s, fn, context, err);
 }
 
-/* Our own mails per mailbox domain and UTC day of sending: they cause sessions that are no news (R50). */
-MUST_CHECK static inline enum status ledger_add_mailed(struct ledger *ledger, int32_t utc_day,
-                                                       const char *mailbox_domain, int64_t count,
-                                                       struct err *err)
-{
-    return ledger->methods->add_mailed(ledger, utc_day, mailbox_domain, count, err);
-}
-
-MUST_CHECK static inline enum status ledger_mailed(struct ledger *ledger, int32_t utc_day,
-                                                   const char *mailbox_domain, int64_t *count_out,
-                                                   struct err *err)
-{
-    return ledger->methods->mailed(ledger, utc_day, mailbox_domain, count_out, err);
-}
-
 #endif

@@ -85,10 +85,6 @@ struct ledger_methods {
     enum status (*unsuppress)(struct ledger *ledger, const char *address, struct err *err);
     enum status (*each_suppression)(struct ledger *ledger, int64_t now_s, ledger_suppression_fn *fn,
                                     void *context, struct err *err);
-    enum status (*add_mailed)(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
-                              int64_t count, struct err *err);
-    enum status (*mailed)(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
-                          int64_t *count_out, struct err *err);
 };
 
 struct ledger {

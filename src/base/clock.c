@@ -8,6 +8,9 @@
 
 #define NS_PER_S 1000000000LL
 
+_Static_assert(sizeof(time_t) == 8 && sizeof(size_t) == 8,
+               "tlsrpt-gen needs a 64-bit system: with 32, days end in 2038");
+
 /* Longest shift that is believed, in seconds: about 300 years. */
 #define MAX_SHIFT_S 10000000000LL
 

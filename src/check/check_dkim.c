@@ -37,12 +37,16 @@ static void say_missing(struct checkup *checkup, const struct wanted *wanted, co
     checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix, "%s %s", wanted->name.data, what);
 }
 
-/* s=tlsrpt alone makes ordinary verifiers refuse the mail; together with another service nobody takes it. */
+/*
+ * s=tlsrpt alone makes ordinary verifiers refuse the mail; together with another service nobody takes it.
+ * Without tlsrpt and '*' receivers that follow RFC 8460 section 3 refuse the report.
+ */
 static void check_tags(struct checkup *checkup, const struct wanted *wanted, struct span record)
 {
     struct span service = dkim_tag_find(record, "s"), flags = dkim_tag_find(record, "t");
     bool is_for_tlsrpt = service.at != NULL && has_word(service, "tlsrpt");
-    bool is_for_mail = service.at == NULL || has_word(service, "*") || has_word(service, "email");
+    bool is_for_all = service.at == NULL || has_word(service, "*");
+    bool is_for_mail = is_for_all || has_word(service, "email");
 
     if (is_for_tlsrpt && is_for_mail)
         checkup_say(checkup, VERDICT_WARN, "dkim", wanted->fix,
@@ -54,6 +58,12 @@ static void check_tags(struct checkup *checkup, const struct wanted *wanted, str
             "%s has s=tlsrpt: ordinary verifiers, and so DMARC, refuse such mail; leave s= out, or put a key "
             "without it in front",
             wanted->name.data);
+    else if (!is_for_tlsrpt && is_for_mail && !is_for_all)
+        checkup_say(
+            checkup, VERDICT_WARN, "dkim", wanted->fix,
+            "%s has s=%.*s, which leaves out tlsrpt: a receiver that follows RFC 8460 section 3 drops the "
+            "report; leave s= out",
+            wanted->name.data, (int)service.len, service.at);
     else if (!is_for_tlsrpt && !is_for_mail)
         checkup_say(checkup, VERDICT_FAIL, "dkim", wanted->fix,
                     "%s has s=%.*s: it is for another service than mail", wanted->name.data, (int)service.len,

@@ -387,7 +387,7 @@ static void judge_collector(struct checkup *checkup, const struct collector_stat
                     "it runs, but has counted nothing for %s", age);
     else if (state->liveness == COLLECTOR_SILENT)
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(),
-                    "it has counted nothing for %s", age);
+                    "it is not running; it last counted %s ago", age);
     else
         checkup_say(checkup, VERDICT_FAIL, "collector", check_start_command(), "it has never run here");
     if (state->counters[COUNTER_DROPPED] > 0)

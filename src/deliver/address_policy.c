@@ -42,7 +42,7 @@ enum status address_policy_init(struct address_policy *address_policy, uint16_t 
     return ST_OK;
 }
 
-static bool allows_port(const struct address_policy *address_policy, uint16_t port)
+bool address_policy_allows_port(const struct address_policy *address_policy, uint16_t port)
 {
     for (size_t i = 0; i < address_policy->port_count; i++)
         if (address_policy->ports[i] == port)
@@ -53,7 +53,7 @@ static bool allows_port(const struct address_policy *address_policy, uint16_t po
 bool address_policy_allows(const struct address_policy *address_policy, const struct address *address,
                            uint16_t port)
 {
-    if (!allows_port(address_policy, port))
+    if (!address_policy_allows_port(address_policy, port))
         return false;
     for (size_t i = 0; i < address_policy->network_count; i++)
         if (network_contains(&address_policy->networks[i], address))

@@ -24,7 +24,8 @@
 #include "base/strbuf.h"
 
 #define POLL_MS        1000
-#define SETTLE_MS      20 /* how long results are collected before settled is called */
+#define WORDS_MAX      200 /* of an answer's body, kept in the result's text */
+#define SETTLE_MS      20  /* how long results are collected before settled is called */
 #define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
 #define CLASS_OF(code) ((code) / 100)
 
@@ -42,6 +43,8 @@ struct https_slot {
     bool is_unverified;      /* sent without checking the certificate */
     bool is_refused;         /* the address policy refused when the socket was made */
     size_t answer_bytes;
+    char words[WORDS_MAX + 1]; /* the beginning of the answer's body */
+    size_t words_len;
     char certificate_words[CURL_ERROR_SIZE]; /* what is wrong with the certificate */
     char error[CURL_ERROR_SIZE];
 };
@@ -65,11 +68,14 @@ struct https_pool {
 static void set_result(struct delivery_result *result, const struct https_slot *slot,
                        enum delivery_result_kind kind, long code, const char *words)
 {
+    bool is_refusal = CLASS_OF(code) == 4 || CLASS_OF(code) == 5;
+
     delivery_result_set(
-        result, kind, DELIVERY_AT_HTTP, (int)code, "HTTP %ld%s%s%s%s", code, *words != '\0' ? ", " : "",
+        result, kind, DELIVERY_AT_HTTP, (int)code, "HTTP %ld%s%s%s%s%s%s", code, *words != '\0' ? ", " : "",
         words,
         slot->is_unverified && slot->certificate_words[0] != '\0' ? ", certificate not verified: " : "",
-        slot->is_unverified ? slot->certificate_words : "");
+        slot->is_unverified ? slot->certificate_words : "",
+        is_refusal && slot->words_len > 0 ? ", answer: " : "", is_refusal ? slot->words : "");
 }
 
 /* R58.  An answer that was cut short after its status counts by its status. */
@@ -142,14 +148,29 @@ static void finish_post(struct https_pool *pool, const struct https_post *post,
 /* ---- callbacks of curl ---- */
 
 /* Count body and header bytes; too many end the transfer. */
+static size_t count_answer(struct https_slot *slot, size_t len)
+{
+    slot->answer_bytes += len;
+    return slot->answer_bytes > HTTPS_ANSWER_MAX ? 0 : len;
+}
+
 // NOLINTNEXTLINE(readability-non-const-parameter): curl's type
-static size_t on_answer(char *bytes, size_t size, size_t count, void *context)
+static size_t on_header(char *bytes, size_t size, size_t count, void *context)
+{
+    (void)bytes;
+    return count_answer(context, size * count);
+}
+
+// NOLINTNEXTLINE(readability-non-const-parameter): curl's type
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
 {
     struct https_slot *slot = context;
 
-    (void)bytes;
-    slot->answer_bytes += size * count;
-    return slot->answer_bytes > HTTPS_ANSWER_MAX ? 0 : size * count;
+    for (size_t i = 0; i < size * count && slot->words_len < WORDS_MAX; i++)
+        if (slot->words_len > 0 || strchr(" \t\r\n", bytes[i]) == NULL)
+            slot->words[slot->words_len++] = bytes[i] != '\0' ? bytes[i] : '?';
+    slot->words[slot->words_len] = '\0';
+    return count_answer(slot, size * count);
 }
 
 static bool is_pinned(const struct https_slot *slot, const struct address *address)
@@ -222,6 +243,8 @@ static bool launch(struct https_pool *pool, struct https_slot *slot)
     }
     slot->is_refused = false;
     slot->answer_bytes = 0;
+    slot->words_len = 0;
+    slot->words[0] = '\0';
     slot->error[0] = '\0';
     if (curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url) != CURLE_OK ||
         curl_easy_setopt(slot->easy, CURLOPT_RESOLVE, pins) != CURLE_OK ||
@@ -491,11 +514,11 @@ static CURLcode set_pointers(const struct https_pool *pool, struct https_slot *s
     CURLcode result = curl_easy_setopt(slot->easy, CURLOPT_HTTPHEADER, pool->headers);
 
     if (result == CURLE_OK)
-        result = curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_answer);
+        result = curl_easy_setopt(slot->easy, CURLOPT_WRITEFUNCTION, on_body);
     if (result == CURLE_OK)
         result = curl_easy_setopt(slot->easy, CURLOPT_WRITEDATA, slot);
     if (result == CURLE_OK)
-        result = curl_easy_setopt(slot->easy, CURLOPT_HEADERFUNCTION, on_answer);
+        result = curl_easy_setopt(slot->easy, CURLOPT_HEADERFUNCTION, on_header);
     if (result == CURLE_OK)
         result = curl_easy_setopt(slot->easy, CURLOPT_HEADERDATA, slot);
     if (result == CURLE_OK)

@@ -187,10 +187,6 @@
     X(UNSUPPRESS,       "DELETE FROM tlsrpt_gen.suppression WHERE address = $1") \
     X(EACH_SUPPRESSION, "SELECT address, until_s, strikes, reason FROM tlsrpt_gen.suppression WHERE until_s > $1" \
                         " ORDER BY address") \
-    X(ADD_MAILED,       "INSERT INTO tlsrpt_gen.mailed (mailbox_domain, utc_day, mark, count) VALUES ($1, $2, $3, $4)" \
-                        " ON CONFLICT (mailbox_domain, utc_day, mark) DO NOTHING") \
-    X(MAILED,           "SELECT mailbox_domain, sum(count) FROM tlsrpt_gen.mailed" \
-                        " WHERE mailbox_domain = ANY($1::text[]) AND utc_day = $2 GROUP BY mailbox_domain") \
     /* what is old goes; at most once a day */ \
     X(BEGIN_CLEANUP,    "INSERT INTO tlsrpt_gen.cleanup AS t (kind, before_day) VALUES ($1, $2) ON CONFLICT (kind)" \
                         " DO UPDATE SET before_day = excluded.before_day WHERE t.before_day < excluded.before_day") \

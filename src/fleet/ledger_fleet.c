@@ -20,7 +20,6 @@ struct found {
     const char *domain;
     enum ledger_entry entry;
     int64_t since_s;
-    int64_t mailed; /* our own mails to it on that day */
 };
 
 struct counted_day {
@@ -172,16 +171,6 @@ static enum status take_found(void *context, const struct pg_row *row, struct er
     return ST_OK;
 }
 
-static enum status take_mailed(void *context, const struct pg_row *row, struct err *err)
-{
-    struct found *found = find_found(context, pg_text(row, 0));
-
-    (void)err;
-    if (found != NULL)
-        found->mailed = pg_count(row, 1);
-    return ST_OK;
-}
-
 static enum status make_slots(struct ledger_fleet *ledger, const char *const *domains, size_t count,
                               struct strbuf *names, struct err *err)
 {
@@ -216,9 +205,6 @@ static enum status fleet_prefetch(struct ledger *base, int32_t utc_day, const ch
     if (status == ST_OK)
         status =
             pg_query(pg_of(base), FLEET_FIND, BIND(TEXT(names.data), INT(utc_day)), take_found, ledger, err);
-    if (status == ST_OK)
-        status = pg_query(pg_of(base), FLEET_MAILED, BIND(TEXT(names.data), INT(utc_day)), take_mailed,
-                          ledger, err);
     ledger->found_day = utc_day;
     if (status != ST_OK)
         forget_found(ledger);
@@ -784,28 +770,6 @@ static enum status fleet_each_suppression(struct ledger *base, int64_t now_s, le
     return pg_query(pg_of(base), FLEET_EACH_SUPPRESSION, BIND(INT(now_s)), give_suppression, &walk, err);
 }
 
-/* A row of its own for each, so that one that is sent again is counted once. */
-static enum status fleet_add_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
-                                    int64_t count, struct err *err)
-{
-    const struct hash_key random = hash_key_new();
-
-    return change(base, FLEET_ADD_MAILED,
-                  BIND(TEXT(mailbox_domain), INT(utc_day), INT((int64_t)(random.words[0] >> 1)), INT(count)),
-                  0, err);
-}
-
-static enum status fleet_mailed(struct ledger *base, int32_t utc_day, const char *mailbox_domain,
-                                int64_t *count_out, struct err *err)
-{
-    const struct found *found = NULL;
-    enum status status = find_or_ask(fleet_of(base), utc_day, mailbox_domain, &found, err);
-
-    if (status == ST_OK)
-        *count_out = found->mailed;
-    return status;
-}
-
 /* ---- the method table ---- */
 
 static void fleet_close_ledger(struct ledger *base)
@@ -849,8 +813,6 @@ static const struct ledger_methods METHODS = {
     .set_suppression = fleet_set_suppression,
     .unsuppress = fleet_unsuppress,
     .each_suppression = fleet_each_suppression,
-    .add_mailed = fleet_add_mailed,
-    .mailed = fleet_mailed,
 };
 
 enum status fleet_pgsql_open_ledger(struct fleet *fleet, struct ledger **ledger_out, struct err *err)

@@ -6,14 +6,11 @@
  * 1. The operator's rules refuse some domains; nothing is looked up for these.
  * 2. The records of all others are asked for together.
  * 3. If the DNS gave no answer, the latest record that an MTA saw on that day counts.
- * 4. Destinations that the operator suppressed are left out.
- * 5. A domain whose only sessions carried our own reports gets none.
+ * 4. URLs with a port that we do not connect to, and destinations that the operator suppressed, are left out.
  */
 #include "candidates.h"
 
 #include <string.h>
-
-#include "own_traffic.h"
 
 /* One batch: the candidates, the records' texts and what was parsed from them. */
 #define BATCH_ARENA_MAX ((size_t)CANDIDATES_AT_ONCE * (TLSRPT_ARENA_MAX + sizeof(struct candidate)))
@@ -282,21 +279,31 @@ static void leave_suppressed(const struct suppress_list *suppressed, struct cand
         skip(candidate, "every destination is suppressed");
 }
 
+/* Without the URLs whose port we do not connect to: each delivery to them would be given up. */
+static void drop_refused_ports(const struct address_policy *policy, struct candidate *candidate)
+{
+    struct tlsrpt_record *record = &candidate->record;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < record->rua_count; i++)
+        if (record->ruas[i].kind != RUA_HTTPS || address_policy_allows_port(policy, record->ruas[i].port))
+            record->ruas[kept++] = record->ruas[i];
+    record->rua_count = kept;
+    if (kept == 0)
+        skip(candidate, "every destination has a port that is not in https_allow");
+}
+
 static enum status decide(struct candidates *candidates, struct candidate *candidate, struct err *err)
 {
     struct generator *generator = candidates->generator;
     enum status status = ST_OK;
-    bool is_own = false;
 
     if (candidate->disposition == CANDIDATE_WAIT)
         status = fall_back(candidates, candidate, err); /* 3 */
     if (candidate->disposition == CANDIDATE_REPORT)
-        leave_suppressed(&generator->suppressed, candidate); /* 4 */
-    if (status == ST_OK && candidate->disposition == CANDIDATE_REPORT)
-        status = own_traffic_is_all(generator, candidates->utc_day, candidate->domain, &candidate->sessions,
-                                    &is_own, err); /* 5 (R50) */
-    if (is_own)
-        skip(candidate, "its only sessions carried our own reports");
+        drop_refused_ports(&generator->https_policy, candidate); /* 4 */
+    if (candidate->disposition == CANDIDATE_REPORT)
+        leave_suppressed(&generator->suppressed, candidate);
     return status;
 }
 

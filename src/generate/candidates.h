@@ -12,7 +12,7 @@
  *
  * In:     the day's sessions, the ledger, the DNS, the operator's rules.
  * Out:    candidates, each with its disposition.
- * Source: RFC 8460 section 3 (R1, R50).
+ * Source: RFC 8460 section 3 (R1).
  * Limits: one batch of CANDIDATES_AT_ONCE domains in memory; DAY_DOMAINS_MAX domains of a day.
  */
 #ifndef GENERATE_CANDIDATES_H

@@ -276,22 +276,17 @@ static enum status suppress(struct delivery *delivery, const struct delivery_ite
     return ST_OK;
 }
 
-/* What a mail's result says about its mailbox, and about the session that the mail caused (R50). */
+/* What a mail's result says about its mailbox. */
 static enum status note_mail(struct delivery *delivery, const struct delivery_item *item,
                              const struct delivery_result *result, int64_t now_s, struct err *err)
 {
-    struct ledger *ledger = delivery->generator->ledger;
     enum status status = ST_OK;
 
     if (is_refusal_of_mailbox(result))
         return suppress(delivery, item, result, now_s, err);
     if (result->kind == DELIVERY_RESULT_DELIVERED)
-        status = ledger_unsuppress(ledger, item->row.rua, err);
-    if (status == ST_NOT_FOUND)
-        status = ST_OK;
-    if (status == ST_OK && (result->kind == DELIVERY_RESULT_DELIVERED || result->is_in_doubt))
-        status = ledger_add_mailed(ledger, utc_day_of(now_s), item->row.host, 1, err);
-    return status;
+        status = ledger_unsuppress(delivery->generator->ledger, item->row.rua, err);
+    return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
 void delivery_record(struct delivery *delivery, struct delivery_item *item,

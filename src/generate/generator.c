@@ -103,6 +103,10 @@ static enum status load_settings(struct generator *generator, enum generator_mod
         generator->config, mode == GENERATOR_RUN ? HOST_SETTINGS_RUN : HOST_SETTINGS_DRY_RUN, err);
 
     if (status == ST_OK)
+        status = address_policy_init(&generator->https_policy, ADDRESS_POLICY_HTTPS_PORT,
+                                     generator->config->https_allow.items,
+                                     generator->config->https_allow.count, err);
+    if (status == ST_OK)
         status = name_setting(generator, "suppress", load_suppressed(generator, err), err);
     if (status == ST_OK)
         status = name_setting(generator, "dkim_key", load_keys(generator, err), err);

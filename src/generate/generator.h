@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/strbuf.h"
 #include "compress/gzip.h"
+#include "deliver/address_policy.h"
 #include "fleet/fleet.h"
 #include "mail/dkim.h"
 #include "model/config.h"
@@ -34,9 +35,10 @@ struct generator {
     struct ledger *ledger;           /* NULL: a dry run before the first run */
     struct resolver *resolver;
     struct gzip gzip;
-    struct suppress_list suppressed; /* by the operator */
-    struct dkim_keys *keys;          /* NULL: none are set, the relay must sign */
-    bool is_first_run;               /* generator_open created the ledger */
+    struct suppress_list suppressed;    /* by the operator */
+    struct address_policy https_policy; /* of https_allow */
+    struct dkim_keys *keys;             /* NULL: none are set, the relay must sign */
+    bool is_first_run;                  /* generator_open created the ledger */
     int lock_fd;
     int64_t now_s; /* when the run started */
 };

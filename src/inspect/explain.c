@@ -14,6 +14,7 @@
 #include "app/json_out.h"
 #include "app/program.h"
 #include "base/strbuf.h"
+#include "deliver/address_policy.h"
 #include "model/domain.h"
 #include "model/tlsrpt_record.h"
 #include "model/tlsrpt_typo.h"
@@ -61,7 +62,8 @@ struct explain {
     const char *temporary; /* the DNS did not say: why; else NULL */
     struct tlsrpt_record record;
     struct arena arena;
-    struct strbuf nearby; /* one hint a line */
+    struct strbuf nearby;  /* one hint a line */
+    struct strbuf refused; /* one URL a line, with the reason: its port */
     struct strbuf out;
 };
 
@@ -232,10 +234,25 @@ static void add_findings(struct explain *explain, struct json_out *json, bool is
     strbuf_done(&words);
 }
 
+static void add_lines(struct explain *explain, struct json_out *json, const struct strbuf *lines,
+                      add_sentence_fn *add)
+{
+    char *line, *rest = lines->data;
+
+    while ((line = strsep(&rest, "\n")) != NULL)
+        if (line[0] != '\0')
+            add(explain, json, line);
+}
+
+static void add_skipped(struct explain *explain, struct json_out *json, add_sentence_fn *add)
+{
+    add_findings(explain, json, true, add);
+    add_lines(explain, json, &explain->refused, add);
+}
+
 static void add_hints(struct explain *explain, struct json_out *json, add_sentence_fn *add)
 {
     struct strbuf words;
-    char *line, *rest = explain->nearby.data;
 
     add_findings(explain, json, false, add);
     strbuf_init(&words, OUTPUT_MAX);
@@ -245,9 +262,7 @@ static void add_hints(struct explain *explain, struct json_out *json, add_senten
             add(explain, json, words.data);
     }
     strbuf_done(&words);
-    while ((line = strsep(&rest, "\n")) != NULL)
-        if (line[0] != '\0')
-            add(explain, json, line);
+    add_lines(explain, json, &explain->nearby, add);
 }
 
 static void add_json_sentence(struct explain *explain, struct json_out *json, const char *sentence)
@@ -272,7 +287,7 @@ static void write_json(struct explain *explain)
     json_out_end_array(&json);
     json_out_text(&json, "error", explain->temporary != NULL ? "TEMPORARY" : error);
     json_out_begin_array(&json, "warnings");
-    add_findings(explain, &json, true, add_json_sentence);
+    add_skipped(explain, &json, add_json_sentence);
     json_out_end_array(&json);
     json_out_begin_array(&json, "hints");
     add_hints(explain, &json, add_json_sentence);
@@ -326,7 +341,7 @@ static void write_text(struct explain *explain)
     strbuf_addf(out, "%s\n", VERDICTS[record->result]);
     for (size_t i = 0; i < record->rua_count; i++)
         strbuf_addf(out, "  kept    %s\n", record->ruas[i].uri);
-    add_findings(explain, NULL, true, add_skipped_line);
+    add_skipped(explain, NULL, add_skipped_line);
     add_hints(explain, NULL, add_hint_line);
 }
 
@@ -349,6 +364,32 @@ static int write_answer(struct explain *explain)
     return explain->record.result == TLSRPT_OK ? 0 : EXIT_NEGATIVE;
 }
 
+/* URLs that a delivery would refuse because of their port. */
+static enum status drop_refused_ports(struct explain *explain, const struct config *config, struct err *err)
+{
+    struct tlsrpt_record *record = &explain->record;
+    struct address_policy policy;
+    enum status status = address_policy_init(&policy, ADDRESS_POLICY_HTTPS_PORT,
+                                             config != NULL ? config->https_allow.items : NULL,
+                                             config != NULL ? config->https_allow.count : 0, err);
+    size_t kept = 0;
+
+    for (size_t i = 0; status == ST_OK && i < record->rua_count; i++) {
+        const struct rua *rua = &record->ruas[i];
+
+        if (rua->kind != RUA_HTTPS || address_policy_allows_port(&policy, rua->port))
+            record->ruas[kept++] = *rua;
+        else
+            strbuf_addf(&explain->refused, "skipped %s: its port %u is neither 443 nor in https_allow\n",
+                        rua->uri, (unsigned)rua->port);
+    }
+    if (status == ST_OK && kept == 0 && record->rua_count > 0)
+        record->result = TLSRPT_NO_USABLE_RUA;
+    if (status == ST_OK)
+        record->rua_count = kept;
+    return status;
+}
+
 static int find_out(struct explain *explain, const struct config *config)
 {
     enum status status = ST_OK;
@@ -359,6 +400,8 @@ static int find_out(struct explain *explain, const struct config *config)
     if (status == ST_OK)
         status =
             tlsrpt_record_choose(explain->rrs, explain->rr_count, &explain->arena, &explain->record, &err);
+    if (status == ST_OK)
+        status = drop_refused_ports(explain, config, &err);
     if (status == ST_OK)
         return write_answer(explain);
     (void)fprintf(stderr, "tlsrpt-gen explain: %s\n", err.text);
@@ -373,12 +416,14 @@ int cmd_explain(const struct config *config, int argc, char **argv)
 
     arena_init(&explain.arena, ARENA_MAX);
     strbuf_init(&explain.nearby, OUTPUT_MAX);
+    strbuf_init(&explain.refused, OUTPUT_MAX);
     strbuf_init(&explain.out, OUTPUT_MAX);
     code = read_command_line(&explain, argc, argv, &is_done);
     if (!is_done)
         code = find_out(&explain, config);
     strbuf_done(&explain.out);
     strbuf_done(&explain.nearby);
+    strbuf_done(&explain.refused);
     arena_done(&explain.arena);
     return code;
 }

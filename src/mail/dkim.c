@@ -34,9 +34,9 @@
 #define ED25519_KEY_BYTES 32
 
 /*
- * What is signed, from the bottom up where a field occurs more than once.  From and Subject stand twice: the
- * second one is signed as absent, so that nobody can add one (R46).  TLS-Required is not signed: relays may
- * take it away.
+ * What is signed, from the bottom up where a field occurs more than once.  The fields after
+ * TLS-Report-Submitter appear a second time: that one is signed as absent, so that nobody can add one.
+ * TLS-Required is not signed: relays may remove it.
  */
 static const char *const SIGNED_FIELDS[] = {
     "From",
@@ -49,7 +49,12 @@ static const char *const SIGNED_FIELDS[] = {
     "TLS-Report-Domain",
     "TLS-Report-Submitter",
     "From",
+    "To",
     "Subject",
+    "Date",
+    "Message-ID",
+    "MIME-Version",
+    "Content-Type",
 };
 
 static const struct {

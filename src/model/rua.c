@@ -11,6 +11,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/attr.h"
 #include "base/cursor.h"
 #include "base/utf8.h"
 #include "model/domain.h"
@@ -53,6 +54,7 @@ static const char *const FAULT_WORDS[RUA_FAULT_COUNT] = {
     [RUA_FAULT_ADDRESS_LITERAL] = "its mail address has an IP address instead of a domain",
     [RUA_FAULT_ADDRESS_LENGTH] = "its mail address is longer than 254 bytes",
     [RUA_FAULT_DOMAIN] = "the part behind '@' is no domain name",
+    [RUA_FAULT_DOMAIN_LOCAL] = "the part behind '@' is a name of a local network",
     [RUA_FAULT_DOMAIN_SINGLE_LABEL] = "the part behind '@' has no dot, so it names a local mailbox",
     [RUA_FAULT_NO_AUTHORITY] = "\"https:\" must be followed by \"//\" and a host",
     [RUA_FAULT_USERINFO] = "a user name or password in a URL is not allowed",
@@ -256,6 +258,26 @@ static enum rua_fault read_local_part(struct cursor *cursor, struct local_part *
     return fault == RUA_FAULT_NONE && out->is_too_long ? RUA_FAULT_LOCAL_PART_LENGTH : fault;
 }
 
+/*
+ * Names that mean something only inside a network or a host (RFC 6761, 6762, 7686, 8375, and others in use):
+ * our relay might deliver there what a stranger asked for.
+ */
+static bool is_local_domain(const char *domain)
+{
+    static const char *const SUFFIXES[] = {".localhost", ".localdomain", ".local",  ".internal",
+                                           ".intranet",  ".lan",         ".home",   ".corp",
+                                           ".onion",     ".home.arpa",   ".invalid"};
+    size_t len = strlen(domain);
+
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++) {
+        size_t suffix_len = strlen(SUFFIXES[i]);
+
+        if (len > suffix_len && strcmp(domain + len - suffix_len, SUFFIXES[i]) == 0)
+            return true;
+    }
+    return strcmp(domain, "home.arpa") == 0;
+}
+
 static enum rua_fault read_mail_domain(const char *text, size_t len, struct arena *arena,
                                        const char **domain_out)
 {
@@ -272,7 +294,9 @@ static enum rua_fault read_mail_domain(const char *text, size_t len, struct aren
     status = domain_normalise(text, len, arena, domain_out, NULL);
     if (status != ST_OK)
         return status == ST_NOMEM ? RUA_FAULT_NOMEM : RUA_FAULT_DOMAIN;
-    return strchr(*domain_out, '.') == NULL ? RUA_FAULT_DOMAIN_SINGLE_LABEL : RUA_FAULT_NONE;
+    if (strchr(*domain_out, '.') == NULL)
+        return RUA_FAULT_DOMAIN_SINGLE_LABEL;
+    return is_local_domain(*domain_out) ? RUA_FAULT_DOMAIN_LOCAL : RUA_FAULT_NONE;
 }
 
 static enum rua_fault check_decoded(const char *text, size_t len)

@@ -157,7 +157,7 @@ static void check_member(struct report_reader *reader, const json_t *value, cons
              wanted_name(member->kind));
     } else if (is_empty(value) && member->is_needed) {
         FIND(reader, FINDING_MUST, SECTION_4_4, json_path, "is empty");
-    } else if (is_empty(value)) {
+    } else if (is_empty(value) && member->kind != VALUE_TEXTS) { /* receivers may want [] for policy-string */
         FIND(reader, member->kind == VALUE_TEXT ? FINDING_SHOULD : FINDING_NOTE, PRACTICE, json_path,
              "is empty; leave the member out when there is nothing to say");
     }

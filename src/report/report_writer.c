@@ -122,9 +122,9 @@ static bool set_count(struct report_writer *writer, json_t *object, const char *
     return json_object_set_new_nocheck(object, key, json_integer((json_int_t)count)) == 0;
 }
 
-/* An array of the list's texts; left out if none of them says anything (R32). */
+/* An array of the list's texts.  If there are none: left out, unless receivers want the key (R20, R32). */
 static bool set_list(struct report_writer *writer, json_t *object, const char *key,
-                     const struct text_list *list)
+                     const struct text_list *list, bool is_wanted)
 {
     json_t *array = json_array();
     bool is_failed = array == NULL;
@@ -135,7 +135,7 @@ static bool set_list(struct report_writer *writer, json_t *object, const char *k
         if (value != NULL && json_array_append_new(array, value) != 0)
             is_failed = true;
     }
-    if (!is_failed && json_array_size(array) > 0)
+    if (!is_failed && (is_wanted || json_array_size(array) > 0))
         is_failed = json_object_set_nocheck(object, key, array) != 0;
     json_decref(array);
     return !is_failed;
@@ -199,13 +199,15 @@ enum status report_begin(struct report_writer *writer, const struct report_meta 
 static json_t *policy_new(struct report_writer *writer, const struct policy *policy)
 {
     json_t *object = json_object();
-    bool has_strings = policy->type != POLICY_NO_POLICY_FOUND;
+    static const struct text_list NONE = {0};
+    const struct text_list *strings = policy->type == POLICY_NO_POLICY_FOUND ? &NONE : &policy->strings;
     bool is_complete =
         object != NULL &&
         set_text(writer, object, "policy-type", policy_type_name(policy->type), IDENTIFIER_MAX) && /* R19 */
-        (!has_strings || set_list(writer, object, "policy-string", &policy->strings)) &&           /* R20 */
-        set_text(writer, object, "policy-domain", policy->domain, IDENTIFIER_MAX) &&               /* R31 */
-        (policy->type != POLICY_STS || set_list(writer, object, "mx-host", &policy->mx_hosts));    /* R22 */
+        set_list(writer, object, "policy-string", strings, true) &&
+        set_text(writer, object, "policy-domain", policy->domain, IDENTIFIER_MAX) && /* R31 */
+        (policy->type != POLICY_STS ||
+         set_list(writer, object, "mx-host", &policy->mx_hosts, false)); /* R22 */
 
     return checked(object, is_complete);
 }

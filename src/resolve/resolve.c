@@ -33,8 +33,8 @@
 #define TYPE_TLSA   52
 #define DNS_PORT    53
 #define EDNS_BYTES  1232 /* fits every path's MTU (DNS flag day 2020) */
-#define SOCKETS_MAX 256
-#define SERVER_MAX  64 /* bytes of "[address]:port" */
+#define SOCKETS_MAX 900  /* of the 1024 descriptors that a process has by default */
+#define SERVER_MAX  64   /* bytes of "[address]:port" */
 #define PARTS_MAX   2
 #define WAIT_MAX_MS 1000 /* so that *stop is seen */
 
@@ -401,6 +401,13 @@ static void start_one(struct resolver *resolver)
         send_part(resolver, &question->parts[i]);
 }
 
+/* Questions that are late hold sockets too; a retry opens its own before c-ares closes the old one. */
+static bool may_start(const struct resolver *resolver)
+{
+    return resolver->queue.first != NULL && resolver->active_count < resolver->limits.in_flight &&
+           resolver->socket_count < SOCKETS_MAX / 2 - PARTS_MAX;
+}
+
 /* Answer the active questions whose time is over (all of them if now_ms is INT64_MAX). */
 static void expire(struct resolver *resolver, int64_t now_ms, const char *reason)
 {
@@ -441,8 +448,10 @@ static int wait_ms(const struct resolver *resolver, int max_wait_ms)
     struct timeval buffer;
     const struct timeval *ares_wait = ares_timeout(resolver->channel, &max, &buffer);
     int64_t ms = ares_wait->tv_sec * 1000 + (ares_wait->tv_usec + 999) / 1000;
-    int64_t deadline_ms = resolver->active.first->deadline_ms - clock_monotonic_ms();
+    int64_t deadline_ms = ms;
 
+    if (resolver->active.first != NULL)
+        deadline_ms = resolver->active.first->deadline_ms - clock_monotonic_ms();
     if (deadline_ms < ms)
         ms = deadline_ms;
     if (max_wait_ms < ms)
@@ -495,10 +504,10 @@ bool resolve_is_busy(const struct resolver *resolver)
 
 void resolve_step(struct resolver *resolver, int max_wait_ms)
 {
-    while (resolver->queue.first != NULL && resolver->active_count < resolver->limits.in_flight)
+    while (may_start(resolver))
         start_one(resolver);
-    if (resolver->active.first == NULL)
-        return;
+    if (!resolve_is_busy(resolver))
+        return; /* c-ares answered at once */
     step(resolver, max_wait_ms);
     expire(resolver, clock_monotonic_ms(), "no DNS server answered in time");
 }
@@ -605,6 +614,12 @@ static enum status open_channel(struct resolver *resolver, bool has_own_servers,
         options.resolvconf_path = no_file;
         mask |= ARES_OPT_RESOLVCONF;
     }
+#ifdef ARES_OPT_UDP_MAX_QUERIES
+    /* A socket for each query: c-ares 1.34 closes a shared one after any failed send, and each query on it
+     * loses one of its tries.  And each query has a source port of its own (RFC 5452 section 9.2). */
+    options.udp_max_queries = 1;
+    mask |= ARES_OPT_UDP_MAX_QUERIES;
+#endif
 #ifdef ARES_OPT_QUERY_CACHE
     mask |= ARES_OPT_QUERY_CACHE; /* a TTL of 0: every run wants a fresh answer */
 #endif

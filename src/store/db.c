@@ -11,6 +11,7 @@
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -202,6 +203,40 @@ static enum status prepare_database(struct db *db, enum db_mode mode, const stru
     return migrate(db, schema, err);
 }
 
+/*
+ * Take the permissions of others from a file, if we may.  O_PATH: closing another descriptor would drop SQLite's
+ * locks; O_NOFOLLOW: root must not change what the owner of the folder puts a link to.
+ */
+static void make_private(const char *name)
+{
+    int fd = open(name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    char by_number[32];
+    struct stat file;
+
+    if (fd < 0)
+        return;
+    (void)snprintf(by_number, sizeof by_number, "/proc/self/fd/%d", fd);
+    if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && (file.st_mode & S_IRWXO) != 0)
+        (void)chmod(by_number, file.st_mode & 07770);
+    (void)close(fd);
+}
+
+/* Not world-readable, whatever the umask: SQLite gives its other files the permissions of the database. */
+static void keep_private(const char *path)
+{
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+
+    if (fd >= 0)
+        (void)close(fd);
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++) {
+        char name[PATH_MAX];
+
+        (void)snprintf(name, sizeof name, "%s%s", path, SUFFIXES[i]);
+        make_private(name);
+    }
+}
+
 enum status db_open(struct db *db, const char *path, enum db_mode mode, const struct db_schema *schema,
                     struct err *err)
 {
@@ -215,6 +250,8 @@ enum status db_open(struct db *db, const char *path, enum db_mode mode, const st
     opened.statements = calloc(schema->statement_count, sizeof(struct sqlite3_stmt *));
     if (opened.statements == NULL)
         return err_set(err, ST_NOMEM, "%s: out of memory", path);
+    if (mode != DB_READ)
+        keep_private(path);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0); /* statistics would cost a lock at every allocation */
     code = sqlite3_open_v2(path, &opened.handle, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (code != SQLITE_OK) {

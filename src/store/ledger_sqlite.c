@@ -34,6 +34,7 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE suppression ("
     " address TEXT NOT NULL PRIMARY KEY, until_s INTEGER NOT NULL, strikes INTEGER NOT NULL,"
     " reason TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+    /* of 0.1.0, no longer written; old rows are deleted */
     "CREATE TABLE mailed ("
     " mailbox_domain TEXT NOT NULL, utc_day INTEGER NOT NULL, count INTEGER NOT NULL,"
     " PRIMARY KEY (mailbox_domain, utc_day)) STRICT, WITHOUT ROWID;",
@@ -88,8 +89,6 @@ enum ledger_query {
     Q_SUPPRESS,
     Q_UNSUPPRESS,
     Q_EACH_SUPPRESSION,
-    Q_ADD_MAILED,
-    Q_MAILED,
     QUERY_COUNT,
 };
 
@@ -160,9 +159,6 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_UNSUPPRESS] = "DELETE FROM suppression WHERE address = ?1",
     [Q_EACH_SUPPRESSION] = "SELECT address, until_s, strikes, reason FROM suppression WHERE until_s > ?1"
                            " ORDER BY address",
-    [Q_ADD_MAILED] = "INSERT INTO mailed (mailbox_domain, utc_day, count) VALUES (?1, ?2, ?3)"
-                     " ON CONFLICT (mailbox_domain, utc_day) DO UPDATE SET count = count + excluded.count",
-    [Q_MAILED] = "SELECT count FROM mailed WHERE mailbox_domain = ?1 AND utc_day = ?2",
 };
 /* clang-format on */
 
@@ -611,25 +607,6 @@ static enum status sqlite_each_suppression(struct ledger *ledger, int64_t now_s,
     return status;
 }
 
-static enum status sqlite_add_mailed(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
-                                     int64_t count, struct err *err)
-{
-    return db_change(db_of(ledger), Q_ADD_MAILED, BIND(TEXT(mailbox_domain), INT(utc_day), INT(count)), err);
-}
-
-static enum status sqlite_mailed(struct ledger *ledger, int32_t utc_day, const char *mailbox_domain,
-                                 int64_t *count_out, struct err *err)
-{
-    int64_t count = 0;
-    enum status status =
-        db_read(db_of(ledger), Q_MAILED, BIND(TEXT(mailbox_domain), INT(utc_day)), &count, 1, err);
-
-    if (status != ST_OK && status != ST_NOT_FOUND)
-        return status;
-    *count_out = count;
-    return ST_OK;
-}
-
 /* ---- the method table ---- */
 
 static const struct ledger_methods METHODS = {
@@ -662,8 +639,6 @@ static const struct ledger_methods METHODS = {
     .set_suppression = sqlite_set_suppression,
     .unsuppress = sqlite_unsuppress,
     .each_suppression = sqlite_each_suppression,
-    .add_mailed = sqlite_add_mailed,
-    .mailed = sqlite_mailed,
 };
 
 enum status ledger_open(const char *path, enum ledger_mode mode, struct ledger **ledger_out, struct err *err)

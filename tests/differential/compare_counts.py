@@ -124,7 +124,7 @@ def write(dice, outcome, day, has_unknown):
 
 
 MALFORMED = [b"", b"{", b"[]", b"null", b'{"d":"x.example"}', b'{"d":"..","policies":[{"policy-type":9,"f":0}]}',
-             b'{"dpv":"2","d":"x.example","policies":[{"policy-type":9}]}', b'{"d":"x.example","d":"y.example","policies":[]}',
+             b'{"dpv":"0","d":"x.example","policies":[{"policy-type":9}]}', b'{"d":"x.example","d":"y.example","policies":[]}',
              b'{"d":"x.example","policies":[{"policy-type":4}]}', b"\xff\xfe"]
 
 

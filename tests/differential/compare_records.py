@@ -27,7 +27,7 @@ LOCALS = [b"tls", b"a.b", b"a+b", b"a%2Bb", b"a%21b", b"a!b", b"%22a%20b%22", b"
           b"%22%22", b"a..b", b".a", b"", b"a%40b", b"m%C3%BCller", b"%FF", b"a(b)", b"a%0D%0Ab", b"a%00",
           b"x" * 64, b"x" * 65, b"a&b=c", b"a/b", b"a%2Fb", b"a%", b"a%2", b"a:b", b"%22a%2Cb%22",
           b"a%2Cb%40c.example", b"'*$~_-", b"%7B%7D%60%5E%7C", b"%22%5C", b"%22a%5C%5C%22"]
-HOSTS = [b"north.example", b"North.EXAMPLE", b"a-b.c_d.example", b"north.example.", b"localhost",
+HOSTS = [b"north.example", b"North.EXAMPLE", b"a-b.c_d.example", b"north.example.", b"localhost", b"printer.local", b"home.arpa",
          b"b%C3%BCcher.example", b"stra%C3%9Fe.example", b"xn--bcher-kva.example", b"a..example", b"-a.example",
          b"a-.example", b"", b"192.0.2.7", b"192.0.2", b"1.2.3.0x4", b"0x7f000001", b"2130706433", b"01.2.3.4",
          b"4.example", b"%FF.example", b"a%20b.example", b"a%00.example", b"l" * 63 + b".example",

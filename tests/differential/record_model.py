@@ -6,7 +6,8 @@ read(rrs) takes the TXT RRs of a name (bytes, each RR's strings joined) and retu
 Where the RFC leaves a choice, the programs and this model have made the same one:
   - a field that is not name=value, an empty one (";;") and a URI that cannot be used are skipped, and counted;
   - no blank may stand on either side of '='; blanks may stand around ',' and ';' and at the end;
-  - a mailto URI has no '/', its domain at least one dot; a URL's host must not end in a number unless it is an address;
+  - a mailto URI has no '/', its domain at least one dot, and it is no name of a local network;
+  - a URL's host must not end in a number unless it is an address;
   - the first 10 different destinations count; of a record above 4096 bytes what ends within them.
 """
 import ipaddress
@@ -20,6 +21,7 @@ DOT_ATOM = re.compile(ATEXT + r"+(?:\." + ATEXT + r"+)*")
 QUOTED = re.compile(r'"((?:[^"\\]|\\.)+)"@(.*)', re.S)
 URI_TEXT = re.compile(rb"(?:[A-Za-z0-9._~$&'()*+=:@/?-]|%[0-9A-Fa-f]{2})*")  # RFC 3986 without ! , ; # [ ]
 FIELD = re.compile(rb"[A-Za-z0-9][A-Za-z0-9_.-]{0,31}=[\x21-\x3a\x3c\x3e-\x7e]+")
+LOCAL = re.compile(r"(.*\.)?home\.arpa|.*\.(localhost|localdomain|local|internal|intranet|lan|home|corp|onion|invalid)")
 LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 
 
@@ -101,7 +103,7 @@ def read_mailto(rest):
     if not DOT_ATOM.fullmatch(local):
         local = '"' + local.replace("\\", "\\\\").replace('"', '\\"') + '"'
     domain = read_domain(domain.encode())
-    if "." not in domain or len(local) > 64 or len(local) + 1 + len(domain) > 254:
+    if LOCAL.fullmatch(domain) or "." not in domain or len(local) > 64 or len(local) + 1 + len(domain) > 254:
         raise Bad("length")
     return "mailto:" + urllib.parse.quote(local, safe="$'*+") + "@" + domain
 

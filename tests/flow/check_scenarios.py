@@ -292,7 +292,7 @@ def a_collector_whose_sockets_were_removed(world):
         path.unlink(missing_ok=True)
 
 
-@scenario("FAIL", "collector", "it has counted nothing for")
+@scenario("FAIL", "collector", "it is not running; it last counted")
 def a_collector_that_was_just_killed(world):
     world.site.stop_collector(signal.SIGKILL)
 
@@ -317,7 +317,7 @@ def a_collector_that_hangs(world):
     world.site.set_time("2026-03-14T13:00:40Z")
 
 
-@scenario("FAIL", "collector", "it has counted nothing for 1 h")
+@scenario("FAIL", "collector", "it is not running; it last counted 1 h")
 def no_collector_now(world):
     world.site.stop_collector()
     world.site.set_time("2026-03-14T13:00:40Z")
@@ -645,6 +645,12 @@ def a_key_for_tlsrpt_only(world):
 @scenario("warn", "dkim", "has s=tlsrpt:email, which some verifiers refuse in every case")
 def a_key_for_both(world):
     world.dns[KEY]["TXT"] = [f"v=DKIM1; k=rsa; s=tlsrpt:email; p={world.public}"]
+    world.publish()
+
+
+@scenario("warn", "dkim", "has s=email, which leaves out tlsrpt: a receiver that follows RFC 8460 section 3 drops the report")
+def a_key_for_email_only(world):
+    world.dns[KEY]["TXT"] = [f"v=DKIM1; k=rsa; s=email; p={world.public}"]
     world.publish()
 
 

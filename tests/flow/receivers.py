@@ -197,8 +197,9 @@ def require(condition, what):
 
 def leaves(value):
     yield value
-    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
-        yield from leaves(inner)
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        if (key, inner) != ("policy-string", []):  # the only one that may be empty (R20)
+            yield from leaves(inner)
 
 
 def in_order(keys, order):
@@ -212,9 +213,9 @@ def check_policy(entry):
     require(kind in POLICY_TYPES, f"policy-type {kind}")                                                     # R19
     require(re.fullmatch(DOMAIN, policy["policy-domain"]), f"policy-domain {policy['policy-domain']!r}")    # R21, R31
     require("mx-host" not in policy or kind == "sts", "mx-host without sts")                                # R22
-    require("policy-string" not in policy or kind != "no-policy-found", "policy-string without a policy")
-    if kind == "tlsa" and "policy-string" in policy:
-        lines = policy["policy-string"]
+    lines = policy["policy-string"]                                                                         # R20
+    require(not lines or kind != "no-policy-found", "policy-string without a policy")
+    if kind == "tlsa":
         require(all(re.fullmatch(r"[0-3] [01] [0-2] (?:[0-9A-F]{2})+", line) for line in lines), "TLSA form")  # R20
         require(lines == sorted(set(lines)), "TLSA order")                                                  # R33
     for host in policy.get("mx-host", ()):

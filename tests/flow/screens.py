@@ -23,6 +23,7 @@ MOVING = [
     (re.compile(r"127\.0\.0\.1:\d{4,5}\b"), "127.0.0.1:PORT"),
     (re.compile(r"\bin \d+ min( \d+ s)?"), "in N min"),
     (re.compile(r"\(\d+ (s|min)( \d+ s)?\)"), "(N s)"),
+    (re.compile(r"last counted \d+ s ago"), "last counted N s ago"),
     (re.compile(r"at most \d+\.\d % so far"), "at most N.N % so far"),
     (re.compile(r"^warning +the sockets queue only.*?the\s+collector\n", re.M | re.S), ""),  # as this host is set
     (re.compile(r"^(oldest due  ).*$", re.M), r"\1DOMAIN to HOST, since 2026-03-15 HH:MM:SS UTC"),  # ties in a second

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Whole runs: limits, the circuit breaker, suppression, retries over a day, direct delivery, no report about reports."""
+"""Whole runs: limits, the circuit breaker, suppression, retries over a day, direct delivery."""
 import collections
 import contextlib
+import os
 import sqlite3
 import subprocess
 
@@ -157,6 +158,44 @@ def test_a_url_may_have_an_address_for_a_host(make_delivery, authority, address,
         assert states(site) == {"delivered": 1} and len(server.requests) == 1
 
 
+def test_a_url_with_a_refused_port_is_no_destination(make_delivery, smtp_sink):
+    """Not even in a dry run; the domain's other destinations get the report."""
+    site = make_delivery({"d1.example": ["https://localhost:8443/in", "mailto:tls@m.example"],
+                          "d2.example": ["https://localhost:8443/in"]}, https_allow=["127.0.0.0/8"])
+    rows = site.preview()
+    assert rows["d1.example"]["rua"] == ["mailto:tls@m.example"]
+    assert rows["d2.example"]["skipped"] == "every destination has a port that is not in https_allow"
+    site.run()
+    assert len(smtp_sink.mails) == 1 and states(site) == {"delivered": 1}
+    site.set(https_allow=["127.0.0.0/8", ":8443"])
+    assert site.preview("--day", DAY)["d1.example"]["rua"] == ["https://localhost:8443/in", "mailto:tls@m.example"]
+
+
+def test_words_of_a_refusal_are_kept(make_delivery, authority):
+    """In the log, the ledger and show: harmless, and at most 200 bytes of them."""
+    with HttpsFaulty(authority.server().server_context(), status(403, body="no\x1b[2J such\r\ndomain" + "x" * 300)) as server:
+        site = make_delivery({"d1.example": [url(server)]}, https_allow=["127.0.0.0/8", f":{server.port}"])
+        log = events(site.run())
+        want = "HTTP 403, answer: no?[2J such  domain" + "x" * 181
+        assert [event["reply"] for event in log if event["event"] == "delivery_given_up"] == [want]
+        with open_ledger(site) as ledger:
+            assert ledger.execute("SELECT last_text FROM delivery").fetchall() == [(want,)]
+        shown = site.run("show", "--day", DAY, "d1.example").stdout
+        assert "answer: no?[2J such" in shown and "\x1b" not in shown
+
+
+def test_databases_are_not_world_readable(make_delivery):
+    before = os.umask(0)
+    try:
+        site = make_delivery({"d1.example": ["mailto:tls@m.example"]})
+        site.run()
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in site.state.glob("*.db*")}
+    assert {"sessions.db", "reports.db"} <= modes.keys()
+    assert not [name for name, mode in modes.items() if mode & 0o007], modes
+
+
 # ---- suppression -------------------------------------------------------------------------------------------
 
 def test_a_mailbox_that_refuses_is_left_alone_for_three_days(make_delivery, smtp_sink):
@@ -237,32 +276,21 @@ def test_retry_after_is_honoured(make_delivery, authority):
         assert len(server.requests) == 2
 
 
-# ---- no report about reports -------------------------------------------------------------------------------
+# ---- reports that others aim at a domain ----------------------------------------------------------------------
 
-def test_two_reporters_do_not_go_on_for_ever(make_delivery, smtp_sink):
-    """The session that carried our report is the domain's only one on the next day: that is no news (R50)."""
-    site = make_delivery({"m.example": ["mailto:tls@m.example"]}, failed=0)
+def test_reports_aimed_at_a_domain_do_not_cost_it_its_own(make_delivery, nsd, smtp_sink):
+    """Four strangers name 40 mailboxes of victim.example; its 35 sessions of that day are reported all the same."""
+    site = make_delivery({f"d{n}.example": [f"mailto:x{m}@victim.example" for m in range(10)] for n in range(4)})
+    nsd.txt["_smtp._tls.victim.example"] = "v=TLSRPTv1; rua=mailto:tls@victim.example"
+    nsd.reload()
     site.run()
-    assert len(smtp_sink.mails) == 1
-    site.collect([datagram("m.example", failed=0)])  # on the day of the delivery
+    assert collections.Counter(mail.recipients[0].partition("@")[2] for mail in smtp_sink.mails) == {"victim.example": 40}
+    site.collect([datagram("victim.example", failed=0)] * 35)  # on the day on which the 40 mails were sent
     site.pass_day("2026-03-16T00:05:00Z")
-    assert site.preview("--day", NEXT_DAY)["m.example"]["skipped"] == "its only sessions carried our own reports"
+    row = site.preview("--day", NEXT_DAY)["victim.example"]
+    assert row["report"]["policies"][0]["summary"] == {"total-successful-session-count": 35, "total-failure-session-count": 0}
     site.run()
-    assert len(smtp_sink.mails) == 1
-    site.collect([datagram("m.example", failed=0), datagram("m.example", failed=0)])  # nothing was mailed that day
-    site.pass_day("2026-03-17T00:05:00Z")
-    site.run()
-    assert len(smtp_sink.mails) == 2
-
-
-@pytest.mark.parametrize("sessions", [[datagram("m.example", 0)] * 2, [datagram("m.example", 1)]], ids=["more", "failed"])
-def test_other_sessions_are_reported_all_the_same(make_delivery, smtp_sink, sessions):
-    site = make_delivery({"m.example": ["mailto:tls@m.example"]}, failed=0)
-    site.run()
-    site.collect(sessions)
-    site.pass_day("2026-03-16T00:05:00Z")
-    site.run()
-    assert len(smtp_sink.mails) == 2
+    assert smtp_sink.mails[40].recipients == ["tls@victim.example"] and len(smtp_sink.mails) == 41
 
 
 # ---- direct delivery ---------------------------------------------------------------------------------------

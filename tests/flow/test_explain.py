@@ -74,6 +74,22 @@ def test_kept_and_skipped_stand_side_by_side(explain):
     assert any(line.startswith('  skipped "ftp://n.example/" (byte 41): only') for line in lines), done.stdout
 
 
+def test_a_refused_port_is_skipped(explain, explain_json):
+    """Words of the delivery's address policy; https_allow is the operator's."""
+    odd = "https://in.n.example:8443/x"
+    code, got = explain_json(*records(GOOD + "," + odd))
+    assert (code, got["rua"]) == (0, ["mailto:tls@north.example"])
+    assert got["warnings"] == [f"skipped {odd}: its port 8443 is neither 443 nor in https_allow"]
+    done = explain(*records(f"v=TLSRPTv1; rua={odd}"))
+    assert done.returncode == 1 and f"  skipped {odd}: its port 8443 is neither" in done.stdout, done.stdout
+    assert explain_json(*records(f"v=TLSRPTv1; rua={odd}"))[1]["error"] == "NO_USABLE_RUA"
+
+
+def test_an_allowed_port_is_kept(run_generator):
+    done = run_generator("-o", "https_allow=:8443", "explain", *records("v=TLSRPTv1; rua=https://in.n.example:8443/x"))
+    assert done.returncode == 0 and "  kept    https://in.n.example:8443/x" in done.stdout, done.stdout
+
+
 def test_hints_are_no_warnings(explain_json):
     code, got = explain_json(*records(GOOD + "?subject=x;ttl=1", "v=spf1 -all"))
     assert code == 0 and got["warnings"] == [] and len(got["hints"]) == 3

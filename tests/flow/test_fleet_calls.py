@@ -17,7 +17,7 @@ DAY, NEXT_DAY = fleets.DAY, fleets.NEXT_DAY
 DOMAINS = [f"d{n}.example" for n in range(3)]
 KINDS = possible("malloc:{}", "write:{}:28", "read:{}:5", "stat:{}:5", "fsync:{}:5", "open:{}:24", "send:{}", "mmap:{}")
 COUNTED = "tally, detail_tally, policy, detail, record, instance"
-LEDGER = "report, delivery, skipped, waiting, closed_day, mailed, missed, suppression, cleanup, generator"
+LEDGER = "report, delivery, skipped, waiting, closed_day, missed, suppression, cleanup, generator"
 SENDS = 12  # libpq tells of a failed send when it reads: that is waited for
 
 

@@ -76,6 +76,17 @@ ROWS = [
     Row("599", status(599), "try-later http 599"),
     Row("999", status(999), "give-up http 999"),
 
+    Row("400 with words", status(400, body="no such domain"), "give-up http 400", words="HTTP 400, answer: no such domain"),
+    Row("503 with words", status(503, body="later\r\nplease\r\n"), "try-later http 503", words="HTTP 503, answer: later  please"),
+    Row("hostile words", say_and_drop("HTTP/1.1 403 W\r\n\r\na\r\nb\0c\x1b[2Jd\x7fe\u00fc\u202ef%s%n\r\n"), "give-up http 403",
+        words="HTTP 403, answer: a  b?c?[2Jd?e" + "?" * 5 + "f%s%n"),
+    Row("bytes that are no UTF-8", lambda c: c.send(b"HTTP/1.1 403 W\r\nContent-Length: 3\r\n\r\n\xff\xc0A"), "give-up http 403",
+        words="HTTP 403, answer: ??A"),
+    Row("too many words", status(400, body="x" * 199 + "yz"), "give-up http 400", words="answer: " + "x" * 199 + "y"),
+    Row("blanks in front", status(400, body=" \r\n\tno"), "give-up http 400", words="HTTP 400, answer: no"),
+    Row("a redirect with words", status(301, "Location: https://127.0.0.1/", body="moved"), "give-up http 301",
+        words="HTTP 301, redirects are not followed"),
+
     Row("200 and an endless body", endless_body, "delivered http 200"),
     Row("500 and endless headers", endless_headers, "try-later http 500"),
     Row("200 and a reset in the body", cut_body(200), "delivered http 200"),

@@ -137,12 +137,13 @@ def test_international_names_become_a_labels(preview):                          
 
 @pytest.mark.parametrize("code, keys", [(1, {"policy-type", "policy-domain", "policy-string"}),
                                         (2, {"policy-type", "policy-domain", "policy-string", "mx-host"}),
-                                        (9, {"policy-type", "policy-domain"})])
-def test_mx_host_stands_for_sts_only(preview, code, keys):                                      # R22
+                                        (9, {"policy-type", "policy-domain", "policy-string"})])
+def test_mx_host_stands_for_sts_only(preview, code, keys):                                      # R20, R22
     strings = ["3 1 1 " + "AB" * 32] if code == 1 else ["version: STSv1"]
     entry = only_entry(preview([one_policy(**{"policy-type": code, "policy-string": strings, "mx-host": ["*.a.example"]})]))
     assert set(entry["policy"]) == keys
     assert code != 2 or entry["policy"]["mx-host"] == ["*.a.example"]
+    assert code != 9 or entry["policy"]["policy-string"] == []
 
 
 CODES = {201: "starttls-not-supported", 202: "certificate-host-mismatch", 203: "certificate-not-trusted",
@@ -194,15 +195,15 @@ def test_several_policies_in_one_report(preview):                               
 def test_policy_domain_is_always_there(preview):                                                # R31
     rows = preview([one_policy(), one_policy(**{"policy-domain": "a.example"}), one_policy(**{"policy-domain": ""})])
     entry = only_entry(rows)
-    assert entry["policy"] == {"policy-type": "no-policy-found", "policy-domain": "a.example"}
+    assert entry["policy"] == {"policy-type": "no-policy-found", "policy-string": [], "policy-domain": "a.example"}
     assert entry["summary"]["total-successful-session-count"] == 3
 
 
-def test_unknown_is_left_out(preview):                                                          # R32
+def test_unknown_is_left_out(preview):                                                          # R20, R32
     rows = preview([one_policy(f=1, **{"policy-type": 2, "policy-string": [], "mx-host": [], "failure-details": [
         {"c": 204, "s": "", "n": "", "h": "", "r": "", "a": "", "f": ""}]})])
     assert only_entry(rows) == {
-        "policy": {"policy-type": "sts", "policy-domain": "a.example"},
+        "policy": {"policy-type": "sts", "policy-string": [], "policy-domain": "a.example"},
         "summary": {"total-successful-session-count": 0, "total-failure-session-count": 1},
         "failure-details": [{"result-type": "certificate-expired", "failed-session-count": 1}]}
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The resolve stage against a real name server, and against one that misbehaves (R1, R2, R12, R13)."""
+import contextlib
 import json
 import os
 import subprocess
+import threading
 import time
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from dns_stub import CUT, GARBAGE, SILENT, TRUNCATED, DnsStub
 from programs import BUILD
 from servers import Nsd
+from test_faults import SANITIZED, SHIM
 
 LOOKUP = BUILD / "tests" / "tools" / "lookup"
 RECORD = "v=TLSRPTv1; rua=mailto:tls@north.example"
@@ -114,6 +117,18 @@ def test_many_names_at_once(nsd):
     assert got == {name: [text] for name, text in nsd.txt.items() if name.startswith("_smtp._tls.d")}
 
 
+@pytest.mark.skipif(not SHIM.exists() or SANITIZED, reason="needs a build without sanitizers and its shim")
+def test_failed_send_costs_only_its_own_query_a_try(nsd, tmp_path):
+    names = [f"s{i}.example" for i in range(300)]
+    nsd.txt.update({f"_smtp._tls.{name}": RECORD for name in names})
+    nsd.reload()
+    seen = tmp_path / "seen"
+    answers = lookup("tlsrpt", names, nsd.address, tries=1, environment={
+        "LD_PRELOAD": str(SHIM), "TLSRPT_GEN_FAULT": "send:150:105", "TLSRPT_GEN_FAULT_SEEN": str(seen)})
+    assert seen.exists()
+    assert [answer["outcome"] for answer in answers].count("found") >= len(names) - 1
+
+
 # ---- a server that misbehaves ------------------------------------------------------------------------------
 
 def name(domain):
@@ -186,6 +201,28 @@ def test_one_dead_name_does_not_hold_up_the_others():
         got = lookup("tlsrpt", [f"d{i}.example" for i in range(20)], stub.address, in_flight=2, deadline_ms=600)
     assert [answer["outcome"] for answer in got].count("found") == 19
     assert got[-1]["name"] == name("d7.example") and got[-1]["outcome"] == "temporary"
+
+
+def test_questions_past_their_deadline_hold_a_bounded_number_of_sockets():
+    """c-ares keeps them until its own last try, far beyond our deadline."""
+    names = [f"d{i}.example" for i in range(600)]
+    stubs = [DnsStub(default=SILENT) for _ in range(2)]
+    with contextlib.ExitStack() as stack:
+        servers = [stack.enter_context(stub).address for stub in stubs]
+        process = subprocess.Popen([LOOKUP, "-t", "200", "-n", "2", "-d", "100", *(f"-s{server}" for server in servers),
+                                    "addresses"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        process.stdin.write("\n".join(names) + "\n")
+        process.stdin.close()
+        reader = threading.Thread(target=lambda: answers.extend(process.stdout))
+        answers, most = [], 0
+        reader.start()
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                most = max(most, len(os.listdir(f"/proc/{process.pid}/fd")))
+            time.sleep(0.02)
+        reader.join(10)
+    assert len(answers) == len(names) and most < 950
+    assert {json.loads(answer)["outcome"] for answer in answers} == {"temporary"}
 
 
 def test_half_an_answer_about_addresses():

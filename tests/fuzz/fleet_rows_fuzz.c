@@ -319,8 +319,6 @@ static enum status ask_entries(struct world *world, struct err *err)
     for (size_t i = 0; status == ST_OK && i < ARRAY_COUNT(DOMAINS); i++) {
         status = ledger_find(world->ledger, DAY, DOMAINS[i], &entry, &number, err);
         require((unsigned)entry <= LEDGER_WAITING);
-        if (status == ST_OK)
-            status = ledger_mailed(world->ledger, DAY, DOMAINS[i], &number, err);
     }
     if (status == ST_OK)
         status = ledger_each_skipped(world->ledger, -1, see_entry, NULL, err);

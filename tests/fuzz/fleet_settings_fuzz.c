@@ -30,9 +30,8 @@ static void require(bool is_true)
 
 static bool was_attempted;
 
-#define LAST_MAX 64
-
-/* What the last attempt to connect was told. */
+/* What libpq made of the last attempt's settings; it adds defaults of its own: since libpq 16
+ * sslrootcert=system means sslmode=verify-full. */
 static struct {
     char host[1024], hostaddr[1024], sslmode[64];
 } last;
@@ -67,24 +66,35 @@ static void copy(char *out, size_t size, const char *value)
     (void)snprintf(out, size, "%s", value != NULL ? value : "");
 }
 
+static void copy_live_values(PGconn *handle)
+{
+    PQconninfoOption *live = PQconninfo(handle);
+
+    memset(&last, 0, sizeof last);
+    for (const PQconninfoOption *at = live; at != NULL && at->keyword != NULL; at++) {
+        if (strcmp(at->keyword, "host") == 0)
+            copy(last.host, sizeof last.host, at->val);
+        if (strcmp(at->keyword, "hostaddr") == 0)
+            copy(last.hostaddr, sizeof last.hostaddr, at->val);
+        if (strcmp(at->keyword, "sslmode") == 0)
+            copy(last.sslmode, sizeof last.sslmode, at->val);
+    }
+    PQconninfoFree(live);
+}
+
 PGconn *PQconnectStartParams(const char *const *keywords, const char *const *values, int expand_dbname)
 {
     static __typeof__(PQconnectStartParams) *next;
+    PGconn *handle;
 
     if (next == NULL)
         *(void **)&next = dlsym(RTLD_NEXT, "PQconnectStartParams");
-    memset(&last, 0, sizeof last);
     was_attempted = true;
-    for (size_t i = 0; keywords[i] != NULL; i++) {
-        require(i < LAST_MAX && strcmp(keywords[i], "password") != 0);
-        if (strcmp(keywords[i], "host") == 0)
-            copy(last.host, sizeof last.host, values[i]);
-        if (strcmp(keywords[i], "hostaddr") == 0)
-            copy(last.hostaddr, sizeof last.hostaddr, values[i]);
-        if (strcmp(keywords[i], "sslmode") == 0)
-            copy(last.sslmode, sizeof last.sslmode, values[i]);
-    }
-    return next(keywords, values, expand_dbname);
+    for (size_t i = 0; keywords[i] != NULL; i++)
+        require(strcmp(keywords[i], "password") != 0);
+    handle = next(keywords, values, expand_dbname);
+    copy_live_values(handle);
+    return handle;
 }
 
 /* A name or number of this host, or a folder of sockets. */

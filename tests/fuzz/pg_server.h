@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/attr.h"
@@ -201,7 +202,8 @@ __attribute__((visibility("default"))) int wait_for_nobody(struct pollfd *fds, n
 
 int wait_for_nobody(struct pollfd *fds, nfds_t count, int timeout)
 {
-    int ready = (int)syscall(SYS_poll, fds, count, 0);
+    struct timespec no_time = {0};
+    int ready = (int)syscall(SYS_ppoll, fds, count, &no_time, NULL, 0); /* arm64 has no SYS_poll */
 
     if (ready == 0)
         now_ms += timeout > 0 ? 100000 : 0;

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Debian trees to install into: debootstrapped once, copied for each use, booted with systemd where that works.
+"""Debian trees to install into: made once with mmdebstrap, copied for each use, booted with systemd where that works.
 
 A tree is a folder.  Booted runs systemd in it (systemd-nspawn -b, a network of its own with nothing but loopback);
 Plain is the same without: commands run by chroot, and services are started as their units would.
@@ -22,6 +22,7 @@ ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
                "DEBIAN_FRONTEND": "noninteractive"}
 APT_INSTALL = ["apt-get", "-q=2", "-o", "Dpkg::Use-Pty=0", "install", "--no-install-recommends", "-y"]
 MINUTES = 60
+SOURCES = "/srv/tlsrpt-gen"  # where a tree has ours
 
 
 def say(text):
@@ -63,18 +64,32 @@ def no_services(tree):
         policy.unlink()
 
 
-def base(suite):
-    """A minimal tree of that release; made once, then kept below build/."""
-    tree = WORK / f"{suite}.base"
-    made = WORK / f"{suite}.base.made"
-    if not made.exists():
-        say(f"debootstrap {suite}")
+def make(suite, name, packages=(), variant="apt", foreign=()):
+    """A tree of that release with these packages, kept below build/ as SUITE.NAME.
+
+    variant: as mmdebstrap names them; "apt" is the smallest in which packages can be installed.  foreign: architectures
+    beside the machine's own.
+    """
+    tree = WORK / f"{suite}.{name}"
+    made = WORK / f"{suite}.{name}.made"
+    wanted = " ".join([variant, *foreign, *packages])
+    if not made.exists() or made.read_text() != wanted:
+        begin = time.monotonic()
+        made.unlink(missing_ok=True)
         remove(tree)
         WORK.mkdir(parents=True, exist_ok=True)
-        run(["debootstrap", "--variant=minbase", suite, tree, mirror()], timeout=30 * MINUTES)
-        chroot(tree, "apt-get", "-q=2", "-o", "Acquire::Check-Valid-Until=false", "update")
-        made.touch()
+        own = run(["dpkg", "--print-architecture"]).stdout.strip()
+        run(["mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join([own, *foreign])}",
+             *(f"--include={package}" for package in packages), "--skip=cleanup/apt/lists", suite, tree, mirror()],
+            timeout=30 * MINUTES)
+        made.write_text(wanted)
+        say(f"{suite}: a tree with {len(packages)} chosen packages: {time.monotonic() - begin:.0f} s")
     return tree
+
+
+def base(suite):
+    """The packages that debootstrap --variant=minbase takes."""
+    return make(suite, "base", variant="minbase")
 
 
 def with_packages(suite, name, *packages):
@@ -93,6 +108,26 @@ def with_packages(suite, name, *packages):
             chroot(tree, *APT_INSTALL, *packages, timeout=20 * MINUTES)
         made.write_text(" ".join(packages))
     return tree
+
+
+def inside(tree, folder, command, timeout=30 * MINUTES):
+    """Run a shell command with a process tree and a /dev of its own, on the machine's network: packages must be fetched.
+
+    Root may do there what it may do on a host, which a container forbids by default: else tests would be skipped.
+    """
+    if shutil.which("systemd-nspawn"):
+        shell = ["systemd-nspawn", "-q", "--register=no", "--keep-unit", "--capability=all", "-D", tree, f"--chdir={folder}"]
+    else:
+        shell = ["unshare", "--mount", "--pid", "--fork", f"--root={tree}", "--mount-proc", f"--wd={folder}"]
+    return run([*shell, "/bin/sh", "-c", command], timeout=timeout, check=False,
+               env={**ENVIRONMENT, "SYSTEMD_NSPAWN_API_VFS_WRITABLE": "yes"})
+
+
+def put_sources(tree, sources):
+    """A copy of the sources, and nothing else, in the tree's SOURCES."""
+    place = tree / SOURCES.removeprefix("/")
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(sources, place, symlinks=True)
 
 
 def copy(source, target):

@@ -98,12 +98,12 @@ static void test_fields(void **state)
     sign(keys, MESSAGE, &got);
     sign(keys, MESSAGE, &again);
     assert_string_equal(got.data, again.data);
-    assert_memory_equal(got.data,
-                        "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=b.example;\r\n"
-                        "\ts=brisbane; t=1773533537;\r\n"
-                        "\th=From:To:Subject:Date:Message-ID:MIME-Version:Content-Type:\r\n"
-                        "\t TLS-Report-Domain:TLS-Report-Submitter:From:Subject;\r\n\tbh=",
-                        120);
+    assert_non_null(strstr(got.data,
+                           "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed; d=b.example;\r\n"
+                           "\ts=brisbane; t=1773533537;\r\n"
+                           "\th=From:To:Subject:Date:Message-ID:MIME-Version:Content-Type:\r\n"
+                           "\t TLS-Report-Domain:TLS-Report-Submitter:From:To:Subject:Date:\r\n"
+                           "\t Message-ID:MIME-Version:Content-Type;\r\n\tbh="));
     assert_null(strstr(got.data, "l="));
     assert_null(strstr(got.data, "TLS-Required"));
     strbuf_done(&got);
@@ -126,6 +126,11 @@ static const struct {
     {"a new field on top", "Received: x\r\n" MESSAGE, true},
     {"another From", "From: <x@y.example>\r\n" MESSAGE, false},
     {"another Subject", "Subject: x\r\n" MESSAGE, false},
+    {"a To of somebody else on top", "To: x\r\n" MESSAGE, false},
+    {"a Date", "Date: x\r\n" MESSAGE, false},
+    {"a Message-ID", "Message-ID: x\r\n" MESSAGE, false},
+    {"a MIME-Version", "MIME-Version: x\r\n" MESSAGE, false},
+    {"a Content-Type", "Content-Type: x\r\n" MESSAGE, false},
     {"another body", MESSAGE "x\r\n", false},
     {"another To", "From: <a@b.example>\r\nTo: <x@d.example>\r\nSubject: one\r\n two\r\n\r\nBody  text \r\n",
      false},

@@ -165,7 +165,7 @@ static const struct {
     {"counts fall: the rarest go", {.policies = 1, .details = 5000, .sessions = falling}, 100000},
     {"counts near 2^40 are told apart", {.policies = 3, .details = 5000, .sessions = huge}, 100000},
     {"many policies share the room", {.policies = 50, .details = 200, .sessions = falling}, 100000},
-    {"no room for any detail", {.policies = 10, .details = 100, .sessions = falling}, 3500},
+    {"no room for any detail", {.policies = 10, .details = 100, .sessions = falling}, 3600},
 };
 
 static void test_too_large_folds_the_rarest(void **state)

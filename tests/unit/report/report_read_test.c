@@ -84,7 +84,6 @@ static const struct row ROWS[] = {
      FINDING_MUST, P "policy.policy-string", "is text; it must be an array of strings"},
     {"policy-string with a number inside", NULL, STS ",\"policy-string\":[1]", NULL, NULL,
      FINDING_MUST, P "policy.policy-string[0]", "is a number; it must be text"},
-    {"an empty policy-string", NULL, STS ",\"policy-string\":[]", NULL, NULL, FINDING_NOTE, P "policy.policy-string", "is empty"},
     {"a whole policy in one string", NULL, STS ",\"policy-string\":[\"version: STSv1\\nmode: none\"]", NULL, NULL,
      FINDING_MUST, P "policy.policy-string[0]", "several lines"},
     {"a JSON array in a string", NULL, TLSA ",\"policy-string\":[\"[\\\"3 1 1 AB\\\"]\"]", NULL, NULL,

@@ -183,16 +183,17 @@ static const struct {
     struct policy policy;
     const char *want;
 } POLICIES[] = {
-    {"R22: no-policy-found has neither policy-string nor mx-host",
+    {"R20, R22: no-policy-found has an empty policy-string and no mx-host",
      {POLICY_NO_POLICY_FOUND, "a.example", TEXTS("x"), TEXTS("y")},
-     "{\"policy-type\":\"no-policy-found\",\"policy-domain\":\"a.example\"}"},
+     "{\"policy-type\":\"no-policy-found\",\"policy-string\":[],\"policy-domain\":\"a.example\"}"},
     {"R22: tlsa has no mx-host",
      {POLICY_TLSA, "mx.a.example", TEXTS(TA), TEXTS("y")},
      "{\"policy-type\":\"tlsa\",\"policy-string\":[\"" TA "\"],\"policy-domain\":\"mx.a.example\"}"},
-    {"R32: an unknown policy-string is left out, mx-host is an array",
+    {"R20: an unknown policy-string is empty, mx-host is an array",
      {POLICY_STS, "a.example", {NULL, 0}, TEXTS("*.a.example")},
-     "{\"policy-type\":\"sts\",\"policy-domain\":\"a.example\",\"mx-host\":[\"*.a.example\"]}"},
-    {"R32: empty items are left out, and with them an empty array",
+     "{\"policy-type\":\"sts\",\"policy-string\":[],\"policy-domain\":\"a.example\",\"mx-host\":[\"*.a."
+     "example\"]}"},
+    {"R32: empty items are left out, and with them an empty mx-host",
      {POLICY_STS, "a.example", TEXTS("", "mode: none"), TEXTS("")},
      "{\"policy-type\":\"sts\",\"policy-string\":[\"mode: none\"],\"policy-domain\":\"a.example\"}"},
 };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "model/utc_day.h"
@@ -377,19 +378,51 @@ static void test_suppression_gets_longer(void **state)
     assert_int_equal(ledger_unsuppress(f->ledger, "a@m.example", &f->err), ST_NOT_FOUND);
 }
 
-static void test_mailed_adds_up(void **state)
+static unsigned permissions_of(const char *database, const char *suffix)
+{
+    struct stat file;
+    char path[128];
+
+    (void)snprintf(path, sizeof path, "%s%s", database, suffix);
+    assert_int_equal(stat(path, &file), 0);
+    return file.st_mode & 07777;
+}
+
+static void test_files_are_not_world_readable(void **state)
+{
+    static const char *const SUFFIXES[] = {"", "-wal", "-shm"};
+    struct fixture *f = *state;
+    mode_t before = umask(0);
+
+    ledger_close(&f->ledger);
+    assert_int_equal(unlink(f->path), 0);
+    open_ledger(f);
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++)
+        assert_int_equal(permissions_of(f->path, SUFFIXES[i]), 0640);
+    ledger_close(&f->ledger);
+    assert_int_equal(chmod(f->path, 0666), 0);
+    open_ledger(f);
+    for (size_t i = 0; i < ARRAY_COUNT(SUFFIXES); i++)
+        assert_int_equal(permissions_of(f->path, SUFFIXES[i]), 0660);
+    (void)umask(before);
+}
+
+static void test_a_link_is_left_alone(void **state)
 {
     struct fixture *f = *state;
-    int64_t count = -1;
+    char target[128];
 
-    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 0);
-    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 2, &f->err), ST_OK);
-    assert_int_equal(ledger_add_mailed(f->ledger, DAY, "m.example", 1, &f->err), ST_OK);
-    assert_int_equal(ledger_mailed(f->ledger, DAY, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 3);
-    assert_int_equal(ledger_mailed(f->ledger, DAY + 1, "m.example", &count, &f->err), ST_OK);
-    assert_int_equal(count, 0);
+    (void)snprintf(target, sizeof target, "%s.kept", f->path);
+    ledger_close(&f->ledger);
+    assert_int_equal(rename(f->path, target), 0);
+    assert_int_equal(chmod(target, 0644), 0);
+    assert_int_equal(symlink(target, f->path), 0);
+    open_ledger(f);
+    assert_int_equal(permissions_of(target, ""), 0644);
+    ledger_close(&f->ledger);
+    assert_int_equal(unlink(f->path), 0);
+    assert_int_equal(rename(target, f->path), 0);
+    open_ledger(f);
 }
 
 static void test_a_roll_back_leaves_nothing(void **state)
@@ -413,6 +446,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LEDGER_TEST(test_report_is_frozen),
         LEDGER_TEST(test_a_day_is_reported_once),
+        LEDGER_TEST(test_files_are_not_world_readable),
+        LEDGER_TEST(test_a_link_is_left_alone),
         LEDGER_TEST(test_a_roll_back_leaves_nothing),
         LEDGER_TEST(test_waiting_gives_way),
         LEDGER_TEST(test_half_a_report_is_none),
@@ -424,7 +459,6 @@ int main(void)
         LEDGER_TEST(test_old_days_go_but_nothing_open),
         LEDGER_TEST(test_a_day_is_remembered_by_ledger_time),
         LEDGER_TEST(test_suppression_gets_longer),
-        LEDGER_TEST(test_mailed_adds_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
