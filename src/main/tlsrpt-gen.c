@@ -148,6 +148,7 @@ static const struct {
     {'n', offsetof(struct main_arguments, is_dry_run), "--dry-run"},
     {OPTION_FLUSH, offsetof(struct main_arguments, run.is_flush), "--flush"},
     {OPTION_LINGER, offsetof(struct main_arguments, run.is_linger), "--linger"},
+    {OPTION_ACCEPT_CLOCK, offsetof(struct main_arguments, run.is_clock_accepted), "--accept-clock"},
     {OPTION_SHOW_CONFIG, offsetof(struct main_arguments, is_show_config), "--show-config"},
     {OPTION_IF_CONFIGURED, offsetof(struct main_arguments, is_if_configured), "--if-configured"},
     {'v', offsetof(struct main_arguments, dry_run.is_verbose), NULL},

@@ -5,7 +5,7 @@
  *   TLSRPT_GEN_FAULT=KIND:NTH[:ERRNO]   call number NTH (from 0) of that kind fails, once; ERRNO "+" in
  * front: and all after it TLSRPT_GEN_FAULT_SEEN=FILE          made when the fault happens
  *
- * Kinds: malloc, write, read, stat, send, fsync, mmap, rename, open (files, sockets, pipes), short (each read
+ * Kinds: malloc, write, read, stat, send (datagrams on this host), query (those to a DNS server), fsync, mmap, rename, open (files, sockets, pipes), short (each read
  * and write moves half of what was asked), eintr (every third call that may wait is interrupted).  The last
  * two take no number.  die: the process is killed right behind its send number NTH.
  *
@@ -45,11 +45,12 @@ enum kind {
     KIND_SHORT,
     KIND_EINTR,
     KIND_DIE,
+    KIND_QUERY,
     KIND_COUNT,
 };
 
 static const char *const NAMES[KIND_COUNT] = {"",     "malloc", "write", "read",  "stat",  "send", "fsync",
-                                              "mmap", "rename", "open",  "short", "eintr", "die"};
+                                              "mmap", "rename", "open",  "short", "eintr", "die",  "query"};
 
 static enum kind kind;
 static bool is_forever, is_ready;
@@ -364,7 +365,6 @@ ssize_t recvmsg(int fd, struct msghdr *message, int flags)
     return is_interrupted() ? -1 : next(fd, message, flags);
 }
 
-/* Questions to DNS go their own way. */
 static bool is_local(int fd)
 {
     int domain = 0;
@@ -376,11 +376,12 @@ static bool is_local(int fd)
 ssize_t send(int fd, const void *bytes, size_t size, int flags)
 {
     NEXT(send);
-    if (!is_local(fd))
-        return next(fd, bytes, size, flags);
-    ssize_t sent = fails(KIND_SEND, ENOBUFS) || is_interrupted() ? -1 : next(fd, bytes, size, flags);
+    bool is_query = !is_local(fd);
+    ssize_t sent = fails(is_query ? KIND_QUERY : KIND_SEND, ENOBUFS) || is_interrupted()
+                       ? -1
+                       : next(fd, bytes, size, flags);
 
-    if (sent >= 0 && fails(KIND_DIE, 0))
+    if (!is_query && sent >= 0 && fails(KIND_DIE, 0))
         (void)raise(SIGKILL);
     return sent;
 }
