@@ -83,7 +83,7 @@ static void test_texts(void **state)
     assert_string_equal(arena_format(&arena, "%s", ""), "");
     arena_done(&arena);
     arena_init(&arena, 8);
-    assert_null(arena_copy_text(&arena, "abcdef", 6));
+    assert_null(arena_copy_text(&arena, "abcdefgh", 8));
     assert_null(arena_format(&arena, "%s", "abcdefghi"));
     arena_done(&arena);
     arena_done(&arena); /* twice does no harm */
