@@ -152,10 +152,10 @@ check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make
 	    $(DEB_PACKAGES) $(TEST_PACKAGES)
 
 check-arm64: deps-tree $(BUILD)/$(NAME_VERSION) ## root: cross build for arm64, unit tests and corpus under qemu-user
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross arm64 $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) arm64 $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
 
 check-s390x: deps-tree $(BUILD)/$(NAME_VERSION) ## root: the same for s390x, which is big-endian
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
 
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
 	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory deb $(BUILD)/$(NAME_VERSION) >$(BUILD)/deb.log 2>&1 || \
