@@ -1,4 +1,11 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * How it works.  A new ring is written whole before it is mapped, so that every block is allocated, and it gets its
+ * name only after it and its folder are on the disk: a power cut leaves the old file or the new one.  A ring that
+ * cannot be read is renamed, not deleted; at most ASIDE_MAX such files are kept.  Only filesystems that overwrite blocks
+ * in place (ext4, tmpfs) are written through a shared mapping; elsewhere an allocated block is no promise, so the
+ * mapping is private and ring_file_write writes the file.
+ */
 #include "ring_file.h"
 
 #include <errno.h>
