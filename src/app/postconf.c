@@ -147,8 +147,7 @@ enum status postmap_query(const char *table, const char *key, int timeout_ms, ch
     (void)close(pipe_fd[0]);
     if (error != 0)
         return err_set_errno(err, error == ENOENT ? ST_NOT_FOUND : ST_IO, error, "postmap");
-    if (!is_answered)
-        (void)kill(pid, SIGKILL);
+    (void)kill(pid, SIGKILL); /* it has answered, or has taken too long */
     while (waitpid(pid, &how, 0) < 0 && errno == EINTR) {
     }
     return is_answered ? ST_OK : err_set(err, ST_TEMPORARY, "%s: no answer in %d ms", table, timeout_ms);

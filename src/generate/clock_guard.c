@@ -186,7 +186,7 @@ static enum status load(const char *path, struct clock_memory *memory_out, struc
     if (status == ST_OK)
         *memory_out = parse(text.data, text.len);
     strbuf_done(&text);
-    return status == ST_NOT_FOUND ? ST_OK : status;
+    return status == ST_NOT_FOUND || status == ST_RANGE ? ST_OK : status; /* ST_RANGE: not a file of ours */
 }
 
 static long long at_least_0(int64_t seconds)

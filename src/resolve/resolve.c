@@ -459,6 +459,46 @@ static int wait_ms(const struct resolver *resolver, int max_wait_ms)
     return ms > 0 ? (int)ms : 0;
 }
 
+/*
+ * Let c-ares work on the sockets that are ready, and on its timers.  c-ares 1.34 and newer look at the timers in each
+ * call, so they get all sockets in one: an answer that waits at the second must not time out while the first is read.
+ */
+#if ARES_VERSION >= 0x012200
+static void process(struct resolver *resolver, const struct pollfd *ready, nfds_t count)
+{
+    ares_fd_events_t events[SOCKETS_MAX];
+    size_t used = 0;
+
+    for (nfds_t i = 0; i < count; i++) {
+        short got = ready[i].revents;
+
+        if (got != 0)
+            events[used++] = (ares_fd_events_t){
+                ready[i].fd, ((got & (POLLIN | POLLERR | POLLHUP)) != 0 ? (unsigned)ARES_FD_EVENT_READ : 0) |
+                                 ((got & POLLOUT) != 0 ? (unsigned)ARES_FD_EVENT_WRITE : 0)};
+    }
+    (void)ares_process_fds(resolver->channel, used > 0 ? events : NULL, used, ARES_PROCESS_FLAG_NONE);
+}
+#else
+static void process(struct resolver *resolver, const struct pollfd *ready, nfds_t count)
+{
+    bool is_any = false;
+
+    for (nfds_t i = 0; i < count; i++) {
+        short got = ready[i].revents;
+
+        if (got == 0)
+            continue;
+        is_any = true;
+        ares_process_fd(resolver->channel,
+                        (got & (POLLIN | POLLERR | POLLHUP)) != 0 ? ready[i].fd : ARES_SOCKET_BAD,
+                        (got & POLLOUT) != 0 ? ready[i].fd : ARES_SOCKET_BAD);
+    }
+    if (!is_any)
+        ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+}
+#endif
+
 /* Wait for the network once and let c-ares work. */
 static void step(struct resolver *resolver, int max_wait_ms)
 {
@@ -466,17 +506,9 @@ static void step(struct resolver *resolver, int max_wait_ms)
     nfds_t count = resolver->socket_count;
 
     memcpy(ready, resolver->sockets, count * sizeof ready[0]);
-    if (poll(ready, count, wait_ms(resolver, max_wait_ms)) > 0)
-        for (nfds_t i = 0; i < count; i++) {
-            short events = ready[i].revents;
-
-            if (events != 0)
-                ares_process_fd(resolver->channel,
-                                (events & (POLLIN | POLLERR | POLLHUP)) != 0 ? ready[i].fd : ARES_SOCKET_BAD,
-                                (events & POLLOUT) != 0 ? ready[i].fd : ARES_SOCKET_BAD);
-        }
-    else
-        ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD); /* its timers */
+    if (poll(ready, count, wait_ms(resolver, max_wait_ms)) <= 0)
+        count = 0;
+    process(resolver, ready, count);
 }
 
 /* Answer everything that is queued or active. */
