@@ -147,10 +147,10 @@ enum status ring_file_set_aside(const char *path, struct err *err)
 {
     char names[ASIDE_MAX + 1][PATH_MAX];
 
-    if (snprintf(names[0], PATH_MAX, "%s", path) >= PATH_MAX - 20)
+    if (snprintf(names[0], PATH_MAX, "%s", path) >= PATH_MAX - 24)
         return err_set(err, ST_IO, "path of the ring is too long");
     for (int i = 1; i <= ASIDE_MAX; i++)
-        (void)snprintf(names[i], PATH_MAX, "%.*s.unreadable-%d", PATH_MAX - 20, path, i);
+        (void)snprintf(names[i], PATH_MAX, "%.*s.unreadable-%d", PATH_MAX - 24, path, i);
     for (int i = ASIDE_MAX; i > 0; i--)
         if (rename(names[i - 1], names[i]) != 0 && (errno != ENOENT || i == 1))
             return io_error(errno, "set aside", path, err);

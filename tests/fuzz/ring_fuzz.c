@@ -34,7 +34,7 @@ static void require(bool is_true)
 
 static void forget(void)
 {
-    char aside[80];
+    char aside[88];
 
     (void)unlink(path);
     for (int i = 1; i <= 3; i++) {

@@ -60,7 +60,7 @@ static int setup(void **state)
 /* The name of a ring that was set aside. */
 static const char *aside(const struct fixture *fixture, int number)
 {
-    static char path[320];
+    static char path[324];
 
     (void)snprintf(path, sizeof path, "%s.unreadable-%d", fixture->path, number);
     return path;
@@ -332,7 +332,7 @@ static void test_what_cannot_be_read_is_set_aside(void **state)
 static void test_three_are_kept_aside(void **state)
 {
     struct fixture *fixture = *state;
-    char text[16];
+    char text[20];
 
     for (int i = 0; i < 5; i++) {
         ring_close(&fixture->ring);
