@@ -5,7 +5,7 @@ import re
 import trees
 
 SUM = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
-SHOWN_LINES = 120  # of a command that failed
+SHOWN_LINES, SHOWN_WIDTH = 120, 250  # of a command that failed
 
 
 class Tally:
@@ -26,7 +26,8 @@ class Tally:
         self.skipped += skipped
         trees.say(f"{what}: exit code {done.returncode} ({seconds:.0f} s)")
         if failed:
-            print("".join(f"#     {line}\n" for line in done.stdout.splitlines()[-SHOWN_LINES:]), end="", flush=True)
+            lines = done.stdout.splitlines()[-SHOWN_LINES:]
+            print("".join(f"#     {line[:SHOWN_WIDTH]}\n" for line in lines), end="", flush=True)
 
     def close(self, name):
         """Print the sum; the exit code."""
