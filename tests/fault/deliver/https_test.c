@@ -46,6 +46,26 @@ static struct {
     unsigned rounds;
 } world;
 
+/*
+ * libcurl 8.14 (Debian 13) loses 32 bytes when one of its allocations for a request fails.  Other leaks are still
+ * found: what curl_multi_perform did not allocate, and each handle that is not closed.  libcurl has no frame
+ * pointers, so only the slow unwinder sees that function.
+ */
+// NOLINTBEGIN(bugprone-reserved-identifier): the sanitizers' names
+__attribute__((visibility("default"))) const char *__asan_default_options(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+
+const char *__asan_default_options(void)
+{
+    return "fast_unwind_on_malloc=0";
+}
+
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:curl_multi_perform\n";
+}
+// NOLINTEND(bugprone-reserved-identifier)
+
 /* ---- the server ---- */
 
 static X509 *make_certificate(EVP_PKEY *key)
