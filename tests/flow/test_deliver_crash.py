@@ -107,12 +107,17 @@ def test_nothing_is_lost_or_changed(due_site, tmp_path):
     want = {rua: came[0] for rua, came in receivers.came().items()}
     assert len(want) == 2 * DOMAINS and set(deliveries(site).values()) == {2}
     rng = random.Random(8460)
-    kills = 0
-    for _ in range(KILLS):
+    kills = tries = 0
+    while kills < KILLS and tries < 4 * KILLS:
+        tries += 1
         shutil.rmtree(site.state)
         shutil.copytree(fresh, site.state)
         receivers.clear()
-        kills += kill_at(site, rng.uniform(0, whole_s))
+        seconds = rng.uniform(0, whole_s)
+        if kill_at(site, seconds):
+            kills += 1
+        else:
+            whole_s = seconds  # the machine has less other work than during the first run
         in_doubt = {rua for rua, state in deliveries(site).items() if state == 1}
         site.run()
         time.sleep(0.05)  # the last of the killed run may still be on its way through the receivers' threads
@@ -122,4 +127,4 @@ def test_nothing_is_lost_or_changed(due_site, tmp_path):
         for rua, copies in came.items():
             assert set(copies) == {want[rua]}
             assert len(copies) == 1 or (len(copies) == 2 and rua in in_doubt), rua
-    assert kills > KILLS / 2
+    assert kills == KILLS
