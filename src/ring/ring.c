@@ -36,7 +36,8 @@
 #define PAD           0 /* kind of a record that fills the rest of a lap */
 #define ALIGNMENT     8
 #define PREPARE_SHARE 4 /* a quarter of the ring is kept ready to be written */
-#define SLOW_MS       5 /* a write that takes longer is left to ring_sync from then on */
+#define SLOW_MS       5 /* a write that takes longer is slow */
+#define SLOW_WRITES   8 /* after so many in a row they are left to ring_catch_up */
 
 static const char MAGIC[8] = "TLSRPTq";
 
@@ -72,6 +73,7 @@ struct ring {
     char set_aside[ERR_TEXT_MAX]; /* why the ring that was there could not be used; "": it could */
     /* not shared: records before written are in the file; the writer's, but while is_lazy ring_sync's */
     uint64_t written;
+    unsigned slow_writes;
     _Atomic bool is_lazy;
     size_t wanted_size;        /* of the file that would be made now */
     uint64_t verified;         /* records before this sequence are an earlier process's: check their bytes */
@@ -149,12 +151,16 @@ static enum status write_back(struct ring *ring, struct err *err)
     return status == ST_OK ? write_header(ring, err) : status;
 }
 
-/* False if it failed, or took so long that the writer must not do it: datagrams do not wait for a disk. */
+/* False if it failed, or if SLOW_WRITES in a row were slow: then the writer must not do it, because datagrams do
+ * not wait for a disk. */
 static bool write_back_quickly(struct ring *ring)
 {
     int64_t begin_ms = clock_monotonic_ms();
 
-    return write_back(ring, NULL) == ST_OK && clock_monotonic_ms() - begin_ms < SLOW_MS;
+    if (write_back(ring, NULL) != ST_OK)
+        return false;
+    ring->slow_writes = clock_monotonic_ms() - begin_ms < SLOW_MS ? 0 : ring->slow_writes + 1;
+    return ring->slow_writes < SLOW_WRITES;
 }
 
 /* ---- making and opening ---- */
