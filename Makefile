@@ -21,7 +21,7 @@ RUNDIR     ?= /run/tlsrpt-gen
 PKG_CONFIG ?= pkg-config
 # pkg-config name:oldest version that works
 DEPENDENCIES = jansson:2.13 zlib:1.2.11 sqlite3:3.37 libcurl:7.85 libcares:1.18 openssl:3.0 \
-               libesmtp-1.0:1.1 libidn2:2.3 $(if $(filter yes,$(WITH_PGSQL)),libpq:14)
+               libesmtp-1.0:1.1 libidn2:2.3 libpsl:0.20 $(if $(filter yes,$(WITH_PGSQL)),libpq:14)
 
 # A fleet of hosts on PostgreSQL: yes or no; yes where libpq is found.
 PGSQL_TOLD := $(WITH_PGSQL)
@@ -34,14 +34,14 @@ endif
 LIBPQ = $(if $(filter yes,$(WITH_PGSQL)),libpq)
 
 # The libraries each program links; nothing else reaches it.
-LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2 $(LIBPQ)
-LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2
+LIBS_tlsrpt-gen         = jansson sqlite3 zlib openssl libcurl libcares libidn2 libpsl $(LIBPQ)
+LIBS_tlsrpt-gen-collect = jansson sqlite3 libidn2 libpsl
 LIBS_tlsrpt-gen-smtp    = libesmtp-1.0 openssl
 LIBS_tlsrpt-gen-log     = jansson libidn2 zlib libcares
 
 # Debian packages; those that only tests need are in tests/targets.mk.
 BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4-openssl-dev libc-ares-dev \
-                 libsqlite3-dev libssl-dev zlib1g-dev libidn2-dev
+                 libsqlite3-dev libssl-dev zlib1g-dev libidn2-dev libpsl-dev
 # Not needed, but used where it is there: a fleet of hosts on PostgreSQL (WITH_PGSQL).
 PGSQL_PACKAGES = libpq-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl

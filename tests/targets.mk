@@ -37,7 +37,7 @@ TOOLS     = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard 
 BENCH     = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 SHIM      = $(BUILD)/tests/fault/shim.so
 C_FILES   = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch] tests/unit/*/*.[ch] tests/fault/*/*.[ch]))
-LIBS_test = jansson sqlite3 zlib openssl libcurl libcares libidn2 libesmtp-1.0 cmocka $(LIBPQ)
+LIBS_test = jansson sqlite3 zlib openssl libcurl libcares libidn2 libpsl libesmtp-1.0 cmocka $(LIBPQ)
 
 .PHONY: check-programs fuzz-programs
 check-programs: $(UNIT) $(FAULT) $(SHIM) $(REPLAY) $(TOOLS)
