@@ -17,7 +17,7 @@
 #define LOG_BURST      20
 #define LOG_PERIOD_S   60
 #define LOG_VALUE_MAX  300 /* bytes of one value that are shown */
-#define LOG_FIELDS_MAX 16
+#define LOG_FIELDS_MAX 20
 
 enum log_level {
     LOG_LEVEL_ERROR = 3,

@@ -52,6 +52,7 @@ struct config {
     int64_t ring_sync_s;  /* 0: the system decides */
     int64_t max_policies; /* per domain and day */
     int64_t max_details;
+    int64_t max_subdomains;     /* per organization and day */
     const char *sending_mta_ip; /* "": as the MTA says (R73) */
 
     /* schedule */

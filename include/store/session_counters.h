@@ -21,6 +21,7 @@
     X(UNKNOWN_POLICIES, "unknown_policies", "policies of an unknown type, left out of stored outcomes") \
     X(FOLDED_POLICIES,  "folded_policies",  "policies beyond the cap of a domain and day") \
     X(FOLDED_DETAILS,   "folded_details",   "failure details beyond the cap of a domain and day") \
+    X(OVER_BUDGET,      "over_budget",      "outcomes of subdomains beyond max_subdomains, under no report") \
     X(STORE_RETRIES,    "store_retries",    "batches that had to be stored again after an error") \
     X(RING_HIGH_WATER,  "ring_high_water",  "most bytes that ever waited in the ring")
 // clang-format on

@@ -63,6 +63,16 @@ typedef enum status session_record_fn(void *context, const char *record, int64_t
 typedef enum status session_refused_fn(void *context, int64_t uid, uint64_t count, struct err *err);
 typedef enum status session_note_fn(void *context, const char *name, const char *text, struct err *err);
 
+/* Sessions that were counted under no report: too many subdomains of one organization on one day. */
+struct session_over_budget {
+    int32_t utc_day;
+    const char *organization; /* lives until the callback returns */
+    uint64_t subdomains;      /* that are counted */
+    uint64_t sessions;        /* of all its other subdomains */
+};
+typedef enum status session_over_budget_fn(void *context, const struct session_over_budget *over,
+                                           struct err *err);
+
 struct session_reader;
 
 /* What a kind of reader must offer; the contracts are those of the functions below. */
@@ -95,6 +105,8 @@ struct session_reader_methods {
                                 struct err *err);
     enum status (*each_note)(struct session_reader *reader, session_note_fn *fn, void *context,
                              struct err *err);
+    enum status (*each_over_budget)(struct session_reader *reader, int64_t max, session_over_budget_fn *fn,
+                                    void *context, struct err *err);
 };
 
 /* A kind embeds it as its first member. */
@@ -234,6 +246,16 @@ MUST_CHECK static inline enum status session_reader_each_note(struct session_rea
                                                               struct err *err)
 {
     return reader->methods->each_note != NULL ? reader->methods->each_note(reader, fn, context, err) : ST_OK;
+}
+
+/* At most max organizations with sessions over their budget, the newest day and the most sessions first. */
+MUST_CHECK static inline enum status session_reader_each_over_budget(struct session_reader *reader,
+                                                                     int64_t max, session_over_budget_fn *fn,
+                                                                     void *context, struct err *err)
+{
+    return reader->methods->each_over_budget != NULL
+               ? reader->methods->each_over_budget(reader, max, fn, context, err)
+               : ST_OK;
 }
 
 #endif

@@ -15,6 +15,14 @@
 #define SESSION_STATEMENTS(X) \
     X(FIND_DOMAIN,    "SELECT id FROM domain WHERE name = ?1") \
     X(ADD_DOMAIN,     "INSERT INTO domain (name, id) VALUES (?1, ?2) ON CONFLICT DO NOTHING") \
+    X(DELETE_DOMAIN,  "DELETE FROM domain WHERE name = ?1") \
+    X(TAKE_SUBDOMAIN, "INSERT INTO organization (utc_day, name, subdomains, over_budget) VALUES (?1, ?2, 1, 0)" \
+                      " ON CONFLICT (utc_day, name) DO UPDATE SET subdomains = subdomains + 1" \
+                      " WHERE subdomains < ?3") \
+    X(COUNT_OVER_BUDGET, "UPDATE organization SET over_budget = over_budget + ?3" \
+                      " WHERE utc_day = ?1 AND name = ?2 RETURNING over_budget") \
+    X(LIST_OVER_BUDGET, "SELECT utc_day, name, subdomains, over_budget FROM organization" \
+                      " WHERE over_budget > 0 ORDER BY utc_day DESC, over_budget DESC, name LIMIT ?1") \
     X(FIND_POLICY,    "SELECT id FROM policy WHERE domain_id = ?1 AND type = ?2 AND policy_domain = ?3" \
                       " AND strings = ?4 AND mx_hosts = ?5") \
     X(ADD_POLICY,     "INSERT INTO policy (domain_id, type, policy_domain, strings, mx_hosts, id)" \
@@ -103,6 +111,7 @@
                       " (SELECT detail_id FROM detail_tally WHERE domain_id BETWEEN ?1 AND ?2) AND ?3 IS NOT NULL") \
     X(DELETE_DOMAINS, "DELETE FROM domain WHERE id NOT IN (SELECT domain_id FROM tally)") \
     X(DELETE_DAYS,    "DELETE FROM day WHERE utc_day < ?1") \
+    X(DELETE_ORGANIZATIONS, "DELETE FROM organization WHERE utc_day < ?1") \
     X(READ_RECORDS,   "SELECT r.text, r.last_seen_s FROM domain AS d JOIN record AS r" \
                       " ON r.domain_id = d.id AND r.utc_day = ?1 WHERE d.name = ?2" \
                       " ORDER BY r.last_seen_s DESC, r.text")

@@ -10,6 +10,8 @@
  *   - a session under one policy too many is counted under a policy of the same type whose policy-domain is
  *     the reporting domain, without strings and mx hosts (at most one such row per type);
  *   - a detail too many is counted under the same policy with its result type and nothing else.
+ * An organization (model/organization.h) has at most max_subdomains names below its own on a day; a session of a
+ * further one is refused, and its sum over the organization's day is kept in place of its rows.
  * Of the TLSRPT records that MTAs saw for a domain, the SESSION_RECORDS_MAX latest per day are kept.
  *
  * One writer belongs to one thread.  Unless said otherwise a function can return
@@ -37,7 +39,8 @@ struct session_writer;
 struct session_limits {
     int64_t max_policies; /* per domain and day */
     int64_t max_details;
-    int64_t busy_ms; /* how long to wait for somebody else's lock; 0: 10 s */
+    int64_t max_subdomains; /* per organization and day; 1 or more */
+    int64_t busy_ms;        /* how long to wait for somebody else's lock; 0: 10 s */
 };
 
 /*
@@ -68,6 +71,7 @@ void session_writer_rollback(struct session_writer *writer);
 /*
  * Count the result count times under utc_day, whether or not that day is closed; arrival_s is when the last
  * of them came.  *plan_out is for session_writer_count, which counts an equal result of the same day.
+ * ST_DENIED  its domain is one of too many subdomains; nothing was counted: session_writer_add_over_budget
  */
 MUST_CHECK enum status session_writer_add(struct session_writer *writer, const struct session_result *result,
                                           int32_t utc_day, uint64_t count, int64_t arrival_s,
@@ -76,6 +80,14 @@ MUST_CHECK enum status session_writer_add(struct session_writer *writer, const s
 /* ST_NOT_FOUND  a row of the plan is gone; nothing was counted */
 MUST_CHECK enum status session_writer_count(struct session_writer *writer, struct tally_plan *plan,
                                             uint64_t count, int64_t arrival_s, struct err *err);
+
+/*
+ * Add count to the sessions that the domain's organization had beyond max_subdomains on that day; *sessions_out: how
+ * many that makes.  After ST_DENIED from session_writer_add.
+ */
+MUST_CHECK enum status session_writer_add_over_budget(struct session_writer *writer, const char *domain,
+                                                      int32_t utc_day, uint64_t count, uint64_t *sessions_out,
+                                                      struct err *err);
 
 MUST_CHECK enum status session_writer_set_mark(struct session_writer *writer, const struct session_mark *mark,
                                                struct err *err);

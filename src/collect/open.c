@@ -121,6 +121,7 @@ static enum status open_store(struct collector *collector, struct err *err)
 {
     const struct session_limits limits = {.max_policies = collector->config->max_policies,
                                           .max_details = collector->config->max_details,
+                                          .max_subdomains = collector->config->max_subdomains,
                                           .busy_ms = BUSY_MS};
     char path[PATH_MAX];
     enum status status =

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "app/log_events.h"
+#include "model/organization.h"
 #include "model/utc_day.h"
 
 #define BEGIN_BYTES 80 /* of a malformed datagram that are logged */
@@ -156,7 +157,29 @@ static int32_t day_of(const struct session_result *result, int32_t arrival_day)
     return result->has_utc_day && result->utc_day < arrival_day ? result->utc_day : arrival_day;
 }
 
-/* While its day is closed an entry stays AGGREGATE_NEW: there is no row to plan for. */
+/* The first of an organization and day is logged. */
+static enum status settle_over_budget(struct counter *counter, const struct aggregate_entry *entry,
+                                      const char *domain, int32_t utc_day, struct err *err)
+{
+    uint64_t sessions = 0;
+    char day[UTC_DAY_TEXT_SIZE];
+    enum status status = session_writer_add_over_budget(counter->collector->store, domain, utc_day,
+                                                        entry->count, &sessions, err);
+
+    if (status != ST_OK)
+        return status;
+    count(counter, COUNTER_OVER_BUDGET, entry->count);
+    if (sessions > entry->count)
+        return ST_OK;
+    utc_day_format(utc_day, day);
+    LOG_FACT(EV_OVER_BUDGET, log_text("domain", organization_of(domain)), log_text("day", day),
+             log_number("max_subdomains", counter->collector->config->max_subdomains),
+             log_text("hint", "if these are real recipients, set max_subdomains higher"));
+    return ST_OK;
+}
+
+/* While its day is closed, or its organization over budget, an entry stays AGGREGATE_NEW: it has no rows to plan
+ * for. */
 static enum status settle_result(struct counter *counter, struct aggregate_entry *entry,
                                  const struct session_result *result, struct err *err)
 {
@@ -180,6 +203,8 @@ static enum status settle_result(struct counter *counter, struct aggregate_entry
     if (status == ST_OK)
         status = session_writer_add(counter->collector->store, result, utc_day, entry->count,
                                     entry->last_arrival_s, &entry->plan, err);
+    if (status == ST_DENIED)
+        return settle_over_budget(counter, entry, result->domain, utc_day, err);
     if (status != ST_OK)
         return status;
     entry->state = entry->plan.is_made ? AGGREGATE_PLANNED : AGGREGATE_NEW;

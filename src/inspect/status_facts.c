@@ -95,6 +95,17 @@ static enum status take_refused(void *context, int64_t uid, uint64_t count, stru
     return ST_OK;
 }
 
+static enum status take_over_budget(void *context, const struct session_over_budget *over, struct err *err)
+{
+    struct status_facts *facts = ((struct gathering *)context)->facts;
+    struct session_over_budget *row = &facts->over_budget[facts->over_budget_count++];
+
+    (void)err;
+    *row = *over;
+    row->organization = status_facts_copy(facts, over->organization);
+    return ST_OK;
+}
+
 static enum status gather_sessions(struct gathering *gathering, struct err *err)
 {
     struct status_facts *facts = gathering->facts;
@@ -103,6 +114,9 @@ static enum status gather_sessions(struct gathering *gathering, struct err *err)
 
     if (status == ST_OK)
         status = session_reader_each_refused(gathering->sessions, take_refused, gathering, err);
+    if (status == ST_OK)
+        status = session_reader_each_over_budget(gathering->sessions, STATUS_OVER_MAX, take_over_budget,
+                                                 gathering, err);
     if (status == ST_OK && gathering->fleet == NULL)
         status = session_reader_each_day(gathering->sessions, take_session_day, gathering, err);
     return status;

@@ -3,7 +3,8 @@
  * status_facts.h - everything that `status` shows, gathered once for its three printers.
  *
  * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
- * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users.
+ * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users, STATUS_OVER_MAX organizations over
+ * max_subdomains (of the newest days those with the most sessions).
  */
 #ifndef INSPECT_STATUS_FACTS_H
 #define INSPECT_STATUS_FACTS_H
@@ -28,6 +29,7 @@
 #define STATUS_DAYS_MAX   100
 #define STATUS_ERRORS_MAX 10
 #define STATUS_LIST_MAX   100
+#define STATUS_OVER_MAX   20
 
 struct status_day {
     int32_t utc_day;
@@ -94,6 +96,8 @@ struct status_facts {
     struct collector_state collector;
     struct status_refused refused[STATUS_LIST_MAX];
     size_t refused_count;
+    struct session_over_budget over_budget[STATUS_OVER_MAX];
+    size_t over_budget_count;
 
     struct status_fleet fleet;
 

@@ -17,6 +17,23 @@ static void add_time(struct json_out *json, const char *key, int64_t utc_s)
     json_out_text(json, key, utc_s > 0 ? text : NULL);
 }
 
+static void add_over_budget(struct json_out *json, const struct status_facts *facts)
+{
+    char day[UTC_DAY_TEXT_SIZE];
+
+    json_out_begin_array(json, "over_budget");
+    for (size_t i = 0; i < facts->over_budget_count; i++) {
+        utc_day_format(facts->over_budget[i].utc_day, day);
+        json_out_begin_object(json, NULL);
+        json_out_text(json, "day", day);
+        json_out_text(json, "domain", facts->over_budget[i].organization);
+        json_out_number(json, "subdomains", (int64_t)facts->over_budget[i].subdomains);
+        json_out_number(json, "sessions", (int64_t)facts->over_budget[i].sessions);
+        json_out_end_object(json);
+    }
+    json_out_end_array(json);
+}
+
 static void add_collector(struct json_out *json, const struct status_facts *facts)
 {
     static const char *const STATES[] = {[COLLECTOR_NEVER] = "never",
@@ -44,6 +61,7 @@ static void add_collector(struct json_out *json, const struct status_facts *fact
         json_out_end_object(json);
     }
     json_out_end_array(json);
+    add_over_budget(json, facts);
     json_out_begin_object(json, "notes");
     for (size_t i = 0; i < facts->collector.note_count; i++)
         json_out_text(json, facts->collector.notes[i].name, facts->collector.notes[i].text);

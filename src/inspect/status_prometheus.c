@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text format of Prometheus, for node_exporter's textfile collector.  No label holds outside text.
+ * The text format of Prometheus, for node_exporter's textfile collector.  The only outside text in labels are
+ * domains, canonical names of letters, digits, '-', '_' and '.'.
  */
 #include <inttypes.h>
 
@@ -37,6 +38,19 @@ static void print_counters(const struct status_facts *facts, FILE *out)
           (int64_t)facts->collector.ring_used);
     gauge(out, "ring_capacity_bytes", "bytes that the ring can hold",
           (int64_t)facts->collector.ring_capacity);
+}
+
+static void print_over_budget(const struct status_facts *facts, FILE *out)
+{
+    char day[UTC_DAY_TEXT_SIZE];
+
+    begin(out, "over_budget_sessions", "gauge",
+          "sessions of subdomains beyond max_subdomains, in no report, by the domain above them");
+    for (size_t i = 0; i < facts->over_budget_count; i++) {
+        utc_day_format(facts->over_budget[i].utc_day, day);
+        (void)fprintf(out, PREFIX "over_budget_sessions{day=\"%s\",domain=\"%s\"} %" PRIu64 "\n", day,
+                      facts->over_budget[i].organization, facts->over_budget[i].sessions);
+    }
 }
 
 /* Counts of the newest day before today: the one that is reported now. */
@@ -116,6 +130,7 @@ void status_print_prometheus(const struct status_facts *facts, FILE *out)
           facts->collector.mark.counted_through_s);
     print_fleet(facts, out);
     print_counters(facts, out);
+    print_over_budget(facts, out);
     if (facts->fleet.trouble != NULL)
         return; /* a 0 would be taken for the truth */
     print_yesterday(facts, out);

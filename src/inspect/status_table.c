@@ -115,6 +115,25 @@ static void print_ring(const struct status_screen *screen)
     print_line(screen, "ring", text);
 }
 
+static void print_over_budget(const struct status_screen *screen)
+{
+    const struct status_facts *facts = screen->facts;
+
+    for (size_t i = 0; i < facts->over_budget_count; i++) {
+        const struct session_over_budget *over = &facts->over_budget[i];
+        char text[1200], day[UTC_DAY_TEXT_SIZE], sessions[TABLE_NUMBER_SIZE], subdomains[TABLE_NUMBER_SIZE];
+
+        utc_day_format(over->utc_day, day);
+        (void)snprintf(
+            text, sizeof text,
+            "over budget: %s sessions of %s on %s are in no report, because %s of its subdomains are "
+            "counted already; if they are real recipients, set max_subdomains higher",
+            table_number(over->sessions, sessions), over->organization, day,
+            table_number(over->subdomains, subdomains));
+        print_line(screen, "warning", text);
+    }
+}
+
 static void print_warnings(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
@@ -146,6 +165,7 @@ static void print_warnings(const struct status_screen *screen)
             table_number(facts->refused[i].count, number), (long long)facts->refused[i].uid);
         print_line(screen, "warning", text);
     }
+    print_over_budget(screen);
 }
 
 /* ---- days ---- */

@@ -255,6 +255,9 @@ static const struct option_row TABLE[] = {
     {.name = "max_details", .kind = OPTION_NUMBER, .offset = FIELD(max_details), .default_value = "1000",
      .min = 1, .max = 1000000,
      .help = "Most different failure details of one domain and day; more are summed up by result type."},
+    {.name = "max_subdomains", .kind = OPTION_NUMBER, .offset = FIELD(max_subdomains), .default_value = "1000",
+     .min = 1, .max = 1000000000,
+     .help = "Most subdomains of one organization and day; sessions of others get no report."},
     {.name = "sending_mta_ip", .kind = OPTION_TEXT, .offset = FIELD(sending_mta_ip), .default_value = "",
      .check = check_ip, .help = "Address that reports name as the sending one, behind NAT; the real ones if unset."},
 

@@ -41,6 +41,9 @@ static const char *const MIGRATIONS[] = {
     "CREATE TABLE counter (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
     "CREATE TABLE refused (uid INTEGER PRIMARY KEY, count INTEGER NOT NULL) STRICT;"
     "CREATE TABLE note (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT, WITHOUT ROWID;",
+    /* What older versions counted today is not counted against max_subdomains. */
+    "CREATE TABLE organization (utc_day INTEGER, name TEXT, subdomains INTEGER NOT NULL,"
+    "  over_budget INTEGER NOT NULL, PRIMARY KEY (utc_day, name)) STRICT, WITHOUT ROWID;",
 };
 
 static const char *const STATEMENTS[SQL_COUNT] = {
@@ -133,6 +136,27 @@ static enum status sqlite_each_note(struct session_reader *reader, session_note_
     return status;
 }
 
+static enum status sqlite_each_over_budget(struct session_reader *reader, int64_t max,
+                                           session_over_budget_fn *fn, void *context, struct err *err)
+{
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(db, SQL_LIST_OVER_BUDGET, BIND(INT(max)), &row, err);
+
+    while (db_next(db, row, &status, err)) {
+        const struct session_over_budget over = {
+            .utc_day = (int32_t)db_column_int(row, 0),
+            .organization = db_column_text(row, 1),
+            .subdomains = (uint64_t)db_column_int(row, 2),
+            .sessions = (uint64_t)db_column_int(row, 3),
+        };
+
+        status = over.organization != NULL ? fn(context, &over, err)
+                                           : err_set(err, ST_NOMEM, "%s: out of memory", db->name);
+    }
+    return status;
+}
+
 /* ---- clean-up ---- */
 
 /* One transaction of a clean-up. */
@@ -172,7 +196,8 @@ static enum status delete_by_domain(struct db *db, int32_t utc_day, struct err *
 /* Most runs find nothing that old; only the first run of a day looks at every domain. */
 static enum status sqlite_delete_before(struct session_reader *reader, int32_t utc_day, struct err *err)
 {
-    static const enum session_statement DOMAINS[] = {SQL_DELETE_DOMAINS}, DAYS[] = {SQL_DELETE_DAYS};
+    static const enum session_statement DOMAINS[] = {SQL_DELETE_DOMAINS};
+    static const enum session_statement DAYS[] = {SQL_DELETE_DAYS, SQL_DELETE_ORGANIZATIONS};
     struct db *db = session_sqlite_db(reader);
     enum status status = db_read(db, SQL_HAS_DAYS_BEFORE, BIND(INT(utc_day)), NULL, 0, err);
 
@@ -182,7 +207,7 @@ static enum status sqlite_delete_before(struct session_reader *reader, int32_t u
     if (status == ST_OK)
         status = delete_step(db, DOMAINS, 1, BIND_NOTHING, err);
     if (status == ST_OK)
-        status = delete_step(db, DAYS, 1, BIND(INT(utc_day)), err);
+        status = delete_step(db, DAYS, ARRAY_COUNT(DAYS), BIND(INT(utc_day)), err);
     return status;
 }
 
@@ -207,6 +232,7 @@ static const struct session_reader_methods METHODS = {
     .counters = sqlite_counters,
     .each_refused = sqlite_each_refused,
     .each_note = sqlite_each_note,
+    .each_over_budget = sqlite_each_over_budget,
 };
 
 static enum status read_identity(struct session_sqlite *sqlite, int64_t *next_id_out, struct err *err)

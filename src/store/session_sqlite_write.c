@@ -6,7 +6,8 @@
  * For each policy of the result:
  * 1. find its row of texts, and add to its tally of this day
  * 2. there is none, and a new one would be beyond the domain's cap of that day: take the folded policy
- *    instead and go to 1
+ *    instead and go to 1; or it would be the domain's first of the day, and its organization has enough of them:
+ *    end, with nothing counted
  * 3. make what is missing
  * 4. the same for each detail of the policy
  * The rows that were added to are the result's plan; an equal result adds to them by their numbers.
@@ -15,6 +16,7 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "model/organization.h"
 #include "store/session_sqlite.h"
 #include "store/session_writer.h"
 
@@ -60,6 +62,7 @@ _Static_assert(sizeof(struct tally_rows) <= TALLY_PLAN_WORDS * sizeof(uint64_t),
 struct row_resolver {
     struct session_writer *writer;
     struct db *db;
+    const char *domain;
     int32_t utc_day;
     int64_t count;
     bool is_new_domain; /* nothing of it can exist yet */
@@ -95,19 +98,54 @@ static void add_target(struct row_resolver *resolver, enum tally_kind kind, int6
 /* ---- domain and record ---- */
 
 /* Adding comes first: a new text is mostly of a new domain, and one that is there is not written to. */
-static enum status resolve_domain(struct row_resolver *resolver, const char *name, struct err *err)
+static enum status resolve_domain(struct row_resolver *resolver, struct err *err)
 {
+    const struct bind_value name = TEXT(resolver->domain);
     int64_t *id = &resolver->rows.domain_id;
     enum status status =
-        db_update(resolver->db, SQL_ADD_DOMAIN, BIND(TEXT(name), INT(resolver->writer->next_id)), err);
+        db_update(resolver->db, SQL_ADD_DOMAIN, BIND(name, INT(resolver->writer->next_id)), err);
 
     if (status == ST_NOT_FOUND)
-        return db_read(resolver->db, SQL_FIND_DOMAIN, BIND(TEXT(name)), id, 1, err);
+        return db_read(resolver->db, SQL_FIND_DOMAIN, BIND(name), id, 1, err);
     if (status != ST_OK)
         return status;
     *id = resolver->writer->next_id++;
     resolver->is_new_domain = true;
     return ST_OK;
+}
+
+/* It was refused: nothing else refers to its row, and nobody has seen its id. */
+static enum status forget_domain(struct row_resolver *resolver, struct err *err)
+{
+    if (!resolver->is_new_domain)
+        return ST_OK;
+    resolver->writer->next_id = resolver->rows.domain_id;
+    return db_change(resolver->db, SQL_DELETE_DOMAIN, BIND(TEXT(resolver->domain)), err);
+}
+
+/* A name of two labels is its organization's own, or a public suffix: most names are, and need no list. */
+static bool is_short(const char *domain)
+{
+    const char *dot = strchr(domain, '.');
+
+    return dot == NULL || strchr(dot + 1, '.') == NULL;
+}
+
+/* Count one more subdomain of the day.  ST_DENIED: its organization has enough. */
+static enum status take_subdomain(struct row_resolver *resolver, struct err *err)
+{
+    const struct session_limits *limits = &resolver->writer->limits;
+    const char *organization;
+    enum status status;
+
+    if (is_short(resolver->domain))
+        return ST_OK;
+    organization = organization_of(resolver->domain);
+    if (organization == resolver->domain)
+        return ST_OK;
+    status = db_update(resolver->db, SQL_TAKE_SUBDOMAIN,
+                       BIND(INT(resolver->utc_day), TEXT(organization), INT(limits->max_subdomains)), err);
+    return status == ST_NOT_FOUND ? ST_DENIED : status;
 }
 
 /* What is stored of a domain's records on one day. */
@@ -214,18 +252,33 @@ static enum status make_policy(struct row_resolver *resolver, const struct polic
                      err);
 }
 
-/* ST_OK: one more fits; ST_RANGE: the cap is reached. */
-static enum status check_cap(struct row_resolver *resolver, enum session_statement statement, int64_t cap,
-                             struct err *err)
+/* The domain's rows of that day, as far as max. */
+static enum status count_rows(struct row_resolver *resolver, enum session_statement statement, int64_t max,
+                              int64_t *count_out, struct err *err)
 {
-    int64_t count = 0;
-    enum status status;
-
+    *count_out = 0;
     if (is_first_row(resolver))
         return ST_OK;
-    status = db_read(resolver->db, statement,
-                     BIND(INT(resolver->rows.domain_id), INT(resolver->utc_day), INT(cap)), &count, 1, err);
-    return status == ST_OK && count >= cap ? ST_RANGE : status;
+    return db_read(resolver->db, statement,
+                   BIND(INT(resolver->rows.domain_id), INT(resolver->utc_day), INT(max)), count_out, 1, err);
+}
+
+/*
+ * May the domain have one more policy on that day?
+ * ST_RANGE   it has max_policies; not if is_free
+ * ST_DENIED  it has none, and its organization has max_subdomains
+ */
+static enum status check_policy_cap(struct row_resolver *resolver, bool is_free, struct err *err)
+{
+    int64_t cap = is_free ? INT64_MAX : resolver->writer->limits.max_policies;
+    int64_t count;
+    enum status status = count_rows(resolver, SQL_COUNT_TALLIES, is_free ? 1 : cap, &count, err);
+
+    if (status != ST_OK)
+        return status;
+    if (count == 0)
+        return take_subdomain(resolver, err);
+    return count >= cap ? ST_RANGE : ST_OK;
 }
 
 static bool is_folded_policy(const struct policy *policy, const char *domain)
@@ -233,7 +286,7 @@ static bool is_folded_policy(const struct policy *policy, const char *domain)
     return policy->strings.count == 0 && policy->mx_hosts.count == 0 && strcmp(policy->domain, domain) == 0;
 }
 
-/* Steps 1 to 3; ST_RANGE when the cap allows no new tally for this policy. */
+/* Steps 1 to 3; statuses of check_policy_cap when there may be no new tally for this policy. */
 static enum status count_policy(struct row_resolver *resolver, const struct policy *policy, bool is_failed,
                                 bool is_free, int64_t *policy_id_out, struct err *err)
 {
@@ -247,8 +300,7 @@ static enum status count_policy(struct row_resolver *resolver, const struct poli
                            BIND(domain, day, INT(*policy_id_out), INT(resolver->count)), err);
     if (status != ST_NOT_FOUND)
         return status;
-    status =
-        is_free ? ST_OK : check_cap(resolver, SQL_COUNT_TALLIES, resolver->writer->limits.max_policies, err);
+    status = check_policy_cap(resolver, is_free, err);
     if (status == ST_OK && !is_known)
         status = make_policy(resolver, policy, policy_id_out, err);
     if (status != ST_OK)
@@ -285,6 +337,15 @@ static enum status count_or_fold_policy(struct row_resolver *resolver, const str
         TEXT_OR_EMPTY((detail)->receiving_mx_helo), TEXT_OR_EMPTY((detail)->receiving_ip),                   \
         TEXT_OR_EMPTY((detail)->additional_information), TEXT_OR_EMPTY((detail)->failure_reason_code)
 
+/* ST_OK: one more fits; ST_RANGE: the domain has max_details on that day. */
+static enum status check_detail_cap(struct row_resolver *resolver, struct err *err)
+{
+    int64_t cap = resolver->writer->limits.max_details, count;
+    enum status status = count_rows(resolver, SQL_COUNT_DETAIL_TALLIES, cap, &count, err);
+
+    return status == ST_OK && count >= cap ? ST_RANGE : status;
+}
+
 /* Steps 1 to 3 for a detail. */
 static enum status count_detail(struct row_resolver *resolver, int64_t policy_id,
                                 const struct failure_detail *detail, bool is_free, int64_t *detail_id_out,
@@ -303,9 +364,7 @@ static enum status count_detail(struct row_resolver *resolver, int64_t policy_id
                            BIND(domain, day, policy, INT(*detail_id_out), count), err);
     if (status != ST_NOT_FOUND)
         return status;
-    status = is_free
-                 ? ST_OK
-                 : check_cap(resolver, SQL_COUNT_DETAIL_TALLIES, resolver->writer->limits.max_details, err);
+    status = is_free ? ST_OK : check_detail_cap(resolver, err);
     if (status == ST_OK && !is_known) {
         *detail_id_out = resolver->writer->next_id++;
         status = db_change(resolver->db, SQL_ADD_DETAIL,
@@ -362,26 +421,54 @@ static void fill_plan(struct row_resolver *resolver, struct tally_plan *plan_out
     memcpy(plan_out->rows, &resolver->rows, sizeof resolver->rows);
 }
 
+static enum status refuse(struct row_resolver *resolver, struct err *err)
+{
+    enum status status = forget_domain(resolver, err);
+
+    if (status != ST_OK)
+        return status;
+    return err_set(err, ST_DENIED, "%s has %lld subdomains on that day already",
+                   organization_of(resolver->domain), (long long)resolver->writer->limits.max_subdomains);
+}
+
 enum status session_writer_add(struct session_writer *writer, const struct session_result *result,
                                int32_t utc_day, uint64_t count, int64_t arrival_s,
                                struct tally_plan *plan_out, struct err *err)
 {
     struct row_resolver resolver = {.writer = writer,
                                     .db = &writer->store.db,
+                                    .domain = result->domain,
                                     .utc_day = utc_day,
                                     .count = (int64_t)count,
                                     .rows = {.record_seen_s = arrival_s}};
-    enum status status = resolve_domain(&resolver, result->domain, err);
+    enum status status = resolve_domain(&resolver, err);
 
-    if (status == ST_OK)
-        status = resolve_record(&resolver, result->record, err);
     for (size_t i = 0; status == ST_OK && i < result->policy_count; i++)
         status = count_result_policy(&resolver, result, &result->policies[i], err);
+    if (status == ST_DENIED)
+        return refuse(&resolver, err);
+    if (status == ST_OK)
+        status = resolve_record(&resolver, result->record, err);
     if (status != ST_OK)
         return status;
     bump_folded(writer, resolver.folded_policies, resolver.folded_details, count);
     fill_plan(&resolver, plan_out);
     return ST_OK;
+}
+
+enum status session_writer_add_over_budget(struct session_writer *writer, const char *domain, int32_t utc_day,
+                                           uint64_t count, uint64_t *sessions_out, struct err *err)
+{
+    int64_t sessions;
+    enum status status =
+        db_read(&writer->store.db, SQL_COUNT_OVER_BUDGET,
+                BIND(INT(utc_day), TEXT(organization_of(domain)), INT((int64_t)count)), &sessions, 1, err);
+
+    if (status == ST_NOT_FOUND)
+        return err_set(err, ST_INTERNAL, "%s: %s is not over its budget", writer->store.db.name, domain);
+    if (status == ST_OK)
+        *sessions_out = (uint64_t)sessions;
+    return status;
 }
 
 /* ---- plans ---- */

@@ -438,7 +438,7 @@ static enum status count_into(struct session_writer *writer, struct err *err)
 
 static enum status open_writer(struct session_writer **writer_out, struct err *err)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
 
     return session_writer_open(world.sessions, &limits, writer_out, err);
 }

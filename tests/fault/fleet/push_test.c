@@ -272,7 +272,7 @@ static void add_session(struct session_writer *store, int domain, bool is_failed
 
 static struct session_writer *begin_counting(void)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
     struct session_writer *store = NULL;
     struct err err;
 

@@ -27,7 +27,8 @@ static struct {
 
 static void open_world(void)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .busy_ms = 1};
+    const struct session_limits limits = {
+        .max_policies = 100, .max_details = 1000, .max_subdomains = 1000, .busy_ms = 1};
     struct collector *collector = &world.collector;
     struct ring_position from;
     struct err err;

@@ -20,7 +20,7 @@ static struct err err;
 
 static void open_store(void)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
 
     assert_int_equal(session_writer_open(path, &limits, &store, &err), ST_OK);
     memset(&logs, 0, sizeof logs);

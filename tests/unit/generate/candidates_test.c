@@ -34,7 +34,7 @@ static void must(struct fixture *fixture, enum status status)
 
 static void open_stores(struct fixture *fixture)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000};
+    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
     char path[96];
 
     strcpy(fixture->folder, "/tmp/candidates_test.XXXXXX");

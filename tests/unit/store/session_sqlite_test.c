@@ -18,7 +18,8 @@
 #define DAY  20526 /* 2026-03-14 */
 #define NOON (DAY * 86400LL + 43200)
 
-static const struct session_limits LIMITS = {.max_policies = 100, .max_details = 1000};
+static const struct session_limits LIMITS = {
+    .max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
 
 struct fixture {
     char folder[64];
@@ -379,7 +380,7 @@ static void test_what_comes_for_a_closed_day_is_late(void **state)
 
 static void test_caps_fold_with_exact_totals(void **state)
 {
-    const struct session_limits limits = {.max_policies = 3, .max_details = 4};
+    const struct session_limits limits = {.max_policies = 3, .max_details = 4, .max_subdomains = 1};
     struct fixture *fixture = *state;
     char domain[64], ip[64];
 
@@ -409,6 +410,93 @@ static void test_caps_fold_with_exact_totals(void **state)
                                                              "sts a.example 7/0\n");
     assert_int_equal(counter(fixture, COUNTER_FOLDED_POLICIES), 14 + 7);
     assert_int_equal(counter(fixture, COUNTER_FOLDED_DETAILS), 12);
+}
+
+static enum status write_over_budget(void *context, const struct session_over_budget *over, struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "%d %s %llu %llu\n", over->utc_day - DAY, over->organization,
+                (unsigned long long)over->subdomains, (unsigned long long)over->sessions);
+    return ST_OK;
+}
+
+static const char *read_over_budget(struct fixture *fixture)
+{
+    strbuf_reset(&fixture->out);
+    must(fixture, session_reader_each_over_budget(fixture->reader, 10, write_over_budget, &fixture->out,
+                                                  &fixture->err));
+    return fixture->out.data;
+}
+
+/* One session without a policy, as the collector counts it. */
+static enum status add_or_refuse(struct fixture *fixture, const char *domain, int32_t utc_day)
+{
+    struct result_policy row = {.policy = none_of(domain)};
+    struct session_result result = {
+        .domain = domain, .record = "v=TLSRPTv1", .policies = &row, .policy_count = 1};
+    struct tally_plan plan;
+    uint64_t sessions = 0;
+    enum status status;
+
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    status = session_writer_add(fixture->writer, &result, utc_day, 1, NOON, &plan, &fixture->err);
+    if (status == ST_DENIED)
+        must(fixture,
+             session_writer_add_over_budget(fixture->writer, domain, utc_day, 1, &sessions, &fixture->err));
+    must(fixture, session_writer_commit(fixture->writer, &fixture->err));
+    return status;
+}
+
+static void test_subdomains_beyond_the_budget_leave_no_rows(void **state)
+{
+    static const struct session_limits TWO = {.max_policies = 100, .max_details = 1000, .max_subdomains = 2};
+    static const struct {
+        const char *what, *domain;
+        int32_t utc_day;
+        enum status want;
+    } ROWS[] = {
+        {"the first subdomain", "a.zone.example", DAY, ST_OK},
+        {"the second one", "b.zone.example", DAY, ST_OK},
+        {"one too many", "c.zone.example", DAY, ST_DENIED},
+        {"one below another", "c.b.zone.example", DAY, ST_DENIED},
+        {"one too many again", "c.zone.example", DAY, ST_DENIED},
+        {"one that is counted already", "a.zone.example", DAY, ST_OK},
+        {"the organization's own domain", "zone.example", DAY, ST_OK},
+        {"another organization", "a.other.example", DAY, ST_OK},
+        {"an organization below a public suffix of two labels", "zone.co.uk", DAY, ST_OK},
+        {"the next day", "c.zone.example", DAY + 1, ST_OK},
+        {"a domain of the day before", "a.zone.example", DAY + 1, ST_OK},
+        {"a domain of the day before, one too many", "b.zone.example", DAY + 1, ST_DENIED},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        reopen(fixture, &TWO); /* the count is in the store */
+        if (add_or_refuse(fixture, ROWS[i].domain, ROWS[i].utc_day) != ROWS[i].want)
+            fail_msg("%s: %s", ROWS[i].what, ROWS[i].domain);
+    }
+    assert_string_equal(read_domains(fixture, DAY), "a.other.example 1/0\n"
+                                                    "a.zone.example 2/0\n"
+                                                    "b.zone.example 1/0\n"
+                                                    "zone.co.uk 1/0\n"
+                                                    "zone.example 1/0\n");
+    assert_string_equal(read_domains(fixture, DAY + 1), "a.zone.example 1/0\nc.zone.example 1/0\n");
+    assert_string_equal(read_over_budget(fixture), "1 zone.example 2 1\n0 zone.example 2 3\n");
+    must(fixture, session_reader_delete_before(fixture->reader, DAY + 1, &fixture->err));
+    assert_string_equal(read_over_budget(fixture), "1 zone.example 2 1\n");
+}
+
+static void test_only_a_refused_domain_is_over_budget(void **state)
+{
+    struct fixture *fixture = *state;
+    uint64_t sessions = 7;
+
+    must(fixture, session_writer_begin(fixture->writer, &fixture->err));
+    assert_int_equal(
+        session_writer_add_over_budget(fixture->writer, "a.zone.example", DAY, 1, &sessions, &fixture->err),
+        ST_INTERNAL);
+    assert_int_equal(sessions, 7);
+    session_writer_rollback(fixture->writer);
 }
 
 static void test_plans_count_like_add(void **state)
@@ -620,6 +708,8 @@ int main(void)
         TEST(test_a_result_with_several_policies),
         TEST(test_what_comes_for_a_closed_day_is_late),
         TEST(test_caps_fold_with_exact_totals),
+        TEST(test_subdomains_beyond_the_budget_leave_no_rows),
+        TEST(test_only_a_refused_domain_is_over_budget),
         TEST(test_plans_count_like_add),
         TEST(test_a_plan_whose_rows_are_gone),
         TEST(test_rollback_leaves_nothing),
