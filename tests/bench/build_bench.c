@@ -81,7 +81,8 @@ static void add_domain(struct bench *bench, struct session_writer *writer, long 
 
 static void fill(struct bench *bench, const char *path)
 {
-    const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000000000};
+    const struct session_limits limits = {
+        .max_policies = 100, .max_details = 1000, .max_subdomains = 1000000000};
     struct session_writer *writer = NULL;
 
     must(bench, session_writer_open(path, &limits, &writer, &bench->err));
