@@ -21,7 +21,9 @@
 
 #define JUMP_S     (UTC_DAY_SECONDS + 60) /* a smaller one is no jump; seconds are rounded, and may leap */
 #define CONFIRM_S  3600                   /* how long a jump must last */
-#define REMEMBER_S 600                    /* how often the file is written while nothing happens */
+#define OFF_MAX_S  (31 * UTC_DAY_SECONDS) /* a machine that was off for longer has nothing left to report */
+#define ROUNDING_S 2
+#define REMEMBER_S 600 /* how often the file is written while nothing happens */
 #define FILE_MAX   1000
 #define UTC_S_MAX  INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 #define BOOT_ID    "/proc/sys/kernel/random/boot_id"
@@ -70,12 +72,25 @@ static int64_t ledger_step_s(const struct clock_moment *from, const struct clock
     return passed_s(from, now) + (off_s < 0 ? 0 : off_s > UTC_DAY_SECONDS ? UTC_DAY_SECONDS : off_s);
 }
 
-static bool is_confirmed(const struct clock_memory *memory, const struct clock_moment *now)
+/*
+ * Is it the same jump that was doubted before?  After another start a clock that runs while the machine is off has
+ * moved by the time since the start, and by the time off, which is unknown.  One without a battery, which begins at
+ * the same time at each start, has moved by less; in a container, as in passed_s, so may the right one: the hour
+ * starts anew.
+ */
+static bool is_same_jump(const struct clock_moment *doubted, const struct clock_moment *now)
 {
-    const struct clock_moment *doubted = &memory->doubted;
+    int64_t clock_s = now->utc_s - doubted->utc_s;
 
-    return memory->has_doubted && agrees(doubted, now) &&
-           (!is_same_boot(doubted, now) || passed_s(doubted, now) >= CONFIRM_S);
+    if (is_same_boot(doubted, now))
+        return agrees(doubted, now);
+    return clock_s >= 0 && clock_s >= now->boot_s - ROUNDING_S && clock_s <= OFF_MAX_S;
+}
+
+/* By the time that nobody sets; over starts of the machine by the clock. */
+static bool has_lasted(const struct clock_moment *doubted, const struct clock_moment *now)
+{
+    return (is_same_boot(doubted, now) ? passed_s(doubted, now) : now->utc_s - doubted->utc_s) >= CONFIRM_S;
 }
 
 static void trust(struct clock_memory *memory, const struct clock_moment *now)
@@ -94,14 +109,13 @@ enum clock_verdict clock_guard_judge(struct clock_memory *memory, const struct c
         trust(memory, now);
         return CLOCK_TRUSTED;
     }
-    if (is_accepted || is_confirmed(memory, now)) {
-        trust(memory, now);
-        return CLOCK_CONFIRMED;
-    }
-    if (!memory->has_doubted || !agrees(&memory->doubted, now))
+    if (!memory->has_doubted || !is_same_jump(&memory->doubted, now))
         memory->doubted = *now;
     memory->has_doubted = true;
-    return CLOCK_DOUBTED;
+    if (!is_accepted && !has_lasted(&memory->doubted, now))
+        return CLOCK_DOUBTED;
+    trust(memory, now);
+    return CLOCK_CONFIRMED;
 }
 
 /* ---- the moment ---- */

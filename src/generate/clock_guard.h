@@ -8,8 +8,13 @@
  * - A clock that agrees with it, to a day, is trusted.  What should have passed since then is known from the
  *   time since the machine started, which nobody sets.
  * - A clock that jumped is doubted: nothing is deleted, closed or sent.
- * - It is trusted again when it goes back, when a second run at least an hour of real time or one start of the
- *   machine later finds the same jump, or when the operator says so (--accept-clock).
+ * - It is trusted again when it goes back, when a second run at least an hour later finds the same jump, or when the
+ *   operator says so (--accept-clock).
+ * - Until the next start of the machine, the hour is one of real time.  After it the time that the machine was off is
+ *   known from the clock alone, so the clock must have moved since the first run that doubted it by an hour, by no
+ *   less than the time since the start, and by no more than 31 days.  So a machine that is on for some minutes a week
+ *   goes on in its second week; a clock that begins at the same wrong time at each start is never confirmed by a
+ *   start, and one that stops while the machine is off only after an hour with it on.
  *
  * In:  the time of day, the time since the start, the start's id (TLSRPT_GEN_BOOT_ID, or of the kernel), the
  *      file "clock".

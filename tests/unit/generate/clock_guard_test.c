@@ -114,14 +114,80 @@ static void test_a_jump_that_changes_starts_the_hour_anew(void **state)
     JUDGE(STEPS);
 }
 
-static void test_a_jump_is_confirmed_by_a_start_of_the_machine(void **state)
+static void test_a_host_that_is_on_for_minutes_a_week_goes_on(void **state)
 {
     static const struct step STEPS[] = {
         {"the first run", 0, 100, "a", false, CLOCK_TRUSTED, 0},
         {"off for a week", 7 * DAY, 50, "b", false, CLOCK_DOUBTED, 0},
-        {"started once more; a day of the week is believed", 7 * DAY + 300, 50, "c", false, CLOCK_CONFIRMED,
+        {"15 minutes later", 7 * DAY + 900, 950, "b", false, CLOCK_DOUBTED, 0},
+        {"off for a week; a day of two is believed", 14 * DAY, 50, "c", false, CLOCK_CONFIRMED, 50 + DAY},
+        {"15 minutes later", 14 * DAY + 900, 950, "c", false, CLOCK_TRUSTED, 950 + DAY},
+        {"off for a week again", 21 * DAY, 50, "d", false, CLOCK_DOUBTED, 950 + DAY},
+        {"and again", 28 * DAY, 50, "e", false, CLOCK_CONFIRMED, 1000 + 2 * DAY},
+    };
+
+    (void)state;
+    JUDGE(STEPS);
+}
+
+static void test_starts_in_a_row_confirm_a_jump_after_an_hour(void **state)
+{
+    static const struct step STEPS[] = {
+        {"the first run", 0, 100, "a", false, CLOCK_TRUSTED, 0},
+        {"off for a week", 7 * DAY, 50, "b", false, CLOCK_DOUBTED, 0},
+        {"started once more", 7 * DAY + 300, 50, "c", false, CLOCK_DOUBTED, 0},
+        {"and once more, after half an hour", 7 * DAY + 2100, 50, "d", false, CLOCK_DOUBTED, 0},
+        {"an hour after the first doubt", 7 * DAY + 3600, 1550, "d", false, CLOCK_CONFIRMED, 1550 + DAY},
+    };
+
+    (void)state;
+    JUDGE(STEPS);
+}
+
+static void test_a_clock_that_each_start_resets_is_not_confirmed_by_starts(void **state)
+{
+    static const struct step STEPS[] = {
+        {"the first run", 0, 100, "a", false, CLOCK_TRUSTED, 0},
+        {"without a battery", 14 * YEAR + 20, 20, "b", false, CLOCK_DOUBTED, 0},
+        {"the same at the next start", 14 * YEAR + 20, 20, "c", false, CLOCK_DOUBTED, 0},
+        {"a run that comes two hours after a start", 14 * YEAR + 7200, 7200, "d", false, CLOCK_DOUBTED, 0},
+        {"half an hour of each start", 14 * YEAR + 20, 20, "e", false, CLOCK_DOUBTED, 0},
+        {"is not summed up", 14 * YEAR + 1820, 1820, "e", false, CLOCK_DOUBTED, 0},
+        {"over starts", 14 * YEAR + 1820, 1820, "f", false, CLOCK_DOUBTED, 0},
+        {"the right time", 30 * DAY, 3000, "f", false, CLOCK_DOUBTED, 0},
+        {"the right time at the next start, a day later", 31 * DAY, 50, "g", false, CLOCK_CONFIRMED,
          50 + DAY},
-        {"15 minutes later", 7 * DAY + 1200, 950, "c", false, CLOCK_TRUSTED, 950 + DAY},
+    };
+
+    (void)state;
+    JUDGE(STEPS);
+}
+
+/* systemd-timesyncd goes on from the time that it saved last. */
+static void test_a_clock_that_stops_while_the_machine_is_off_needs_an_hour_on(void **state)
+{
+    static const struct step STEPS[] = {
+        {"the first run", 0, 100, "a", false, CLOCK_TRUSTED, 0},
+        {"in 2040", 14 * YEAR, 1000, "a", false, CLOCK_DOUBTED, 0},
+        {"a start", 14 * YEAR + 600, 20, "b", false, CLOCK_DOUBTED, 0},
+        {"it runs for half an hour", 14 * YEAR + 2400, 1820, "b", false, CLOCK_DOUBTED, 0},
+        {"a start", 14 * YEAR + 2500, 20, "c", false, CLOCK_DOUBTED, 0},
+        {"back", 5000, 700, "c", false, CLOCK_TRUSTED, 5000},
+    };
+
+    (void)state;
+    JUDGE(STEPS);
+}
+
+static void test_another_jump_at_a_start_is_another_doubt(void **state)
+{
+    static const struct step STEPS[] = {
+        {"the first run", 0, 100, "a", false, CLOCK_TRUSTED, 0},
+        {"two days ahead", 2 * DAY, 1000, "a", false, CLOCK_DOUBTED, 0},
+        {"a start in 2040", 14 * YEAR, 20, "b", false, CLOCK_DOUBTED, 0},
+        {"half an hour later", 14 * YEAR + 1800, 1820, "b", false, CLOCK_DOUBTED, 0},
+        {"a start before the doubt", 13 * YEAR, 20, "c", false, CLOCK_DOUBTED, 0},
+        {"a start an hour later", 13 * YEAR + 3600, 20, "d", false, CLOCK_CONFIRMED, 20 + DAY},
     };
 
     (void)state;
@@ -272,7 +338,11 @@ int main(void)
         cmocka_unit_test(test_one_run_in_2040_changes_nothing),
         cmocka_unit_test(test_a_jump_is_confirmed_after_an_hour),
         cmocka_unit_test(test_a_jump_that_changes_starts_the_hour_anew),
-        cmocka_unit_test(test_a_jump_is_confirmed_by_a_start_of_the_machine),
+        cmocka_unit_test(test_a_host_that_is_on_for_minutes_a_week_goes_on),
+        cmocka_unit_test(test_starts_in_a_row_confirm_a_jump_after_an_hour),
+        cmocka_unit_test(test_a_clock_that_each_start_resets_is_not_confirmed_by_starts),
+        cmocka_unit_test(test_a_clock_that_stops_while_the_machine_is_off_needs_an_hour_on),
+        cmocka_unit_test(test_another_jump_at_a_start_is_another_doubt),
         cmocka_unit_test(test_a_container_starts_on_a_machine_that_runs_for_long),
         cmocka_unit_test(test_the_operator_decides),
         cmocka_unit_test(test_ledger_time_is_real_time),
