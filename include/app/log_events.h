@@ -34,6 +34,7 @@
     X(RUN_BUSY,            "run_busy",            INFO,    "reason") \
     X(CLOCK_DOUBTED,       "clock_doubted",       ERROR,   "clock expected mend") \
     X(CLOCK_ACCEPTED,      "clock_accepted",      WARNING, "clock expected reason") \
+    X(CLOCK_UNSAVED,       "clock_unsaved",       WARNING, "reason") \
     X(RELAY_MUST_SIGN,     "relay_must_sign",     WARNING, "relay domain mend") \
     X(RUN_DONE,            "run_done",            INFO,    "days reports skipped waiting delivered later given_up expired suppressed") \
     X(DAY_CLOSED,          "day_closed",          INFO,    "day") \

@@ -37,6 +37,9 @@ MUST_CHECK enum status file_replace(const char *path, const void *bytes, size_t 
 /* write(2) until all is written or an error other than EINTR; 0 or -1 with errno. */
 MUST_CHECK int file_write_all(int fd, const void *bytes, size_t len);
 
+/* Can no file be made beside path (PATH.probe for a moment), because its disk or the user's share of it is full? */
+bool file_folder_is_full(const char *path);
+
 /*
  * Flush the folder that holds path to the disk: after a power cut the names that were created in it, or
  * renamed, are there.  A file system that cannot flush a folder, or a folder that we may not read, is no error.

@@ -98,6 +98,22 @@ fail:
     return err_set_errno(err, ST_IO, saved_errno, "write %s", path);
 }
 
+/* A file with a name: on XFS one without may need less. */
+bool file_folder_is_full(const char *path)
+{
+    char probe[PATH_MAX];
+    int fd;
+
+    if (snprintf(probe, sizeof probe, "%s.probe", path) >= (int)sizeof probe)
+        return false;
+    fd = open(probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return errno == ENOSPC || errno == EDQUOT;
+    (void)close(fd);
+    (void)unlink(probe);
+    return false;
+}
+
 enum status file_sync_folder(const char *path, struct err *err)
 {
     const char *slash = strrchr(path, '/');

@@ -270,7 +270,7 @@ enum status clock_guard_check(const struct config *config, int64_t now_s, bool i
     struct clock_memory old = {.has_trusted = false}, memory;
     enum clock_verdict verdict;
     char path[PATH_MAX];
-    enum status status = stores_path(config, "clock", path, err);
+    enum status logged = ST_OK, status = stores_path(config, "clock", path, err);
 
     *answer_out = (struct clock_answer){.is_trusted = false};
     if (status == ST_OK)
@@ -282,5 +282,7 @@ enum status clock_guard_check(const struct config *config, int64_t now_s, bool i
     *answer_out = (struct clock_answer){.is_trusted = verdict != CLOCK_DOUBTED, .ledger_s = memory.ledger_s};
     if (verdict == CLOCK_CONFIRMED || is_news(&old, &memory))
         status = save(path, &memory, err);
-    return verdict == CLOCK_TRUSTED ? status : log_verdict(verdict, &old, &now, is_accepted, err);
+    if (verdict != CLOCK_TRUSTED)
+        logged = log_verdict(verdict, &old, &now, is_accepted, err);
+    return logged != ST_OK ? logged : status;
 }

@@ -103,10 +103,22 @@ static enum status need_fleet(const struct config *config, struct err *err)
                          "fleet is not set; add a line such as: fleet = postgresql://db/tlsrpt");
 }
 
+/* A day that is complete by a wrong clock would be closed without us.  On a full disk the clock's file cannot be
+ * written; that is no reason to keep the others waiting. */
+static enum status check_clock(const struct config *config, struct err *err)
+{
+    struct clock_answer clock;
+    enum status status = clock_guard_check(config, clock_utc_s(), false, &clock, err);
+
+    if (status == ST_OK || !clock.is_trusted)
+        return status;
+    LOG_FACT(EV_CLOCK_UNSAVED, log_text("reason", err->text));
+    return ST_OK;
+}
+
 int cmd_push(const struct config *config, int argc, char **argv)
 {
     struct fleet *fleet = NULL;
-    struct clock_answer clock;
     struct err err;
     enum status status;
     int code =
@@ -120,8 +132,8 @@ int cmd_push(const struct config *config, int argc, char **argv)
     status = need_fleet(config, &err);
     if (status == ST_OK)
         status = program_leave_root(config->state_dir, &err);
-    if (status == ST_OK) /* a day that is complete by a wrong clock would be closed without us */
-        status = clock_guard_check(config, clock_utc_s(), false, &clock, &err);
+    if (status == ST_OK)
+        status = check_clock(config, &err);
     if (status == ST_OK)
         status = stores_open_fleet(config, &fleet, &err);
     if (status == ST_OK)

@@ -165,8 +165,9 @@ static bool write_back_quickly(struct ring *ring)
 
 /* ---- making and opening ---- */
 
+/* keeps_old: as for ring_file_create. */
 static enum status make_file(const char *path, size_t size, const char *owner,
-                             const struct ring_position *from, struct err *err)
+                             const struct ring_position *from, bool keeps_old, struct err *err)
 {
     struct ring_header header;
 
@@ -180,7 +181,7 @@ static enum status make_file(const char *path, size_t size, const char *owner,
     header.tail = from->sequence;
     memcpy(header.magic, MAGIC, sizeof header.magic);
     strncpy(header.owner, owner, RING_OWNER_SIZE - 1);
-    return ring_file_create(path, size, &header, sizeof header, err);
+    return ring_file_create(path, size, &header, sizeof header, keeps_old, err);
 }
 
 static enum status not_a_ring(const char *path, struct err *err)
@@ -260,25 +261,26 @@ static enum status open_existing(struct ring *ring, const char *owner, struct er
 
 /*
  * 1. open the ring that is there
- * 2. if it cannot be read, keep it under another name: the collector must start
- * 3. make one if there is none
+ * 2. if it cannot be read, it will be kept under another name: the collector must start
+ * 3. make one if there is none that can be read
  */
 static enum status open_or_make(struct ring *ring, const char *owner, const struct ring_position *from,
                                 struct err *err)
 {
     struct err why;
     enum status status = open_existing(ring, owner, &why); /* 1 */
+    bool is_unreadable = status == ST_DENIED;
 
-    if (status == ST_DENIED) { /* 2 */
+    if (is_unreadable) { /* 2 */
         ring_file_close(&ring->file);
         memcpy(ring->set_aside, why.text, sizeof ring->set_aside);
-        status = ring_file_set_aside(ring->path, &why);
-        status = status == ST_OK ? ST_NOT_FOUND : status;
     }
-    if (status == ST_NOT_FOUND) { /* 3 */
-        status = make_file(ring->path, ring->wanted_size, owner, from, &why);
+    if (is_unreadable || status == ST_NOT_FOUND) { /* 3 */
+        status = make_file(ring->path, ring->wanted_size, owner, from, is_unreadable, &why);
         if (status == ST_OK)
             status = open_existing(ring, owner, &why);
+        else if (is_unreadable)
+            status = err_wrap(&why, "%s, and no other can be made", ring->set_aside);
     }
     if (status != ST_OK && err != NULL)
         *err = why;
@@ -350,7 +352,7 @@ enum status ring_remake(struct ring *ring, struct err *err)
     fresh->wanted_size = ring->wanted_size;
     memcpy(owner, ring->header->owner, sizeof owner);
     memcpy(fresh->path, ring->path, sizeof fresh->path);
-    status = make_file(ring->path, ring->wanted_size, owner, &from, err);
+    status = make_file(ring->path, ring->wanted_size, owner, &from, false, err);
     if (status == ST_OK)
         status = open_file(fresh, err);
     if (status == ST_OK) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How it works.  A new ring is written whole before it is mapped, so that every block is allocated, and it gets its
- * name only after it and its folder are on the disk: a power cut leaves the old file or the new one.  A ring that
- * cannot be read is renamed, not deleted; at most ASIDE_MAX such files are kept.  Only filesystems that overwrite blocks
+ * name only after it is on the disk: a power cut leaves the old file or the new one.  A ring that cannot be read is
+ * renamed, not deleted, once the new one is complete; at most ASIDE_MAX such files are kept.  Only filesystems that overwrite blocks
  * in place (ext4, tmpfs) are written through a shared mapping; elsewhere an allocated block is no promise, so the
  * mapping is private and ring_file_write writes the file.
  */
@@ -20,7 +20,8 @@
 
 #include "base/file.h"
 
-#define ASIDE_MAX 3 /* files that are kept */
+#define ASIDE_MAX  3  /* files that are kept */
+#define SUFFIX_MAX 24 /* of a path */
 
 static enum status io_error(int sys_errno, const char *doing, const char *path, struct err *err)
 {
@@ -62,13 +63,27 @@ static int fill_with_zeros(int fd, size_t size)
     return code;
 }
 
+/* 0, or an errno. */
+static int set_aside(const char *path)
+{
+    char names[ASIDE_MAX + 1][PATH_MAX];
+
+    (void)snprintf(names[0], PATH_MAX, "%s", path);
+    for (int i = 1; i <= ASIDE_MAX; i++)
+        (void)snprintf(names[i], PATH_MAX, "%.*s.unreadable-%d", PATH_MAX - SUFFIX_MAX, path, i);
+    for (int i = ASIDE_MAX; i > 0; i--)
+        if (rename(names[i - 1], names[i]) != 0 && (errno != ENOENT || i == 1))
+            return errno;
+    return 0;
+}
+
 enum status ring_file_create(const char *path, size_t size, const void *header, size_t header_len,
-                             struct err *err)
+                             bool keeps_old, struct err *err)
 {
     char temporary[PATH_MAX];
     int code, fd;
 
-    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= (int)sizeof temporary)
+    if (snprintf(temporary, sizeof temporary, "%s.new", path) >= PATH_MAX - SUFFIX_MAX)
         return err_set(err, ST_IO, "path of the ring is too long");
     fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
@@ -79,6 +94,8 @@ enum status ring_file_create(const char *path, size_t size, const void *header, 
         code = write_all_at(fd, header, header_len, 0);
     if (code == 0 && fsync(fd) != 0)
         code = errno;
+    if (code == 0 && keeps_old)
+        code = set_aside(path);
     if (code == 0 && rename(temporary, path) != 0)
         code = errno;
     if (code != 0)
@@ -141,18 +158,4 @@ enum status ring_file_write(const struct ring_file *file, size_t offset, const v
 enum status ring_file_sync(const struct ring_file *file, struct err *err)
 {
     return fdatasync(file->fd) == 0 ? ST_OK : io_error(errno, "flush", "file", err);
-}
-
-enum status ring_file_set_aside(const char *path, struct err *err)
-{
-    char names[ASIDE_MAX + 1][PATH_MAX];
-
-    if (snprintf(names[0], PATH_MAX, "%s", path) >= PATH_MAX - 24)
-        return err_set(err, ST_IO, "path of the ring is too long");
-    for (int i = 1; i <= ASIDE_MAX; i++)
-        (void)snprintf(names[i], PATH_MAX, "%.*s.unreadable-%d", PATH_MAX - 24, path, i);
-    for (int i = ASIDE_MAX; i > 0; i--)
-        if (rename(names[i - 1], names[i]) != 0 && (errno != ENOENT || i == 1))
-            return io_error(errno, "set aside", path, err);
-    return file_sync_folder(path, err);
 }

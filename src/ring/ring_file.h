@@ -24,13 +24,14 @@ struct ring_file {
 };
 
 /*
- * Create a file of size bytes that begins with header_len bytes of header, allocated and durable, in place of
- * one that may exist.  Until it is complete it has another name.
+ * Create a file of size bytes that begins with header_len bytes of header, allocated and durable.  Until it is
+ * complete it has another name, and a file that is at path stays as it is.  Then that one is replaced; or kept, if
+ * keeps_old, as "PATH.unreadable-1", and what has that name becomes -2, and -2 becomes -3.  So three are kept.
  * ST_FULL
  * ST_IO
  */
 MUST_CHECK enum status ring_file_create(const char *path, size_t size, const void *header, size_t header_len,
-                                        struct err *err);
+                                        bool keeps_old, struct err *err);
 
 /*
  * ST_NOT_FOUND
@@ -51,11 +52,5 @@ MUST_CHECK enum status ring_file_write(const struct ring_file *file, size_t offs
 
 /* Flush the file to the disk.  ST_FULL, ST_IO. */
 MUST_CHECK enum status ring_file_sync(const struct ring_file *file, struct err *err);
-
-/*
- * Rename the file to "PATH.unreadable-1"; what has that name becomes -2, and -2 becomes -3.  So three are
- * kept.  ST_IO.
- */
-MUST_CHECK enum status ring_file_set_aside(const char *path, struct err *err);
 
 #endif

@@ -47,6 +47,9 @@ static enum status fail(struct db *db, int code, const char *doing, struct err *
     int sys_errno = db->handle != NULL ? sqlite3_system_errno(db->handle) : 0;
     const char *words = db->handle != NULL ? sqlite3_errmsg(db->handle) : sqlite3_errstr(code);
 
+    /* SQLite tries to open a file once more without creating it, and so forgets why it could not. */
+    if ((code & 0xFF) == SQLITE_CANTOPEN && file_folder_is_full(db->name))
+        sys_errno = ENOSPC;
     if (status_of(code) == ST_IO && sys_errno == ENOSPC)
         return err_set_errno(err, ST_FULL, sys_errno, "%s: %s: %s", db->name, doing, words);
     if (status_of(code) == ST_IO && sys_errno != 0)

@@ -5,7 +5,9 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import socket
+import sqlite3
 import subprocess
 
 import pytest
@@ -54,6 +56,11 @@ def fill(folder):
 def make_room(folder):
     for file in folder.glob("fill*"):
         file.unlink()
+
+
+def overwrites_in_place(folder):
+    done = subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True)
+    return done.stdout.strip() != "btrfs"
 
 
 def datagrams(count, first=0):
@@ -139,3 +146,60 @@ def test_the_ring_on_each_file_system(disk):
     done = subprocess.run([test], capture_output=True, text=True, timeout=120, check=False,
                           env=dict(os.environ, TMPDIR=str(disk)))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@AS_ROOT
+def test_a_push_from_a_full_disk(make_site, database, disk):
+    """The file "clock" is missed with a warning; without room for push.db it ends, and later brings everything."""
+    (disk / "state").mkdir()
+    site = make_site(state_dir=disk / "state", fleet=database, fleet_host="mx0")
+    site.run("fleet-init")
+    site.start_collector()
+    site.send(*datagrams(10))
+    site.run("push")
+    with contextlib.closing(sqlite3.connect(disk / "state" / "push.db")) as other:  # as a run that is at work
+        other.execute("SELECT * FROM state").fetchall()
+        site.run("push")  # takes room that stays taken
+        fill(disk)
+        site.set_time("2026-03-14T12:30:00Z")  # the clock is to be remembered
+        done = site.run("push", check=False)
+    assert "event=clock_unsaved" in done.stderr and "No space left" in done.stderr
+    assert done.returncode == 0 or (not overwrites_in_place(disk) and done.returncode == FULL), done.stderr
+    make_room(disk)  # the other gave its room back
+    fill(disk)
+    done = site.run("push", check=False)
+    assert done.returncode == FULL and "push.db" in done.stderr and "No space left" in done.stderr
+    make_room(disk)
+    site.send(*datagrams(10, 10))
+    done = site.run("push")
+    assert "event=pushed" in done.stderr and "clock_unsaved" not in done.stderr
+
+
+@AS_ROOT
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_an_unreadable_ring_on_a_full_disk(make_site, disk, how):
+    """It stays where it is until there is room for another; the log says why it could not be read."""
+    site = make_site(state_dir=disk / "state")
+    state = disk / "state"
+    state.mkdir()
+    site.start_collector()
+    site.send(*datagrams(10))
+    site.stop_collector(how)
+    with open(state / "ring", "r+b") as ring:
+        ring.write(bytes(4096))
+        os.fsync(ring.fileno())
+    damaged = (state / "ring").read_bytes()
+    fill(disk)
+    for _ in range(2):
+        done = run_collector(site)
+        assert done.returncode == FULL and "No space left" in done.stderr, done.stderr
+        assert "sessions.db" in done.stderr or "is not a ring of tlsrpt-gen-collect, and no other can be made" in done.stderr
+        assert not list(state.glob("ring.*"))
+    assert (state / "ring").read_bytes() == damaged
+    make_room(disk)
+    site.start_collector()
+    site.send(*datagrams(5))
+    site.stop_collector()
+    assert total(site) == 15
+    assert ["not a ring" in event["reason"] for event in site.collector_events("ring_set_aside")] == [True]
+    assert (state / "ring.unreadable-1").read_bytes() == damaged
