@@ -14,6 +14,7 @@
 #ifndef RESOLVE_RESOLVE_H
 #define RESOLVE_RESOLVE_H
 
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -29,6 +30,7 @@
 #define RESOLVE_TRIES       2
 #define RESOLVE_DEADLINE_MS 8000 /* of one question, over all tries and servers */
 #define RESOLVE_SERVERS_MAX 8
+#define RESOLVE_SOCKETS_MAX 900 /* of the 1024 descriptors that a process has by default */
 
 struct resolver;
 
@@ -108,6 +110,13 @@ bool resolve_is_busy(const struct resolver *resolver);
 
 /* Send what is queued and wait once, at most max_wait_ms, for the network; callbacks as in resolve_run. */
 void resolve_step(struct resolver *resolver, int max_wait_ms);
+
+/*
+ * The same for a caller that waits for other things too: poll fds (at most RESOLVE_SOCKETS_MAX) for at most *wait_ms_out
+ * (-1: nothing is asked), then let the resolver work on those that are ready.  Callbacks are called from both.
+ */
+size_t resolve_prepare(struct resolver *resolver, struct pollfd *fds_out, int *wait_ms_out);
+void resolve_process(struct resolver *resolver, const struct pollfd *fds, size_t count);
 
 /*
  * One question, answered on return; nothing else may be queued.  *answer_out lives as long as arena.

@@ -33,7 +33,6 @@
 #define TYPE_TLSA   52
 #define DNS_PORT    53
 #define EDNS_BYTES  1232 /* fits every path's MTU (DNS flag day 2020) */
-#define SOCKETS_MAX 900  /* of the 1024 descriptors that a process has by default */
 #define SERVER_MAX  64   /* bytes of "[address]:port" */
 #define PARTS_MAX   2
 #define WAIT_MAX_MS 1000 /* so that *stop is seen */
@@ -86,7 +85,7 @@ struct resolver {
     struct question_list queue;
     struct question_list active;
     size_t active_count;
-    struct pollfd sockets[SOCKETS_MAX];
+    struct pollfd sockets[RESOLVE_SOCKETS_MAX];
     nfds_t socket_count;
     uint32_t seed;
 };
@@ -405,7 +404,7 @@ static void start_one(struct resolver *resolver)
 static bool may_start(const struct resolver *resolver)
 {
     return resolver->queue.first != NULL && resolver->active_count < resolver->limits.in_flight &&
-           resolver->socket_count < SOCKETS_MAX / 2 - PARTS_MAX;
+           resolver->socket_count < RESOLVE_SOCKETS_MAX / 2 - PARTS_MAX;
 }
 
 /* Answer the active questions whose time is over (all of them if now_ms is INT64_MAX). */
@@ -432,7 +431,7 @@ static void on_socket_state(void *context, ares_socket_t fd, int readable, int w
             resolver->sockets[i] = resolver->sockets[--resolver->socket_count];
         return;
     }
-    if (i == SOCKETS_MAX)
+    if (i == RESOLVE_SOCKETS_MAX)
         return; /* not watched: its queries run into their time limit */
     if (i == resolver->socket_count)
         resolver->socket_count++;
@@ -441,8 +440,8 @@ static void on_socket_state(void *context, ares_socket_t fd, int readable, int w
     resolver->sockets[i].revents = 0;
 }
 
-/* Milliseconds until c-ares or the first deadline wants attention, at most max_wait_ms. */
-static int wait_ms(const struct resolver *resolver, int max_wait_ms)
+/* Milliseconds until c-ares or the first deadline wants attention. */
+static int wait_ms(const struct resolver *resolver)
 {
     struct timeval max = {.tv_sec = WAIT_MAX_MS / 1000};
     struct timeval buffer;
@@ -454,8 +453,6 @@ static int wait_ms(const struct resolver *resolver, int max_wait_ms)
         deadline_ms = resolver->active.first->deadline_ms - clock_monotonic_ms();
     if (deadline_ms < ms)
         ms = deadline_ms;
-    if (max_wait_ms < ms)
-        ms = max_wait_ms;
     return ms > 0 ? (int)ms : 0;
 }
 
@@ -464,12 +461,12 @@ static int wait_ms(const struct resolver *resolver, int max_wait_ms)
  * call, so they get all sockets in one: an answer that waits at the second must not time out while the first is read.
  */
 #if ARES_VERSION >= 0x012200
-static void process(struct resolver *resolver, const struct pollfd *ready, nfds_t count)
+static void process(struct resolver *resolver, const struct pollfd *ready, size_t count)
 {
-    ares_fd_events_t events[SOCKETS_MAX];
+    ares_fd_events_t events[RESOLVE_SOCKETS_MAX];
     size_t used = 0;
 
-    for (nfds_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         short got = ready[i].revents;
 
         if (got != 0)
@@ -480,11 +477,11 @@ static void process(struct resolver *resolver, const struct pollfd *ready, nfds_
     (void)ares_process_fds(resolver->channel, used > 0 ? events : NULL, used, ARES_PROCESS_FLAG_NONE);
 }
 #else
-static void process(struct resolver *resolver, const struct pollfd *ready, nfds_t count)
+static void process(struct resolver *resolver, const struct pollfd *ready, size_t count)
 {
     bool is_any = false;
 
-    for (nfds_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++) {
         short got = ready[i].revents;
 
         if (got == 0)
@@ -499,16 +496,19 @@ static void process(struct resolver *resolver, const struct pollfd *ready, nfds_
 }
 #endif
 
-/* Wait for the network once and let c-ares work. */
-static void step(struct resolver *resolver, int max_wait_ms)
+size_t resolve_prepare(struct resolver *resolver, struct pollfd *fds_out, int *wait_ms_out)
 {
-    struct pollfd ready[SOCKETS_MAX];
-    nfds_t count = resolver->socket_count;
+    while (may_start(resolver))
+        start_one(resolver);
+    *wait_ms_out = resolve_is_busy(resolver) ? wait_ms(resolver) : -1;
+    memcpy(fds_out, resolver->sockets, resolver->socket_count * sizeof fds_out[0]);
+    return resolver->socket_count;
+}
 
-    memcpy(ready, resolver->sockets, count * sizeof ready[0]);
-    if (poll(ready, count, wait_ms(resolver, max_wait_ms)) <= 0)
-        count = 0;
-    process(resolver, ready, count);
+void resolve_process(struct resolver *resolver, const struct pollfd *fds, size_t count)
+{
+    process(resolver, fds, count);
+    expire(resolver, clock_monotonic_ms(), "no DNS server answered in time");
 }
 
 /* Answer everything that is queued or active. */
@@ -536,12 +536,15 @@ bool resolve_is_busy(const struct resolver *resolver)
 
 void resolve_step(struct resolver *resolver, int max_wait_ms)
 {
-    while (may_start(resolver))
-        start_one(resolver);
-    if (!resolve_is_busy(resolver))
+    struct pollfd fds[RESOLVE_SOCKETS_MAX];
+    int own_ms;
+    size_t count = resolve_prepare(resolver, fds, &own_ms);
+
+    if (own_ms < 0)
         return; /* c-ares answered at once */
-    step(resolver, max_wait_ms);
-    expire(resolver, clock_monotonic_ms(), "no DNS server answered in time");
+    if (poll(fds, (nfds_t)count, own_ms < max_wait_ms ? own_ms : max_wait_ms) <= 0)
+        count = 0;
+    resolve_process(resolver, fds, count);
 }
 
 void resolve_run(struct resolver *resolver, const volatile sig_atomic_t *stop)
