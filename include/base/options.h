@@ -30,6 +30,7 @@ enum option_kind {
     OPTION_SIZE,     /* int64_t bytes */
     OPTION_MODE,     /* int64_t, octal permission bits */
     OPTION_CHOICE,   /* int: index into choices */
+    OPTION_OBSOLETE, /* an older program's: any value is taken and nothing is done with it; help says what replaces it */
 };
 
 struct option_list {

@@ -216,6 +216,8 @@ static enum status parse_value(struct options *options, const struct option_row 
         return parse_mode(option, value, field, err);
     case OPTION_CHOICE:
         return parse_choice(option, value, field, err);
+    case OPTION_OBSOLETE:
+        return ST_OK;
     }
     return err_set(err, ST_INTERNAL, "%s: unknown kind of option", option->name);
 }
@@ -456,12 +458,17 @@ void options_origin_format(const struct options *options, const char *name, char
 void options_show(const struct options *options, FILE *out)
 {
     for (size_t i = 0; i < options->count; i++) {
+        const struct option_row *option = &options->table[i];
+        bool is_obsolete = option->kind == OPTION_OBSOLETE;
         char origin[ERR_TEXT_MAX];
         int width;
 
+        if (is_obsolete && options->origins[i].file == NULL)
+            continue;
         format_origin(&options->origins[i], origin, sizeof origin);
-        width = fprintf(out, "%s = %s", options->table[i].name, options->origins[i].text);
-        (void)fprintf(out, "%*s# %s\n", width < 50 ? 50 - width : 2, "", origin);
+        width = fprintf(out, "%s = %s", option->name, options->origins[i].text);
+        (void)fprintf(out, "%*s# %s%s%s\n", width < 50 ? 50 - width : 2, "", origin, is_obsolete ? ": " : "",
+                      is_obsolete ? option->help : "");
     }
 }
 
@@ -470,6 +477,8 @@ void options_help(const struct option_row *table, size_t count, FILE *out)
     for (size_t i = 0; i < count; i++) {
         const char *value = table[i].default_value;
 
+        if (table[i].kind == OPTION_OBSOLETE)
+            continue;
         (void)fprintf(out, "  %s = %s\n        %s\n", table[i].name, *value != '\0' ? value : "(unset)",
                       table[i].help);
     }

@@ -43,6 +43,7 @@ static const struct option_row TABLE[] = {
     {ROW(OPTION_SIZE, "size", size), .default_value = "16M", .min = 1024, .max = 1 << 30, .help = "A size."},
     {ROW(OPTION_MODE, "mode", mode), .default_value = "0660", .min = 0200, .max = 0777, .help = "A mode."},
     {ROW(OPTION_CHOICE, "color", color), .default_value = "red", .choices = COLORS, .help = "A colour."},
+    {.kind = OPTION_OBSOLETE, .name = "shade", .default_value = "", .help = "no longer used, see color"},
 };
 // clang-format on
 
@@ -204,6 +205,24 @@ static void a_wrong_override_is_named(void **state)
     assert_int_equal(fixture->values.number, 7);
 }
 
+static void an_obsolete_setting_is_taken_and_shown_as_such(void **state)
+{
+    struct fixture *fixture = *state;
+    char *shown = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&shown, &len);
+
+    assert_int_equal(read_text(fixture, "shade = any words\n", 18, NULL), ST_OK);
+    assert_non_null(out);
+    options_show(&fixture->options, out);
+    options_help(TABLE, ARRAY_COUNT(TABLE), out);
+    assert_int_equal(fclose(out), 0);
+    assert_non_null(strstr(shown, "shade = any words"));
+    assert_non_null(strstr(shown, ":1: no longer used, see color"));
+    assert_null(strstr(shown, "shade = \n"));
+    free(shown);
+}
+
 static void files_that_cannot_be_settings_are_refused(void **state)
 {
     struct fixture *fixture = *state;
@@ -223,6 +242,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_file, setup, teardown),
         cmocka_unit_test_setup_teardown(every_mistake_names_file_line_key_and_fix, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_override_is_named, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_obsolete_setting_is_taken_and_shown_as_such, setup, teardown),
         cmocka_unit_test_setup_teardown(files_that_cannot_be_settings_are_refused, setup, teardown),
     };
 
