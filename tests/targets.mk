@@ -36,11 +36,12 @@ FAULT     = $(patsubst %.c,$(BUILD)/%,$(call c_files,tests/fault/*_test.c tests/
 TOOLS     = $(patsubst tests/tools/%.c,$(BUILD)/tests/tools/%,$(sort $(wildcard tests/tools/*.c)))
 BENCH     = $(patsubst tests/bench/%.c,$(BUILD)/tests/bench/%,$(sort $(wildcard tests/bench/*_bench.c)))
 SHIM      = $(BUILD)/tests/fault/shim.so
+SIM       = $(BUILD)/tests/sim/scheduler_sim
 C_FILES   = $(sort $(wildcard src/*/*.[ch] include/*/*.h tests/*/*.[ch] tests/unit/*/*.[ch] tests/fault/*/*.[ch]))
 LIBS_test = jansson sqlite3 zlib openssl libcurl libcares libidn2 libpsl libesmtp-1.0 cmocka $(LIBPQ)
 
 .PHONY: check-programs fuzz-programs
-check-programs: $(UNIT) $(FAULT) $(SHIM) $(REPLAY) $(TOOLS)
+check-programs: $(UNIT) $(FAULT) $(SHIM) $(SIM) $(REPLAY) $(TOOLS)
 fuzz-programs: $(REPLAY)
 
 # Tests see the private headers too: "room/x.h".
@@ -54,6 +55,9 @@ $(FAULT): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fault/fault.o $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) $(foreach f,malloc calloc realloc strdup,-Wl,--wrap=$(f)) -o $@ $< $(BUILD)/tests/fault/fault.o \
 	    $(LIBRARY) $(call libs,$(LIBS_test))
 
+$(SIM): $(patsubst %.c,$(BUILD)/%.o,$(sort $(wildcard tests/sim/*.c))) $(LIBRARY)
+	$(CC) $(ALL_LDFLAGS) $(foreach f,malloc calloc,-Wl,--wrap=$(f)) -o $@ $^
+
 # Makes system calls of whole programs fail (LD_PRELOAD).
 $(SHIM): tests/fault/shim.c $(BUILD)/flags
 	@mkdir -p $(@D)
@@ -65,7 +69,7 @@ $(REPLAY): $(BUILD)/%: $(BUILD)/%.o $(REPLAY_MAIN) $(LIBRARY)
 	$(CC) $(ALL_LDFLAGS) $(if $(FUZZER),-fsanitize=fuzzer) -o $@ $< $(REPLAY_MAIN) $(LIBRARY) $(call libs,$(LIBS_test))
 
 # ---- before every push -----------------------------------------------------------------------------------
-.PHONY: check check-unit check-asan lint format conformance check-differential check-crash check-power compile-flags
+.PHONY: check check-unit check-asan lint format conformance check-differential check-scheduler check-crash check-power compile-flags
 check: deps-test ## unit tests, flow tests, corpus replay, document checks
 	@$(MAKE) --no-print-directory -s -j2 all check-programs
 	@BUILD=$(abspath $(BUILD)) tests/run
@@ -94,6 +98,11 @@ check-differential: deps-test ## our parsers against independent models in Pytho
 	@$(MAKE) --no-print-directory -s -j2 check-programs
 	@for script in tests/differential/compare_*.py; do \
 	    BUILD=$(abspath $(BUILD)) /usr/bin/python3 "$$script" $(or $(COUNT),100000) $(SEED) || exit 1; done
+
+SEEDS ?= 10000
+check-scheduler: deps-test ## what the delivery scheduler promises, in SEEDS simulated days with hostile owners
+	@$(MAKE) --no-print-directory -s -j2 $(SIM)
+	@nice $(SIM) $(SEEDS)
 
 ROUNDS ?= 200
 check-crash: deps-test ## kill the collector ROUNDS times under load; each result it accepted must be stored once

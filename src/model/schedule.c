@@ -24,3 +24,16 @@ int64_t schedule_due_s(int32_t utc_day, const char *domain, const char *submitte
 
     return utc_day_last_s(utc_day) + 1 + min_delay_s + (int64_t)share;
 }
+
+uint32_t schedule_turn(uint64_t nth)
+{
+    uint32_t exponent = 6;
+
+    if (nth < 64)
+        return (uint32_t)nth;
+    while (nth >> exponent > 1)
+        exponent++;
+    if (exponent > 29)
+        return SCHEDULE_TURNS - 1;
+    return 64 + 8 * (exponent - 6) + (uint32_t)(nth >> (exponent - 3) & 7);
+}

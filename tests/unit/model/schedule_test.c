@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* When a report's first delivery is due. */
+/* When a report's first delivery is due, and in which turn of its owner. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "base/attr.h"
 #include "model/schedule.h"
 #include "model/utc_day.h"
 
@@ -36,10 +37,32 @@ static void test_schedule_spreads_500_domains_over_4_hours(void **state)
                          schedule_due_s(20526, "a.example", "c.example", 0, 4 * H));
 }
 
+static void test_turns_grow_with_the_number_of_deliveries(void **state)
+{
+    static const struct {
+        uint64_t nth;
+        uint32_t turn;
+    } ROWS[] = {
+        {0, 0},          {1, 1},
+        {63, 63},        {64, 64},
+        {71, 64},        {72, 65},
+        {127, 71},       {128, 72},
+        {143, 72},       {144, 73},
+        {1000000, 175},  {(1u << 30) - 1, 255},
+        {1u << 30, 255}, {UINT64_MAX, 255},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++)
+        if (schedule_turn(ROWS[i].nth) != ROWS[i].turn)
+            fail_msg("%llu: got %u", (unsigned long long)ROWS[i].nth, schedule_turn(ROWS[i].nth));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schedule_spreads_500_domains_over_4_hours),
+        cmocka_unit_test(test_turns_grow_with_the_number_of_deliveries),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
