@@ -3,18 +3,20 @@
  * https.h - deliver reports by HTTPS: POST each gzip file to its URL, several at once; the only place that
  * knows libcurl.
  *
- * In:     posts with the addresses of their hosts, asked for one by one through hooks.
- * Out:    exactly one result per post, through hooks.
+ * In:     posts, started one by one, with the addresses that their host's name has.
+ * Out:    exactly one result per post, from https_take.
  * Source: RFC 8460 sections 3 and 5.4 (R56 to R61).
- * Limits: HTTPS_PARALLEL_MAX posts at once; an answer is read up to HTTPS_ANSWER_MAX bytes; time limits.
+ * Limits: HTTPS_PARALLEL_MAX posts at once; an answer is read up to HTTPS_ANSWER_MAX bytes; each post has a deadline.
  *
- * Every address is checked against the address policy before the connection and again when its socket is
- * made, and curl never looks up a name itself.  One request per post; a second one only if the certificate
- * was bad (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
+ * Nothing here waits but https_poll, and that no longer than it is told: one loop drives this, the SMTP workers and
+ * the resolver.  Every address is checked against the address policy before the connection and again when its socket
+ * is made, and curl never looks a name up itself.  One request per post; a second one only where the first could not
+ * be sent because of the certificate (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
  */
 #ifndef DELIVER_HTTPS_H
 #define DELIVER_HTTPS_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -28,6 +30,7 @@
 #define HTTPS_ADDRESSES_MAX 16
 #define HTTPS_ANSWER_MAX    65536
 #define HTTPS_URL_MAX       4096
+#define HTTPS_POLL_MAX      512 /* descriptors of others that https_poll can wait for */
 
 /* What a bad certificate means. */
 enum https_verify {
@@ -45,19 +48,7 @@ struct https_post {
     size_t address_count;
     const void *body;
     size_t len;
-    void *owner; /* the caller's */
-};
-
-struct https_hooks {
-    void *context;
-    /* The next post, which must live until post_done; false: none now.  Asked again when a post is done. */
-    bool (*next)(void *context, struct https_post *post_out);
-    void (*result)(void *context, int64_t id, const struct delivery_result *result);
-    /* There were results in the last few milliseconds: time to commit them.  May be NULL. */
-    void (*settled)(void *context);
-    void (*post_done)(void *context, const struct https_post *post);
-    /* Addresses of a redirect's host; how many, at most max.  NULL: no redirects. */
-    size_t (*locate)(void *context, const char *host, struct address *addresses_out, size_t max);
+    int64_t deadline_ms; /* clock_monotonic_ms: ended then, with a result */
 };
 
 struct https_settings {
@@ -69,21 +60,47 @@ struct https_settings {
     unsigned parallel;
     int64_t connect_timeout_ms;
     int64_t total_timeout_ms;
-    int64_t stop_at_ms; /* clock_monotonic_ms: ask for no post after that; 0: no limit */
 };
 
-#define HTTPS_PARALLEL_DEFAULT   32
+#define HTTPS_PARALLEL_DEFAULT   64
 #define HTTPS_CONNECT_TIMEOUT_MS 10000
 #define HTTPS_TOTAL_TIMEOUT_MS   60000
 
+struct https_pool;
+
 /*
- * Deliver posts until next has no more (or stop_at_ms has passed) and none is in progress.  SIGPIPE must be
- * ignored.  Also after a failure, every post that was taken has had its result.
- * ST_CONFIG    ca_file cannot be used
+ * settings are borrowed for the pool's life.  SIGPIPE must be ignored.
+ * ST_CONFIG    ca_file cannot be read
  * ST_NOMEM
- * ST_INTERNAL  curl cannot do what we need
+ * ST_INTERNAL  this curl lacks an option that is needed
  */
-MUST_CHECK enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
-                                     struct err *err);
+MUST_CHECK enum status https_open(const struct https_settings *settings, struct https_pool **pool_out,
+                                  struct err *err);
+
+/* Drops what is under way.  Accepts NULL, sets it to NULL. */
+void https_close(struct https_pool **pool);
+
+/* At most settings.parallel posts at a time.  The post and all it points to must live until its result is taken. */
+void https_start(struct https_pool *pool, const struct https_post *post);
+
+/*
+ * Let curl work, and wait for it or for one of fds, wait_ms at most and not at all while a result can be taken.
+ * ST_INTERNAL  curl cannot go on;  ST_NOMEM
+ */
+MUST_CHECK enum status https_poll(struct https_pool *pool, struct pollfd *fds, size_t count, int wait_ms,
+                                  struct err *err);
+
+/* The next post that has come to its end; false if none has. */
+bool https_take(struct https_pool *pool, int64_t *id_out, struct delivery_result *result_out);
+
+/*
+ * The next redirect whose host must be looked up; host_out lives until https_locate, which answers it (count 0: the
+ * host has no address).
+ */
+bool https_wants_addresses(struct https_pool *pool, int64_t *id_out, const char **host_out);
+void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count);
+
+/* End all posts under way; each has a result that says why. */
+void https_end(struct https_pool *pool, const char *reason);
 
 #endif

@@ -3,11 +3,13 @@
  * smtp.h - deliver mails by SMTP: batches over a few connections at once, each connection in a worker process
  * of its own (tlsrpt-gen-smtp), which is killed if it takes too long.
  *
- * In:     batches, asked for one by one through hooks; a batch is what one connection carries.
- * Out:    exactly one result per mail, through hooks, as soon as it is known.
+ * In:     batches, started one by one; a batch is what one connection carries.
+ * Out:    exactly one result per mail, from smtp_take, as soon as it is known.
  * Source: RFC 5321; RFC 8460 section 3 (R48: deliver in spite of TLS errors).
- * Limits: SMTP_BATCH_MAX mails a batch, SMTP_CONNECTIONS_MAX workers; a server that hangs, crashes or lies
- *         costs its own batch a retry and nothing else.
+ * Limits: SMTP_BATCH_MAX mails a batch, SMTP_CONNECTIONS_MAX workers; a batch has one deadline for all its targets;
+ *         a server's hang, crash or lie costs its batch a retry and nothing else.
+ *
+ * Nothing here waits: one loop drives this, the HTTPS transfers and the resolver.
  *
  * A batch names targets in order of preference.  If a session fails before its first mail, the next target is
  * tried; but if TLS was opportunistic and TLS failed, the same target is tried again without TLS first.
@@ -15,6 +17,7 @@
 #ifndef DELIVER_SMTP_H
 #define DELIVER_SMTP_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -50,19 +53,9 @@ struct smtp_batch {
     const struct smtp_target *targets; /* at least one */
     size_t target_count;
     const struct smtp_mail *mails;
-    size_t count; /* 1 .. SMTP_BATCH_MAX */
-    void *owner;  /* the caller's */
-};
-
-struct smtp_hooks {
-    void *context;
-    /* The next batch, which must live until batch_done; false: none now.  Asked again when one is done. */
-    bool (*next)(void *context, struct smtp_batch *batch_out);
-    void (*result)(void *context, int64_t id, const struct delivery_result *result);
-    /* There were results in the last few milliseconds: time to commit them.  May be NULL. */
-    void (*settled)(void *context);
-    /* All mails of the batch have had their result. */
-    void (*batch_done)(void *context, const struct smtp_batch *batch);
+    size_t count;        /* 1 .. SMTP_BATCH_MAX */
+    int64_t deadline_ms; /* clock_monotonic_ms: the whole batch is ended then */
+    void *owner;         /* the caller's */
 };
 
 struct smtp_limits {
@@ -70,7 +63,6 @@ struct smtp_limits {
     int64_t connect_timeout_ms; /* lookup of the name and TCP, all addresses together */
     int64_t step_timeout_ms;    /* each answer */
     int64_t session_timeout_ms; /* from start to end of one connection */
-    int64_t stop_at_ms;         /* clock_monotonic_ms: ask for no batch after that; 0: no limit */
 };
 
 #define SMTP_LIMITS_DEFAULT                                                                                  \
@@ -79,14 +71,35 @@ struct smtp_limits {
                           .step_timeout_ms = 60000,                                                          \
                           .session_timeout_ms = 300000})
 
+struct smtp_pool;
+
+/* worker (path of tlsrpt-gen-smtp) and limits are borrowed for the pool's life.  ST_NOMEM */
+MUST_CHECK enum status smtp_open(const char *worker, const struct smtp_limits *limits,
+                                 struct smtp_pool **pool_out, struct err *err);
+
+/* Kills the workers.  Accepts NULL, sets it to NULL. */
+void smtp_close(struct smtp_pool **pool);
+
 /*
- * Deliver batches until next has no more (or stop_at_ms has passed) and none is in progress.  worker: path of
- * tlsrpt-gen-smtp; if it cannot be started, each mail's result is "try later".
- * ST_NOMEM  before the first batch was asked for
- * ST_IO     poll failed; every mail has had its result all the same
+ * At most limits.connections batches at a time.  The batch and all it points to must live until smtp_finish gives it back.  A worker that cannot be
+ * started is a result (try later) of each mail.
  */
-MUST_CHECK enum status smtp_deliver(const char *worker, const struct smtp_limits *limits,
-                                    const struct smtp_hooks *hooks, struct err *err);
+void smtp_start(struct smtp_pool *pool, const struct smtp_batch *batch);
+
+/* What to poll for (at most SMTP_CONNECTIONS_MAX), and for how long at most (-1: nothing is under way). */
+size_t smtp_prepare(const struct smtp_pool *pool, struct pollfd *fds_out, int *wait_ms_out);
+
+/* Feed and read the workers whose descriptors are ready, and end what is over its time. */
+void smtp_step(struct smtp_pool *pool, const struct pollfd *fds, size_t count);
+
+/* The next result of a mail; false if none is known. */
+bool smtp_take(struct smtp_pool *pool, int64_t *id_out, struct delivery_result *result_out);
+
+/* The owner of a batch whose results are all taken and whose worker has ended; NULL if there is none. */
+void *smtp_finish(struct smtp_pool *pool);
+
+/* Kill all workers; the mails under way have a result that says why. */
+void smtp_end(struct smtp_pool *pool, const char *reason);
 
 /*
  * Find the worker: beside the running program (as in the build folder), or where it is installed.

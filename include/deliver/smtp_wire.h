@@ -62,6 +62,7 @@ struct smtp_wire_settings {
     struct span user;    /* empty: no AUTH */
     struct span password;
     uint32_t step_timeout_ms; /* for each answer */
+    uint32_t mailing_ms; /* begin no further mail after so long a session: one that is cut may arrive twice */
 };
 
 struct smtp_wire_message {
@@ -76,7 +77,10 @@ struct smtp_wire_result {
     struct delivery_result result;
 };
 
-/* How the session ended; the text is for messages that got no result of their own. */
+/*
+ * How the session ended; the text is for messages that got no result of their own.  DELIVERY_AT_START after the first
+ * mail: mailing_ms was over, and they were not tried.
+ */
 struct smtp_wire_end {
     enum delivery_stage stage;
     uint32_t code;

@@ -41,6 +41,7 @@ struct delivery_result {
     enum delivery_stage stage;
     int code;              /* SMTP reply code or HTTP status; 0 if none came */
     int64_t retry_after_s; /* the far side asked not to be tried sooner; 0: it did not say */
+    bool is_untried;       /* the session ended before this mail's turn: it is not the mail's fault */
     bool is_in_doubt;      /* all bytes went out, no answer came: it may have been taken */
     char text[DELIVERY_RESULT_TEXT_MAX];
 };

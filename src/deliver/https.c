@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  One curl multi handle and a slot with an easy handle for each post in progress; the loop is
- * in run().  A slot's life:
+ * How it works.  One curl multi handle and a slot with an easy handle for each post in progress.  A slot's life:
  *
- * 1. take_post asks the caller for a post.  prepare checks it and keeps the addresses that the policy allows;
- *    without any, the result is known.
+ * 1. https_start: prepare checks the post and keeps the addresses that the policy allows; without any, the result
+ *    is known.
  * 2. launch pins host and port to these addresses (CURLOPT_RESOLVE) and starts the transfer.  on_open_socket
  *    checks each address again before a socket is made (R61).
- * 3. finish gets curl's result.  With a bad certificate (fall_back), or after a redirect (follow), the slot
- *    is launched once more; else the result follows from the status (R58) or from curl's error.
+ * 3. https_poll drives all transfers.  finish gets curl's result: with a bad certificate (fall_back), or after a
+ *    redirect (follow, which may need addresses first), the slot is launched once more; else the result follows
+ *    from the status (R58) or from curl's error.
+ * 4. https_take gives the result to the caller and frees the slot.
  */
 #include "deliver/https.h"
 
@@ -23,16 +24,24 @@
 #include "base/clock.h"
 #include "base/strbuf.h"
 
-#define POLL_MS        1000
 #define WORDS_MAX      200 /* of an answer's body, kept in the result's text */
-#define SETTLE_MS      20  /* how long results are collected before settled is called */
+#define UNVERIFIED_MAX 32  /* hosts whose certificates were bad, remembered */
 #define RESOLVE_MAX    (HTTPS_URL_MAX + HTTPS_ADDRESSES_MAX * (ADDRESS_TEXT_SIZE + 3))
 #define CLASS_OF(code) ((code) / 100)
 
+enum slot_state {
+    SLOT_FREE,
+    SLOT_BUSY,     /* curl works on it */
+    SLOT_ASKING,   /* a redirect's host is to be looked up */
+    SLOT_AWAITING, /* and is being looked up */
+    SLOT_DONE,     /* result waits to be taken */
+};
+
 struct https_slot {
     CURL *easy;
-    bool is_busy;
+    enum slot_state state;
     struct https_post post;
+    struct delivery_result result;
     char url[HTTPS_URL_MAX + 1]; /* of the post, or of the last redirect; so are host and port */
     char host[256];
     uint16_t port;
@@ -41,7 +50,8 @@ struct https_slot {
     struct curl_slist *pins; /* CURLOPT_RESOLVE */
     unsigned redirects;      /* followed so far */
     bool is_unverified;      /* sent without checking the certificate */
-    bool is_refused;         /* the address policy refused when the socket was made */
+    bool is_refused;         /* the address policy refused at the socket */
+    long redirect_code;
     size_t answer_bytes;
     char words[WORDS_MAX + 1]; /* the beginning of the answer's body */
     size_t words_len;
@@ -51,16 +61,15 @@ struct https_slot {
 
 struct https_pool {
     const struct https_settings *settings;
-    const struct https_hooks *hooks;
     CURLM *multi;
     struct curl_slist *headers;
     struct https_slot *slots;
     size_t slot_count;
-    size_t busy;
-    bool is_asking;            /* next may have more */
-    bool has_news;             /* there were results since the last call of settled */
-    int64_t news_ms;           /* since when */
-    char unverified_host[256]; /* the last whose certificate was bad: work comes sorted by host */
+    size_t done_count;
+    size_t asking_count;
+    char unverified_hosts[UNVERIFIED_MAX]
+                         [256]; /* whose certificates were bad in this run; the oldest goes first */
+    size_t unverified_next;
 };
 
 /* ---- results ---- */
@@ -134,15 +143,10 @@ static void judge_failure(struct https_slot *slot, CURLcode code, struct deliver
         delivery_result_put_in_doubt(result);
 }
 
-static void finish_post(struct https_pool *pool, const struct https_post *post,
-                        const struct delivery_result *result)
+static void set_done(struct https_pool *pool, struct https_slot *slot)
 {
-    if (!pool->has_news)
-        pool->news_ms = clock_monotonic_ms();
-    pool->has_news = true;
-    pool->is_asking = true;
-    pool->hooks->result(pool->hooks->context, post->id, result);
-    pool->hooks->post_done(pool->hooks->context, post);
+    slot->state = SLOT_DONE;
+    pool->done_count++;
 }
 
 /* ---- callbacks of curl ---- */
@@ -217,7 +221,7 @@ static struct curl_slist *make_pins(const struct https_slot *slot)
     return pins;
 }
 
-/* Keep the addresses that the policy allows; returns the number. */
+/* Keep what the address policy allows; 0 if that is nothing. */
 static size_t take_addresses(struct https_slot *slot, const struct address_policy *address_policy,
                              const struct address *addresses, size_t count)
 {
@@ -232,6 +236,7 @@ static size_t take_addresses(struct https_slot *slot, const struct address_polic
 static bool launch(struct https_pool *pool, struct https_slot *slot)
 {
     bool is_verified = pool->settings->verify != HTTPS_VERIFY_OFF && !slot->is_unverified;
+    int64_t left_ms = slot->post.deadline_ms - clock_monotonic_ms();
     struct curl_slist *pins = NULL;
     struct address address;
 
@@ -246,8 +251,11 @@ static bool launch(struct https_pool *pool, struct https_slot *slot)
     slot->words_len = 0;
     slot->words[0] = '\0';
     slot->error[0] = '\0';
+    if (left_ms > pool->settings->total_timeout_ms)
+        left_ms = pool->settings->total_timeout_ms;
     if (curl_easy_setopt(slot->easy, CURLOPT_URL, slot->url) != CURLE_OK ||
         curl_easy_setopt(slot->easy, CURLOPT_RESOLVE, pins) != CURLE_OK ||
+        curl_easy_setopt(slot->easy, CURLOPT_TIMEOUT_MS, (long)(left_ms > 0 ? left_ms : 1)) != CURLE_OK ||
         curl_easy_setopt(slot->easy, CURLOPT_SSL_VERIFYPEER, (long)is_verified) != CURLE_OK ||
         curl_easy_setopt(slot->easy, CURLOPT_SSL_VERIFYHOST, is_verified ? 2L : 0L) != CURLE_OK ||
         curl_easy_setopt(slot->easy, CURLOPT_POSTFIELDS, slot->post.body) != CURLE_OK ||
@@ -258,6 +266,7 @@ static bool launch(struct https_pool *pool, struct https_slot *slot)
     }
     curl_slist_free_all(slot->pins);
     slot->pins = pins;
+    slot->state = SLOT_BUSY;
     return true;
 }
 
@@ -267,8 +276,24 @@ static void copy_text(char *to, size_t size, const char *text)
     (void)snprintf(to, size, "%s", text);
 }
 
-/* NULL, or why this post cannot be tried. */
-static const char *prepare(struct https_pool *pool, struct https_slot *slot, struct delivery_result *result)
+static bool is_unverified_host(const struct https_pool *pool, const char *host)
+{
+    for (size_t i = 0; i < UNVERIFIED_MAX; i++)
+        if (strcmp(pool->unverified_hosts[i], host) == 0)
+            return true;
+    return false;
+}
+
+static void remember_unverified(struct https_pool *pool, const char *host)
+{
+    if (is_unverified_host(pool, host))
+        return;
+    copy_text(pool->unverified_hosts[pool->unverified_next], sizeof pool->unverified_hosts[0], host);
+    pool->unverified_next = (pool->unverified_next + 1) % UNVERIFIED_MAX;
+}
+
+/* False if this post cannot be tried: slot->result says why. */
+static bool prepare(struct https_pool *pool, struct https_slot *slot)
 {
     const struct https_post *post = &slot->post;
 
@@ -278,47 +303,45 @@ static const char *prepare(struct https_pool *pool, struct https_slot *slot, str
     slot->is_unverified = false;
     if (strncasecmp(post->url, "https://", 8) != 0 || strlen(post->url) > HTTPS_URL_MAX ||
         strlen(post->host) >= sizeof slot->host) {
-        delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "not a usable https URL");
-        return result->text;
+        delivery_result_set(&slot->result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0,
+                            "not a usable https URL");
+        return false;
     }
     copy_text(slot->url, sizeof slot->url, post->url);
     copy_text(slot->host, sizeof slot->host, post->host);
     if (post->address_count == 0) {
-        delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0, "%s has no address",
-                            slot->host);
-        return result->text;
+        delivery_result_set(&slot->result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0,
+                            "%s has no address", slot->host);
+        return false;
     }
     if (take_addresses(slot, pool->settings->address_policy, post->addresses, post->address_count) == 0) {
-        delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
+        delivery_result_set(&slot->result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
                             "%s port %u is neither public nor in https_allow", slot->host,
                             (unsigned)slot->port);
-        return result->text;
+        return false;
     }
-    if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && strcmp(slot->host, pool->unverified_host) == 0) {
+    if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && is_unverified_host(pool, slot->host)) {
         slot->is_unverified = true;
         copy_text(slot->certificate_words, sizeof slot->certificate_words, "as before");
     }
-    return NULL;
+    return true;
 }
 
-/* Start the next post in this slot; false if there is none. */
-static bool take_post(struct https_pool *pool, struct https_slot *slot)
+void https_start(struct https_pool *pool, const struct https_post *post)
 {
-    struct delivery_result result;
-    bool is_late = pool->settings->stop_at_ms != 0 && clock_monotonic_ms() >= pool->settings->stop_at_ms;
+    struct https_slot *slot = pool->slots;
 
-    while (!is_late && pool->hooks->next(pool->hooks->context, &slot->post)) {
-        if (prepare(pool, slot, &result) == NULL) {
-            if (launch(pool, slot)) {
-                slot->is_busy = true;
-                pool->busy++;
-                return true;
-            }
-            delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "out of memory");
-        }
-        finish_post(pool, &slot->post, &result);
+    while (slot->state != SLOT_FREE)
+        slot++;
+    slot->post = *post;
+    if (!prepare(pool, slot)) {
+        set_done(pool, slot);
+        return;
     }
-    return false;
+    if (!launch(pool, slot)) {
+        delivery_result_set(&slot->result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "out of memory");
+        set_done(pool, slot);
+    }
 }
 
 /* ---- redirects ---- */
@@ -353,25 +376,62 @@ out:
     return is_fine;
 }
 
-/* Follow a 307 or 308 if settings, URL and address policy allow it; true if a new request was started. */
-static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
+/* A redirect to addresses of slot->host: true if a new request is under way. */
+static bool launch_redirect(struct https_pool *pool, struct https_slot *slot, const struct address *addresses,
+                            size_t count)
 {
-    struct address addresses[HTTPS_ADDRESSES_MAX];
-    char *location = NULL;
-    size_t count = 1;
-
-    if ((code != 307 && code != 308) || slot->redirects >= pool->settings->redirects ||
-        pool->hooks->locate == NULL ||
-        curl_easy_getinfo(slot->easy, CURLINFO_REDIRECT_URL, &location) != CURLE_OK || location == NULL ||
-        !take_url(slot, location))
-        return false;
-    if (!address_parse(slot->host, strlen(slot->host), &addresses[0]))
-        count = pool->hooks->locate(pool->hooks->context, slot->host, addresses, HTTPS_ADDRESSES_MAX);
     if (take_addresses(slot, pool->settings->address_policy, addresses, count) == 0)
         return false;
     slot->redirects++;
     slot->is_unverified = false;
     return launch(pool, slot);
+}
+
+/* Follow a 307 or 308 if settings and URL allow it; true if a request or a lookup is under way. */
+static bool follow(struct https_pool *pool, struct https_slot *slot, long code)
+{
+    struct address address;
+    char *location = NULL;
+
+    if ((code != 307 && code != 308) || slot->redirects >= pool->settings->redirects ||
+        curl_easy_getinfo(slot->easy, CURLINFO_REDIRECT_URL, &location) != CURLE_OK || location == NULL ||
+        !take_url(slot, location))
+        return false;
+    slot->redirect_code = code;
+    if (address_parse(slot->host, strlen(slot->host), &address))
+        return launch_redirect(pool, slot, &address, 1);
+    slot->state = SLOT_ASKING;
+    pool->asking_count++;
+    return true;
+}
+
+bool https_wants_addresses(struct https_pool *pool, int64_t *id_out, const char **host_out)
+{
+    for (size_t i = 0; i < pool->slot_count && pool->asking_count > 0; i++) {
+        struct https_slot *slot = &pool->slots[i];
+
+        if (slot->state != SLOT_ASKING)
+            continue;
+        slot->state = SLOT_AWAITING;
+        pool->asking_count--;
+        *id_out = slot->post.id;
+        *host_out = slot->host;
+        return true;
+    }
+    return false;
+}
+
+void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count)
+{
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct https_slot *slot = &pool->slots[i];
+
+        if (slot->state != SLOT_AWAITING || slot->post.id != id ||
+            launch_redirect(pool, slot, addresses, count))
+            continue;
+        judge_status(slot, slot->redirect_code, &slot->result);
+        set_done(pool, slot);
+    }
 }
 
 /* ---- the end of a transfer ---- */
@@ -384,13 +444,12 @@ static bool fall_back(struct https_pool *pool, struct https_slot *slot, CURLcode
         return false;
     slot->is_unverified = true;
     copy_text(slot->certificate_words, sizeof slot->certificate_words, slot->error);
-    copy_text(pool->unverified_host, sizeof pool->unverified_host, slot->host);
+    remember_unverified(pool, slot->host);
     return launch(pool, slot);
 }
 
 static void finish(struct https_pool *pool, struct https_slot *slot, CURLcode curl_code)
 {
-    struct delivery_result result;
     long code = 0;
 
     (void)curl_easy_getinfo(slot->easy, CURLINFO_RESPONSE_CODE, &code);
@@ -398,12 +457,10 @@ static void finish(struct https_pool *pool, struct https_slot *slot, CURLcode cu
     if (fall_back(pool, slot, curl_code) || (curl_code == CURLE_OK && follow(pool, slot, code)))
         return;
     if (code >= 200)
-        judge_status(slot, code, &result);
+        judge_status(slot, code, &slot->result);
     else
-        judge_failure(slot, curl_code, &result);
-    slot->is_busy = false;
-    pool->busy--;
-    finish_post(pool, &slot->post, &result);
+        judge_failure(slot, curl_code, &slot->result);
+    set_done(pool, slot);
 }
 
 static void take_messages(struct https_pool *pool)
@@ -421,55 +478,64 @@ static void take_messages(struct https_pool *pool)
     }
 }
 
-/* Abort everything; what is in progress may be tried later. */
-static void give_up_all(struct https_pool *pool)
+bool https_take(struct https_pool *pool, int64_t *id_out, struct delivery_result *result_out)
+{
+    for (size_t i = 0; i < pool->slot_count && pool->done_count > 0; i++) {
+        struct https_slot *slot = &pool->slots[i];
+
+        if (slot->state != SLOT_DONE)
+            continue;
+        slot->state = SLOT_FREE;
+        pool->done_count--;
+        *id_out = slot->post.id;
+        *result_out = slot->result;
+        return true;
+    }
+    return false;
+}
+
+/* A post that is broken off may have arrived. */
+void https_end(struct https_pool *pool, const char *reason)
 {
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct https_slot *slot = &pool->slots[i];
-        struct delivery_result result;
 
-        if (!slot->is_busy)
+        if (slot->state == SLOT_FREE || slot->state == SLOT_DONE)
             continue;
-        (void)curl_multi_remove_handle(pool->multi, slot->easy);
-        delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 0,
-                            "the run was broken off");
-        delivery_result_put_in_doubt(&result);
-        slot->is_busy = false;
-        pool->busy--;
-        finish_post(pool, &slot->post, &result);
+        delivery_result_set(&slot->result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 0, "%s", reason);
+        if (slot->state == SLOT_BUSY) {
+            (void)curl_multi_remove_handle(pool->multi, slot->easy);
+            delivery_result_put_in_doubt(&slot->result);
+        }
+        set_done(pool, slot);
     }
+    pool->asking_count = 0;
 }
 
-/* Results are collected for a moment, so that one commit is enough for many. */
-static void report_news(struct https_pool *pool)
+enum status https_poll(struct https_pool *pool, struct pollfd *fds, size_t count, int wait_ms,
+                       struct err *err)
 {
-    if (!pool->has_news || (pool->busy > 0 && clock_monotonic_ms() < pool->news_ms + SETTLE_MS))
-        return;
-    if (pool->hooks->settled != NULL)
-        pool->hooks->settled(pool->hooks->context);
-    pool->has_news = false;
-}
+    struct curl_waitfd waits[HTTPS_POLL_MAX];
+    int running = 0;
+    CURLMcode code = curl_multi_perform(pool->multi, &running);
 
-static enum status run(struct https_pool *pool, struct err *err)
-{
-    for (;;) {
-        int running = 0;
-        CURLMcode result;
-
-        for (size_t i = 0; i < pool->slot_count && pool->is_asking; i++)
-            if (!pool->slots[i].is_busy)
-                pool->is_asking = take_post(pool, &pool->slots[i]);
-        report_news(pool);
-        if (pool->busy == 0)
-            return ST_OK;
-        result = curl_multi_perform(pool->multi, &running);
-        if (result == CURLM_OK && running > 0)
-            result = curl_multi_poll(pool->multi, NULL, 0, pool->has_news ? SETTLE_MS : POLL_MS, NULL);
-        if (result != CURLM_OK)
-            return err_set(err, result == CURLM_OUT_OF_MEMORY ? ST_NOMEM : ST_INTERNAL,
-                           "curl cannot go on: %s", curl_multi_strerror(result));
-        take_messages(pool);
+    take_messages(pool);
+    for (size_t i = 0; i < count; i++) {
+        waits[i] = (struct curl_waitfd){.fd = fds[i].fd,
+                                        .events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
+                                                          (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
+        fds[i].revents = 0;
     }
+    if (code == CURLM_OK)
+        code = curl_multi_poll(pool->multi, waits, (unsigned)count,
+                               pool->done_count + pool->asking_count > 0 ? 0 : wait_ms, NULL);
+    if (code != CURLM_OK)
+        return err_set(err, code == CURLM_OUT_OF_MEMORY ? ST_NOMEM : ST_INTERNAL, "curl cannot go on: %s",
+                       curl_multi_strerror(code));
+    for (size_t i = 0; i < count; i++)
+        fds[i].revents = (short)((waits[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0) |
+                                 (waits[i].revents & CURL_WAIT_POLLOUT ? POLLOUT : 0));
+    return ST_OK;
 }
 
 /* ---- setting up ---- */
@@ -488,7 +554,6 @@ static CURLcode set_common(const struct https_pool *pool, struct https_slot *slo
         {CURLOPT_POST, 1},
         {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1}, /* a broken connection costs one post, not many */
         {CURLOPT_CONNECTTIMEOUT_MS, (long)settings->connect_timeout_ms},
-        {CURLOPT_TIMEOUT_MS, (long)settings->total_timeout_ms},
     };
     const struct {
         CURLoption option;
@@ -496,7 +561,7 @@ static CURLcode set_common(const struct https_pool *pool, struct https_slot *slo
     } texts[] = {
         {CURLOPT_PROTOCOLS_STR, "https"},
         {CURLOPT_REDIR_PROTOCOLS_STR, "https"},
-        {CURLOPT_PROXY, ""}, /* a proxy from the environment would bypass the address policy */
+        {CURLOPT_PROXY, ""}, /* an environment's proxy would get around the address policy */
         {CURLOPT_USERAGENT, settings->user_agent},
         {CURLOPT_ERRORBUFFER, slot->error},
     };
@@ -584,29 +649,37 @@ static enum status open_pool(struct https_pool *pool, struct err *err)
     return ST_OK;
 }
 
-static void close_pool(struct https_pool *pool)
+void https_close(struct https_pool **pool_pointer)
 {
+    struct https_pool *pool = *pool_pointer;
+
+    *pool_pointer = NULL;
+    if (pool == NULL)
+        return;
     for (size_t i = 0; i < pool->slot_count; i++) {
+        if (pool->slots[i].state == SLOT_BUSY)
+            (void)curl_multi_remove_handle(pool->multi, pool->slots[i].easy);
         curl_easy_cleanup(pool->slots[i].easy);
         curl_slist_free_all(pool->slots[i].pins);
     }
     free(pool->slots);
     (void)curl_multi_cleanup(pool->multi);
     curl_slist_free_all(pool->headers);
+    free(pool);
 }
 
-enum status https_deliver(const struct https_settings *settings, const struct https_hooks *hooks,
-                          struct err *err)
+enum status https_open(const struct https_settings *settings, struct https_pool **pool_out, struct err *err)
 {
-    struct https_pool pool = {.settings = settings, .hooks = hooks, .is_asking = true};
-    enum status status = open_pool(&pool, err);
+    struct https_pool *pool = calloc(1, sizeof *pool);
+    enum status status;
 
+    if (pool == NULL)
+        return err_set(err, ST_NOMEM, "out of memory");
+    pool->settings = settings;
+    status = open_pool(pool, err);
     if (status == ST_OK)
-        status = run(&pool, err);
-    if (status != ST_OK) {
-        give_up_all(&pool);
-        report_news(&pool);
-    }
-    close_pool(&pool);
+        *pool_out = pool;
+    else
+        https_close(&pool);
     return status;
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * How it works.  A slot is one connection: a batch and a worker process, with a socket pair as its stdin and
- * stdout.  The loop (smtp_deliver) alternates turn and serve:
+ * stdout.
  *
- * 1. turn gives each free slot a batch and starts its worker (start).
- * 2. serve polls: feed writes settings, messages and "go" as far as the worker reads them; hear reads
- *    progress and results; check_deadline kills a worker that takes too long.
- * 3. When a worker's output ends, turn calls finish: if the session failed before its first mail, the batch
- *    is started again without TLS (R48) or with the next target; else mails without a result get the
- *    session's (settle_rest).
+ * 1. smtp_start gives a free slot its batch and starts the worker (start).
+ * 2. smtp_step, after the caller's poll: feed writes settings, messages and "go" as far as the worker reads them;
+ *    hear reads progress and results; check_deadline kills a worker that takes too long.
+ * 3. When a worker's output ends, finish decides: if the session failed before its first mail, the batch is started
+ *    again without TLS (R48) or with the next target; else mails without a result get the session's (settle_rest).
+ * 4. smtp_take gives out the results, smtp_finish the batch, and the slot is free.
  */
 #include "deliver/smtp.h"
 
@@ -34,12 +34,12 @@
 #define POLL_MAX_MS  60000
 #define FRAMES_SLACK 4096 /* of a message's frame without the message */
 #define QUIT_MS      3000 /* for QUIT after the last mail's result */
-#define SETTLE_MS    20   /* how long results are collected before settled is called */
 
-enum slot_state {
+enum worker_state {
     SLOT_FREE,
     SLOT_RUNNING,
     SLOT_ENDED, /* its output has ended; to be reaped */
+    SLOT_DONE,  /* every mail has its result; the batch is to be given back */
 };
 
 struct smtp_slot {
@@ -57,47 +57,45 @@ struct smtp_slot {
     struct strbuf in;
     pid_t pid;
     int fd;
-    enum slot_state state;
+    enum worker_state state;
     enum smtp_progress progress;
     bool is_go_sent;
     bool has_ended;  /* it sent an end frame */
     bool is_tls_off; /* second try, without TLS */
     bool is_settled[SMTP_BATCH_MAX];
+    struct delivery_result results[SMTP_BATCH_MAX]; /* in the order in which they came */
+    size_t result_of[SMTP_BATCH_MAX];               /* the mail that each is about */
+    size_t result_count, taken;
 };
 
 struct smtp_pool {
     const char *worker;
     const struct smtp_limits *limits;
-    const struct smtp_hooks *hooks;
     struct smtp_slot *slots;
     size_t slot_count;
-    bool is_dry; /* next has no more now */
-    bool is_broken_off;
-    bool has_news;   /* there were results since the last call of settled */
-    int64_t news_ms; /* since when */
 };
 
 /* ---- results ---- */
 
-static void settle(struct smtp_pool *pool, struct smtp_slot *slot, size_t index,
-                   const struct delivery_result *result)
+static void settle(struct smtp_slot *slot, size_t index, const struct delivery_result *result)
 {
     slot->is_settled[index] = true;
     if (--slot->unsettled == 0)
         slot->settled_ms = clock_monotonic_ms();
-    if (!pool->has_news)
-        pool->news_ms = clock_monotonic_ms();
-    pool->has_news = true;
-    pool->hooks->result(pool->hooks->context, slot->batch.mails[index].id, result);
+    slot->result_of[slot->result_count] = index;
+    slot->results[slot->result_count++] = *result;
 }
 
 /*
  * A worker that sent an end frame has reported which mails are in doubt.  If it did not, only the first mail
  * without a result can be in doubt, because the worker sends one mail after the other.
  */
-static void settle_rest(struct smtp_pool *pool, struct smtp_slot *slot)
+static void settle_rest(struct smtp_slot *slot)
 {
     bool is_in_doubt = slot->progress == SMTP_PROGRESS_MAILING && !slot->has_ended;
+    /* The first mail without a result is the one that the session broke at, unless the worker stopped in front of it. */
+    bool is_untried =
+        slot->has_ended && slot->progress == SMTP_PROGRESS_MAILING && slot->rest.stage == DELIVERY_AT_START;
 
     for (size_t i = 0; i < slot->batch.count; i++) {
         struct delivery_result result = slot->rest;
@@ -106,8 +104,10 @@ static void settle_rest(struct smtp_pool *pool, struct smtp_slot *slot)
             continue;
         if (is_in_doubt)
             delivery_result_put_in_doubt(&result);
+        result.is_untried = is_untried;
+        is_untried = true;
         is_in_doubt = false;
-        settle(pool, slot, i, &result);
+        settle(slot, i, &result);
     }
 }
 
@@ -140,6 +140,17 @@ static struct span span_of(const char *text)
     return (struct span){text, strlen(text)};
 }
 
+/* How long the session that starts now may begin mails: each may take as long as its answers. */
+static uint32_t mailing_ms(const struct smtp_slot *slot, const struct smtp_limits *limits)
+{
+    int64_t left_ms = slot->batch.deadline_ms - clock_monotonic_ms();
+
+    if (left_ms > limits->session_timeout_ms)
+        left_ms = limits->session_timeout_ms;
+    left_ms -= limits->step_timeout_ms;
+    return left_ms > 0 ? (uint32_t)left_ms : 0;
+}
+
 static void put_settings(struct smtp_slot *slot, const struct smtp_limits *limits)
 {
     const struct smtp_target *target = &slot->batch.targets[slot->target];
@@ -153,6 +164,7 @@ static void put_settings(struct smtp_slot *slot, const struct smtp_limits *limit
         .user = span_of(target->user),
         .password = span_of(target->password),
         .step_timeout_ms = (uint32_t)limits->step_timeout_ms,
+        .mailing_ms = mailing_ms(slot, limits),
     };
 
     smtp_wire_put_settings(&slot->out, &settings);
@@ -308,14 +320,14 @@ static void feed(struct smtp_slot *slot)
 
 /* ---- reading its output ---- */
 
-static bool take_result(struct smtp_pool *pool, struct smtp_slot *slot, struct span payload)
+static bool take_result(struct smtp_slot *slot, struct span payload)
 {
     struct smtp_wire_result frame;
 
     if (!smtp_wire_read_result(payload, &frame) || frame.id >= slot->batch.count ||
         slot->is_settled[frame.id])
         return false;
-    settle(pool, slot, (size_t)frame.id, &frame.result);
+    settle(slot, (size_t)frame.id, &frame.result);
     return true;
 }
 
@@ -333,14 +345,13 @@ static bool take_end(struct smtp_slot *slot, struct span payload)
     return true;
 }
 
-static bool take_frame(struct smtp_pool *pool, struct smtp_slot *slot, enum smtp_wire_type type,
-                       struct span payload)
+static bool take_frame(struct smtp_slot *slot, enum smtp_wire_type type, struct span payload)
 {
     switch (type) {
     case SMTP_WIRE_PROGRESS:
         return smtp_wire_read_progress(payload, &slot->progress);
     case SMTP_WIRE_RESULT:
-        return take_result(pool, slot, payload);
+        return take_result(slot, payload);
     case SMTP_WIRE_END:
         return take_end(slot, payload);
     case SMTP_WIRE_SETTINGS:
@@ -352,7 +363,7 @@ static bool take_frame(struct smtp_pool *pool, struct smtp_slot *slot, enum smtp
 }
 
 /* Take all complete frames in slot->in and keep the rest; false if they are not of our protocol. */
-static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
+static bool take_frames(struct smtp_slot *slot)
 {
     size_t at = 0;
     enum smtp_wire_found found;
@@ -365,7 +376,7 @@ static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
         found = smtp_wire_find(slot->in.data + at, slot->in.len - at, &type, &payload, &used);
         if (found != SMTP_WIRE_FRAME)
             break;
-        if (!take_frame(pool, slot, type, payload))
+        if (!take_frame(slot, type, payload))
             return false;
         at += used;
     }
@@ -377,7 +388,7 @@ static bool take_frames(struct smtp_pool *pool, struct smtp_slot *slot)
 }
 
 /* Read until nothing more is there. */
-static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
+static void hear(struct smtp_slot *slot)
 {
     char chunk[READ_BYTES];
 
@@ -393,7 +404,7 @@ static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
             return;
         }
         strbuf_add(&slot->in, chunk, (size_t)got);
-        if (strbuf_is_failed(&slot->in) || !take_frames(pool, slot)) {
+        if (strbuf_is_failed(&slot->in) || !take_frames(slot)) {
             kill_worker(slot, DELIVERY_AT_START, "the worker does not keep to the protocol");
             return;
         }
@@ -404,17 +415,20 @@ static void hear(struct smtp_pool *pool, struct smtp_slot *slot)
 
 static int64_t deadline_ms(const struct smtp_pool *pool, const struct smtp_slot *slot)
 {
+    int64_t end_ms =
+        slot->started_ms + (slot->progress == SMTP_PROGRESS_NONE ? pool->limits->connect_timeout_ms
+                                                                 : pool->limits->session_timeout_ms);
+
     if (slot->unsettled == 0)
         return slot->settled_ms + QUIT_MS;
-    return slot->started_ms + (slot->progress == SMTP_PROGRESS_NONE ? pool->limits->connect_timeout_ms
-                                                                    : pool->limits->session_timeout_ms);
+    return slot->batch.deadline_ms < end_ms ? slot->batch.deadline_ms : end_ms;
 }
 
 static void check_deadline(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     if (clock_monotonic_ms() < deadline_ms(pool, slot))
         return;
-    hear(pool, slot); /* what it wrote in time counts */
+    hear(slot); /* what it said in time counts */
     if (slot->state == SLOT_RUNNING)
         kill_worker(slot, stage_of(slot->progress),
                     slot->progress == SMTP_PROGRESS_NONE ? "no connection within the time limit"
@@ -437,156 +451,193 @@ static void reap(struct smtp_slot *slot)
     slot->pid = 0;
 }
 
-static void finish(struct smtp_pool *pool, struct smtp_slot *slot)
+/* True if another try, without TLS or at the next target, is under way. */
+static bool try_again(struct smtp_pool *pool, struct smtp_slot *slot)
 {
     const struct smtp_target *target = &slot->batch.targets[slot->target];
-    bool is_usable = slot->progress == SMTP_PROGRESS_MAILING;
     bool is_tls_trouble = slot->progress == SMTP_PROGRESS_TLS_BEGUN || slot->progress == SMTP_PROGRESS_TLS_UP;
 
-    reap(slot);
-    if (slot->unsettled > 0 && !is_usable) {
-        if (is_tls_trouble && target->tls == SMTP_TLS_OPPORTUNISTIC && !slot->is_tls_off) {
-            slot->is_tls_off = true; /* R48 */
-            start(pool, slot);
-            return;
-        }
-        if (slot->target + 1 < slot->batch.target_count) {
-            slot->target++;
-            slot->is_tls_off = false;
-            start(pool, slot);
-            return;
-        }
+    if (slot->unsettled == 0 || slot->progress == SMTP_PROGRESS_MAILING ||
+        clock_monotonic_ms() >= slot->batch.deadline_ms)
+        return false;
+    if (is_tls_trouble && target->tls == SMTP_TLS_OPPORTUNISTIC && !slot->is_tls_off) {
+        slot->is_tls_off = true; /* R48 */
+    } else if (slot->target + 1 < slot->batch.target_count) {
+        slot->target++;
+        slot->is_tls_off = false;
+    } else {
+        return false;
     }
-    settle_rest(pool, slot);
-    slot->state = SLOT_FREE;
-    pool->is_dry = false;
-    pool->hooks->batch_done(pool->hooks->context, &slot->batch);
+    start(pool, slot);
+    return true;
 }
 
-/* ---- the loop ---- */
-
-static void take_batch(struct smtp_pool *pool, struct smtp_slot *slot)
+static void finish(struct smtp_pool *pool, struct smtp_slot *slot)
 {
-    bool is_late = pool->limits->stop_at_ms != 0 && clock_monotonic_ms() >= pool->limits->stop_at_ms;
-
-    if (pool->is_broken_off || is_late || !pool->hooks->next(pool->hooks->context, &slot->batch)) {
-        pool->is_dry = true;
-        return;
+    while (slot->state == SLOT_ENDED) {
+        reap(slot);
+        if (try_again(pool, slot))
+            continue;
+        settle_rest(slot);
+        slot->state = SLOT_DONE;
     }
+}
+
+/* ---- batches ---- */
+
+void smtp_start(struct smtp_pool *pool, const struct smtp_batch *batch)
+{
+    struct smtp_slot *slot = pool->slots;
+
+    while (slot->state != SLOT_FREE)
+        slot++;
+    slot->batch = *batch;
     memset(slot->is_settled, 0, sizeof slot->is_settled);
-    slot->unsettled = slot->batch.count;
+    slot->unsettled = batch->count;
+    slot->result_count = slot->taken = 0;
     slot->target = 0;
     slot->is_tls_off = false;
     start(pool, slot);
+    finish(pool, slot);
 }
 
-/* Give free slots a batch and finish slots that have ended; returns the number of running workers. */
-static size_t turn(struct smtp_pool *pool)
+bool smtp_take(struct smtp_pool *pool, int64_t *id_out, struct delivery_result *result_out)
 {
-    size_t running = 0;
-
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct smtp_slot *slot = &pool->slots[i];
 
-        /* If a batch ends at once, the next one is asked for. */
-        while (slot->state == SLOT_ENDED || (slot->state == SLOT_FREE && !pool->is_dry)) {
-            if (slot->state == SLOT_ENDED)
-                finish(pool, slot);
-            else
-                take_batch(pool, slot);
+        if (slot->state == SLOT_FREE || slot->taken == slot->result_count)
+            continue;
+        *id_out = slot->batch.mails[slot->result_of[slot->taken]].id;
+        *result_out = slot->results[slot->taken++];
+        return true;
+    }
+    return false;
+}
+
+void *smtp_finish(struct smtp_pool *pool)
+{
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct smtp_slot *slot = &pool->slots[i];
+
+        if (slot->state == SLOT_DONE && slot->taken == slot->result_count) {
+            slot->state = SLOT_FREE;
+            return slot->batch.owner;
         }
-        running += slot->state == SLOT_RUNNING;
     }
-    if (pool->has_news && (running == 0 || clock_monotonic_ms() >= pool->news_ms + SETTLE_MS)) {
-        if (pool->hooks->settled != NULL)
-            pool->hooks->settled(pool->hooks->context);
-        pool->has_news = false;
-    }
-    return running;
+    return NULL;
 }
 
-static int wait_ms(const struct smtp_pool *pool)
+/* ---- one turn of the loop ---- */
+
+size_t smtp_prepare(const struct smtp_pool *pool, struct pollfd *fds_out, int *wait_ms_out)
 {
-    int64_t next_ms = clock_monotonic_ms() + POLL_MAX_MS;
     int64_t now_ms = clock_monotonic_ms();
-
-    if (pool->has_news && pool->news_ms + SETTLE_MS < next_ms)
-        next_ms = pool->news_ms + SETTLE_MS;
-    for (size_t i = 0; i < pool->slot_count; i++)
-        if (pool->slots[i].state == SLOT_RUNNING && deadline_ms(pool, &pool->slots[i]) < next_ms)
-            next_ms = deadline_ms(pool, &pool->slots[i]);
-    return next_ms > now_ms ? (int)(next_ms - now_ms) : 0;
-}
-
-/* Wait until a worker can be read or written, and do so.  False if poll fails. */
-static bool serve(struct smtp_pool *pool)
-{
-    struct pollfd fds[SMTP_CONNECTIONS_MAX];
+    int64_t next_ms = INT64_MAX;
+    size_t count = 0;
 
     for (size_t i = 0; i < pool->slot_count; i++) {
         const struct smtp_slot *slot = &pool->slots[i];
 
-        fds[i] = (struct pollfd){.fd = slot->state == SLOT_RUNNING ? slot->fd : -1,
-                                 .events = (short)(POLLIN | (has_output(slot) ? POLLOUT : 0))};
+        if (slot->state != SLOT_RUNNING)
+            continue;
+        fds_out[count++] =
+            (struct pollfd){.fd = slot->fd, .events = (short)(POLLIN | (has_output(slot) ? POLLOUT : 0))};
+        if (deadline_ms(pool, slot) < next_ms)
+            next_ms = deadline_ms(pool, slot);
     }
-    if (poll(fds, (nfds_t)pool->slot_count, wait_ms(pool)) < 0)
-        return errno == EINTR;
+    if (count == 0)
+        *wait_ms_out = -1;
+    else
+        *wait_ms_out = next_ms > now_ms + POLL_MAX_MS ? POLL_MAX_MS
+                       : next_ms > now_ms             ? (int)(next_ms - now_ms)
+                                                      : 0;
+    return count;
+}
+
+static short events_of(const struct smtp_slot *slot, const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (fds[i].fd == slot->fd)
+            return fds[i].revents;
+    return 0;
+}
+
+void smtp_step(struct smtp_pool *pool, const struct pollfd *fds, size_t count)
+{
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        struct smtp_slot *slot = &pool->slots[i];
+        short events;
+
+        if (slot->state != SLOT_RUNNING)
+            continue;
+        events = events_of(slot, fds, count);
+        if ((events & POLLOUT) != 0)
+            feed(slot);
+        if (slot->state == SLOT_RUNNING && (events & (POLLIN | POLLHUP | POLLERR)) != 0)
+            hear(slot);
+        if (slot->state == SLOT_RUNNING)
+            check_deadline(pool, slot);
+        finish(pool, slot);
+    }
+}
+
+void smtp_end(struct smtp_pool *pool, const char *reason)
+{
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct smtp_slot *slot = &pool->slots[i];
 
         if (slot->state != SLOT_RUNNING)
             continue;
-        if ((fds[i].revents & POLLOUT) != 0)
-            feed(slot);
-        if (slot->state == SLOT_RUNNING && (fds[i].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
-            hear(pool, slot);
+        hear(slot);                  /* what it said in time counts */
+        slot->batch.deadline_ms = 0; /* no second try */
         if (slot->state == SLOT_RUNNING)
-            check_deadline(pool, slot);
+            kill_worker(slot, stage_of(slot->progress), reason);
+        finish(pool, slot);
     }
-    return true;
 }
 
-static void give_up_all(struct smtp_pool *pool)
+/* ---- the pool ---- */
+
+enum status smtp_open(const char *worker, const struct smtp_limits *limits, struct smtp_pool **pool_out,
+                      struct err *err)
 {
-    pool->is_broken_off = true;
-    for (size_t i = 0; i < pool->slot_count; i++) {
-        struct smtp_slot *slot = &pool->slots[i];
+    struct smtp_pool *pool = calloc(1, sizeof *pool);
 
-        if (slot->state == SLOT_FREE)
-            continue;
-        kill_worker(slot, stage_of(slot->progress), "the run was broken off");
-        slot->progress = SMTP_PROGRESS_MAILING; /* no second try */
-    }
-    (void)turn(pool);
-}
-
-enum status smtp_deliver(const char *worker, const struct smtp_limits *limits, const struct smtp_hooks *hooks,
-                         struct err *err)
-{
-    struct smtp_pool pool = {.worker = worker, .limits = limits, .hooks = hooks};
-    enum status status = ST_OK;
-
-    pool.slot_count = limits->connections < 1 ? 1 : limits->connections;
-    if (pool.slot_count > SMTP_CONNECTIONS_MAX)
-        pool.slot_count = SMTP_CONNECTIONS_MAX;
-    pool.slots = calloc(pool.slot_count, sizeof *pool.slots);
-    if (pool.slots == NULL)
+    if (pool == NULL)
         return err_set(err, ST_NOMEM, "out of memory");
-    for (size_t i = 0; i < pool.slot_count; i++) {
-        strbuf_init(&pool.slots[i].out, SMTP_WIRE_FRAME_MAX + FRAMES_SLACK);
-        strbuf_init(&pool.slots[i].in, REPLIES_MAX);
+    pool->worker = worker;
+    pool->limits = limits;
+    pool->slot_count = limits->connections < 1 ? 1 : limits->connections;
+    if (pool->slot_count > SMTP_CONNECTIONS_MAX)
+        pool->slot_count = SMTP_CONNECTIONS_MAX;
+    pool->slots = calloc(pool->slot_count, sizeof *pool->slots);
+    if (pool->slots == NULL) {
+        free(pool);
+        return err_set(err, ST_NOMEM, "out of memory");
     }
-    while (turn(&pool) > 0 && status == ST_OK)
-        if (!serve(&pool))
-            status = err_set_errno(err, ST_IO, errno, "poll");
-    if (status != ST_OK)
-        give_up_all(&pool);
-    for (size_t i = 0; i < pool.slot_count; i++) {
-        strbuf_done(&pool.slots[i].out);
-        strbuf_done(&pool.slots[i].in);
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        strbuf_init(&pool->slots[i].out, SMTP_WIRE_FRAME_MAX + FRAMES_SLACK);
+        strbuf_init(&pool->slots[i].in, REPLIES_MAX);
     }
-    free(pool.slots);
-    return status;
+    *pool_out = pool;
+    return ST_OK;
+}
+
+void smtp_close(struct smtp_pool **pool_pointer)
+{
+    struct smtp_pool *pool = *pool_pointer;
+
+    *pool_pointer = NULL;
+    if (pool == NULL)
+        return;
+    for (size_t i = 0; i < pool->slot_count; i++) {
+        reap(&pool->slots[i]);
+        strbuf_done(&pool->slots[i].out);
+        strbuf_done(&pool->slots[i].in);
+    }
+    free(pool->slots);
+    free(pool);
 }
 
 /* ---- finding the worker ---- */

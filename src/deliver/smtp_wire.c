@@ -66,6 +66,7 @@ void smtp_wire_put_settings(struct strbuf *out, const struct smtp_wire_settings 
     put_span(out, settings->user);
     put_span(out, settings->password);
     put_number(out, settings->step_timeout_ms, 4);
+    put_number(out, settings->mailing_ms, 4);
     end_frame(out, begin);
 }
 
@@ -210,6 +211,7 @@ bool smtp_wire_read_settings(struct span payload, struct smtp_wire_settings *set
     read.user = take_span(&reader);
     read.password = take_span(&reader);
     read.step_timeout_ms = (uint32_t)take_number(&reader, 4);
+    read.mailing_ms = (uint32_t)take_number(&reader, 4);
     if (!is_done(&reader))
         return false;
     *settings_out = read;

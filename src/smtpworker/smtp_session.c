@@ -22,6 +22,7 @@
 
 #include <libesmtp.h>
 
+#include "base/clock.h"
 #include "model/address.h"
 #include "smtp_pin.h"
 
@@ -42,6 +43,7 @@ struct worker_session {
     const struct smtp_session_hooks *hooks;
     smtp_session_t esmtp;
     struct message_slot *slots;
+    int64_t started_ms;
     size_t added; /* messages that libesmtp has */
     enum smtp_progress progress;
     bool is_awaiting_starttls; /* STARTTLS is written, its reply not complete */
@@ -310,6 +312,14 @@ static void on_certificate(struct worker_session *session, int event, va_list ar
     *is_fine = session->job->tls != SMTP_TLS_REQUIRE || event == SMTP_EV_WRONG_PEER_CERTIFICATE;
 }
 
+/* Between two mails nothing is in doubt: if the next one might not end in time, it is better not begun. */
+static void finish_mail(struct worker_session *session, struct message_slot *slot)
+{
+    settle(session, slot);
+    if (clock_monotonic_ms() > session->started_ms + session->job->mailing_ms)
+        stop(session, DELIVERY_AT_START, "the session's time was nearly up");
+}
+
 static void on_event(smtp_session_t esmtp, int event, void *context, ...)
 {
     struct worker_session *session = context;
@@ -329,16 +339,16 @@ static void on_event(smtp_session_t esmtp, int event, void *context, ...)
         (void)va_arg(arguments, const char *);
         slot = slot_of(va_arg(arguments, smtp_message_t));
         if (smtp_reverse_path_status(slot->message)->code / 100 != 2)
-            settle(session, slot);
+            finish_mail(session, slot);
         break;
     case SMTP_EV_RCPTSTATUS:
         (void)va_arg(arguments, const char *);
         slot = smtp_recipient_get_application_data(va_arg(arguments, smtp_recipient_t));
         if (smtp_recipient_status(slot->recipient)->code / 100 != 2)
-            settle(session, slot);
+            finish_mail(session, slot);
         break;
     case SMTP_EV_MESSAGESENT:
-        settle(session, slot_of(va_arg(arguments, smtp_message_t)));
+        finish_mail(session, slot_of(va_arg(arguments, smtp_message_t)));
         break;
     case SMTP_EV_INVALID_PEER_CERTIFICATE:
     case SMTP_EV_NO_PEER_CERTIFICATE:
@@ -599,7 +609,7 @@ enum status smtp_session_run(const struct smtp_session_job *job, const struct sm
 
     if (fault != NULL)
         return err_set(err, ST_CONFIG, "%s", fault);
-    session = (struct worker_session){.job = job, .hooks = hooks};
+    session = (struct worker_session){.job = job, .hooks = hooks, .started_ms = clock_monotonic_ms()};
     smtp_pin_address(*job->address != '\0' ? job->address : NULL);
     if (!set_up(&session, &auth)) {
         status = err_set(err, ST_NOMEM, "out of memory");

@@ -38,6 +38,7 @@ struct smtp_session_job {
     const char *user;    /* "": no AUTH; else tls must be SMTP_TLS_REQUIRE */
     const char *password;
     long step_timeout_ms;
+    int64_t mailing_ms; /* begin no further mail after so long a session */
     const struct smtp_session_message *messages;
     size_t message_count;
 };

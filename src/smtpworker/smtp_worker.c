@@ -88,6 +88,7 @@ static bool take_settings(struct worker *worker, struct span payload)
     worker->job.user = copy(worker, settings.user);
     worker->job.password = copy(worker, settings.password);
     worker->job.step_timeout_ms = (long)settings.step_timeout_ms;
+    worker->job.mailing_ms = settings.mailing_ms;
     return worker->job.host != NULL && worker->job.address != NULL && worker->job.ehlo_name != NULL &&
            worker->job.ca_file != NULL && worker->job.user != NULL && worker->job.password != NULL;
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * https_probe - post made-up reports through deliver/https.h and print each outcome: for fault tests and
+ * https_probe - post made-up reports through deliver/https.h and print each result: for fault tests and
  * figures.
  *
  * https_probe KEY=VALUE ... URL ...
- *   host= port= address= bytes=   of the URLs behind them; address may be several, comma-separated; bytes of
- * a body allow=ITEM[,ITEM...]   the guard's exceptions verify=fallback|strict|off ca_file= redirects=N
- * locate=ADDRESS posts=N                that many to the URLs in turn parallel=N connect_ms=N total_ms=N
- * quiet=1
+ *   host= port= address= bytes=   of the URLs after them; address may be several, comma-separated; bytes of a body
+ *   allow=ITEM[,ITEM...]          the address policy's exceptions
+ *   verify=fallback|strict|off ca_file= redirects=N locate=ADDRESS
+ *   posts=N                       that many to the URLs in turn
+ *   parallel=N at_once=N          in all, and to one URL
+ *   connect_ms=N total_ms=N quiet=1
  *
- * One line per outcome: "ID KIND STAGE CODE DOUBT RETRY_AFTER TEXT"; the last line is "settled N".
+ * One line per result: "ID KIND STAGE CODE DOUBT RETRY_AFTER TEXT"; the last line is "settled N".
  */
 #include <signal.h>
 #include <stdio.h>
@@ -18,8 +20,8 @@
 
 #include "../unit/names.h"
 #include "base/attr.h"
+#include "base/clock.h"
 #include "deliver/https.h"
-#include "deliver/queue.h"
 
 #define URLS_MAX  1024
 #define ITEMS_MAX 16
@@ -34,6 +36,7 @@ struct place {
 };
 
 struct probe {
+    unsigned posting; /* under way */
     struct place places[URLS_MAX];
     size_t place_count;
     struct place current; /* what the next URL gets */
@@ -44,70 +47,94 @@ struct probe {
     size_t posts;
     size_t most_bytes;
     char *body;
-    struct queue queue;
-    struct queue_limits limits;
+    size_t at_once;
+    size_t next[URLS_MAX];      /* posts started at each place */
+    size_t under_way[URLS_MAX]; /* at each place */
     size_t settled;
     bool is_quiet;
 };
 
-static const struct place *place_of(const struct probe *probe, size_t index)
+/* Post i goes to place i * places / posts: so the posts of one place are consecutive. */
+static size_t place_of(const struct probe *probe, size_t index)
 {
-    return &probe->places[index * probe->place_count / probe->posts];
+    return index * probe->place_count / probe->posts;
 }
 
-static const char *host_of(void *context, size_t index)
+static size_t first_of(const struct probe *probe, size_t place)
 {
-    return place_of(context, index)->host;
+    return (place * probe->posts + probe->place_count - 1) / probe->place_count;
 }
 
-static bool on_next(void *context, struct https_post *post_out)
+/* The next post of the first place that may have one more; false if there is none. */
+static bool find_next(struct probe *probe, size_t *index_out)
 {
-    struct probe *probe = context;
-    const struct place *place;
+    for (size_t place = 0; place < probe->place_count; place++) {
+        size_t index = first_of(probe, place) + probe->next[place];
+
+        if (index >= first_of(probe, place + 1) ||
+            (probe->at_once > 0 && probe->under_way[place] >= probe->at_once))
+            continue;
+        probe->next[place]++;
+        probe->under_way[place]++;
+        *index_out = index;
+        return true;
+    }
+    return false;
+}
+
+static void start_all(struct probe *probe, struct https_pool *pool)
+{
     size_t index;
 
-    if (!queue_take(&probe->queue, &index))
-        return false;
-    place = place_of(probe, index);
-    *post_out = (struct https_post){.id = (int64_t)index,
-                                    .url = place->url,
-                                    .host = place->host,
-                                    .port = place->port,
-                                    .addresses = place->addresses,
-                                    .address_count = place->address_count,
-                                    .body = probe->body,
-                                    .len = place->bytes};
-    return true;
+    while (probe->posting < probe->settings.parallel && find_next(probe, &index)) {
+        const struct place *place = &probe->places[place_of(probe, index)];
+        const struct https_post post = {.id = (int64_t)index,
+                                        .url = place->url,
+                                        .host = place->host,
+                                        .port = place->port,
+                                        .addresses = place->addresses,
+                                        .address_count = place->address_count,
+                                        .body = probe->body,
+                                        .len = place->bytes,
+                                        .deadline_ms =
+                                            clock_monotonic_ms() + probe->settings.total_timeout_ms};
+
+        probe->posting++;
+        https_start(pool, &post);
+    }
 }
 
-static void on_result(void *context, int64_t id, const struct delivery_result *result)
+static void take_results(struct probe *probe, struct https_pool *pool)
 {
-    struct probe *probe = context;
+    struct delivery_result result;
+    const char *host;
+    int64_t id;
 
-    probe->settled++;
-    queue_settle(&probe->queue, (size_t)id, result->kind);
-    if (!probe->is_quiet || result->kind != DELIVERY_RESULT_DELIVERED)
-        printf("%lld %s %s %d %s %lld %s\n", (long long)id, delivery_result_kind_name(result->kind),
-               delivery_stage_name(result->stage), result->code, result->is_in_doubt ? "in-doubt" : "-",
-               (long long)result->retry_after_s, result->text);
+    while (https_wants_addresses(pool, &id, &host))
+        https_locate(pool, id, &probe->located, probe->has_located ? 1 : 0);
+    while (https_take(pool, &id, &result)) {
+        probe->settled++;
+        probe->posting--;
+        probe->under_way[place_of(probe, (size_t)id)]--;
+        if (!probe->is_quiet || result.kind != DELIVERY_RESULT_DELIVERED)
+            printf("%lld %s %s %d %s %lld %s\n", (long long)id, delivery_result_kind_name(result.kind),
+                   delivery_stage_name(result.stage), result.code, result.is_in_doubt ? "in-doubt" : "-",
+                   (long long)result.retry_after_s, result.text);
+    }
 }
 
-static void on_post_done(void *context, const struct https_post *post)
+static enum status post_all(struct probe *probe, struct err *err)
 {
-    struct probe *probe = context;
+    struct https_pool *pool = NULL;
+    enum status status = https_open(&probe->settings, &pool, err);
 
-    queue_release(&probe->queue, (size_t)post->id);
-}
-
-static size_t on_locate(void *context, const char *host, struct address *addresses_out, size_t max)
-{
-    const struct probe *probe = context;
-
-    (void)host;
-    if (!probe->has_located || max == 0)
-        return 0;
-    addresses_out[0] = probe->located;
-    return 1;
+    while (status == ST_OK && probe->settled < probe->posts) {
+        start_all(probe, pool);
+        status = https_poll(pool, NULL, 0, 1000, err);
+        take_results(probe, pool);
+    }
+    https_close(&pool);
+    return status;
 }
 
 static void take_addresses(struct place *place, char *list)
@@ -157,7 +184,7 @@ static bool take_number(struct probe *probe, const char *key, const char *value)
     else if (strcmp(key, "parallel") == 0)
         probe->settings.parallel = (unsigned)atoi(value);
     else if (strcmp(key, "at_once") == 0)
-        probe->limits.at_once = (size_t)atoll(value);
+        probe->at_once = (size_t)atoll(value);
     else if (strcmp(key, "connect_ms") == 0)
         probe->settings.connect_timeout_ms = atoll(value);
     else if (strcmp(key, "total_ms") == 0)
@@ -215,11 +242,6 @@ int main(int argc, char **argv)
                      .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS},
         .most_bytes = 400,
     };
-    const struct https_hooks hooks = {.context = &probe,
-                                      .next = on_next,
-                                      .result = on_result,
-                                      .post_done = on_post_done,
-                                      .locate = on_locate};
     struct err err;
 
     (void)signal(SIGPIPE, SIG_IGN);
@@ -234,13 +256,10 @@ int main(int argc, char **argv)
     if (probe.body == NULL || probe.place_count == 0)
         return 64;
     memset(probe.body, 'x', probe.most_bytes);
-    if (queue_open(&probe.queue, &probe.limits, probe.posts, host_of, &probe, &err) != ST_OK)
-        return 1;
-    if (https_deliver(&probe.settings, &hooks, &err) != ST_OK) {
+    if (post_all(&probe, &err) != ST_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
-    queue_close(&probe.queue);
     free(probe.body);
     printf("settled %zu\n", probe.settled);
     return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * smtp_probe - deliver made-up mails through deliver/smtp.h and print each outcome: for fault tests and
+ * smtp_probe - deliver made-up mails through deliver/smtp.h and print each result: for fault tests and
  * figures.
  *
  * smtp_probe KEY=VALUE ...
@@ -9,9 +9,9 @@
  *   then_port then_mails   afterwards, so many mails in a batch of their own to that port
  *   mails=N recipient=ADDR[,ADDR...]  recipient of mail i is the (i mod count)-th
  *   bytes=N                size of each mail's body
- *   batch=N connections=N connect_ms=N step_ms=N session_ms=N
+ *   batch=N connections=N connect_ms=N step_ms=N session_ms=N batch_ms=N
  *
- * One line per outcome: "ID KIND STAGE CODE DOUBT TEXT"; the last line is "settled N".
+ * One line per result: "ID KIND STAGE CODE DOUBT TEXT"; the last line is "settled N".
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +19,7 @@
 
 #include "../unit/names.h"
 #include "base/attr.h"
+#include "base/clock.h"
 #include "base/strbuf.h"
 #include "deliver/smtp.h"
 
@@ -26,6 +27,7 @@
 #define RECIPIENTS_MAX 32
 
 struct probe {
+    unsigned sessions; /* under way */
     struct smtp_target targets[2];
     struct smtp_target then;
     size_t then_mails;
@@ -33,17 +35,19 @@ struct probe {
     struct smtp_limits limits;
     size_t mail_count;
     size_t batch_size;
+    int64_t batch_ms;
     char *recipients[RECIPIENTS_MAX];
     size_t recipient_count;
     size_t body_bytes;
     size_t next;    /* first mail that no batch has taken */
-    size_t settled; /* outcomes told */
+    size_t settled; /* results taken */
     bool is_quiet;
 };
 
 struct batch {
     struct smtp_mail mails[SMTP_BATCH_MAX];
     struct strbuf bytes[SMTP_BATCH_MAX];
+    size_t count;
 };
 
 static void add_mail(const struct probe *probe, struct smtp_mail *mail, struct strbuf *bytes, size_t index)
@@ -65,9 +69,9 @@ static void add_mail(const struct probe *probe, struct smtp_mail *mail, struct s
                                .len = bytes->len};
 }
 
-static bool on_next(void *context, struct smtp_batch *batch_out)
+/* Start a batch with the next mails; false if there are none. */
+static bool start_batch(struct probe *probe, struct smtp_pool *pool)
 {
-    struct probe *probe = context;
     struct batch *batch = calloc(1, sizeof *batch);
     size_t count = 0;
     const bool is_then = probe->next >= probe->mail_count;
@@ -81,33 +85,64 @@ static bool on_next(void *context, struct smtp_batch *batch_out)
         free(batch);
         return false;
     }
-    *batch_out = (struct smtp_batch){.targets = is_then ? &probe->then : probe->targets,
-                                     .target_count = is_then ? 1 : probe->target_count,
-                                     .mails = batch->mails,
-                                     .count = count,
-                                     .owner = batch};
+    batch->count = count;
+    probe->sessions++;
+    smtp_start(pool, &(struct smtp_batch){.targets = is_then ? &probe->then : probe->targets,
+                                          .target_count = is_then ? 1 : probe->target_count,
+                                          .mails = batch->mails,
+                                          .count = count,
+                                          .deadline_ms = clock_monotonic_ms() + probe->batch_ms,
+                                          .owner = batch});
     return true;
 }
 
-static void on_result(void *context, int64_t id, const struct delivery_result *result)
+static void free_batch(struct batch *batch)
 {
-    struct probe *probe = context;
-
-    probe->settled++;
-    if (!probe->is_quiet || result->kind != DELIVERY_RESULT_DELIVERED)
-        printf("%lld %s %s %d %s %s\n", (long long)id, delivery_result_kind_name(result->kind),
-               delivery_stage_name(result->stage), result->code, result->is_in_doubt ? "in-doubt" : "-",
-               result->text);
+    for (size_t i = 0; i < batch->count; i++)
+        strbuf_done(&batch->bytes[i]);
+    free(batch);
 }
 
-static void on_batch_done(void *context, const struct smtp_batch *batch)
+static void take_results(struct probe *probe, struct smtp_pool *pool)
 {
-    struct batch *ours = batch->owner;
+    struct delivery_result result;
+    struct batch *batch;
+    int64_t id;
 
-    (void)context;
-    for (size_t i = 0; i < batch->count; i++)
-        strbuf_done(&ours->bytes[i]);
-    free(ours);
+    while (smtp_take(pool, &id, &result)) {
+        probe->settled++;
+        if (!probe->is_quiet || result.kind != DELIVERY_RESULT_DELIVERED)
+            printf("%lld %s %s %d %s %s\n", (long long)id, delivery_result_kind_name(result.kind),
+                   delivery_stage_name(result.stage), result.code, result.is_in_doubt ? "in-doubt" : "-",
+                   result.text);
+    }
+    while ((batch = smtp_finish(pool)) != NULL) {
+        free_batch(batch);
+        probe->sessions--;
+    }
+}
+
+static enum status mail_all(struct probe *probe, const char *worker, struct err *err)
+{
+    struct smtp_pool *pool = NULL;
+    enum status status = smtp_open(worker, &probe->limits, &pool, err);
+
+    while (status == ST_OK) {
+        struct pollfd fds[SMTP_CONNECTIONS_MAX];
+        size_t count;
+        int wait_ms;
+
+        while (probe->sessions < probe->limits.connections && start_batch(probe, pool)) {
+        }
+        take_results(probe, pool);
+        count = smtp_prepare(pool, fds, &wait_ms);
+        if (count == 0 && probe->next == probe->mail_count + probe->then_mails)
+            break;
+        if (poll(fds, (nfds_t)count, wait_ms) >= 0)
+            smtp_step(pool, fds, count);
+    }
+    smtp_close(&pool);
+    return status;
 }
 
 static enum smtp_tls tls_of(const char *word)
@@ -132,7 +167,8 @@ static void take_number(struct probe *probe, const char *key, const char *value)
         int64_t *to;
     } times[] = {{"connect_ms", &probe->limits.connect_timeout_ms},
                  {"step_ms", &probe->limits.step_timeout_ms},
-                 {"session_ms", &probe->limits.session_timeout_ms}};
+                 {"session_ms", &probe->limits.session_timeout_ms},
+                 {"batch_ms", &probe->batch_ms}};
     const struct {
         const char *key;
         size_t *to;
@@ -206,10 +242,9 @@ int main(int argc, char **argv)
                           .limits = SMTP_LIMITS_DEFAULT,
                           .mail_count = 1,
                           .batch_size = SMTP_BATCH_MAX,
+                          .batch_ms = 3600000,
                           .recipients = {recipient},
                           .recipient_count = 1};
-    const struct smtp_hooks hooks = {
-        .context = &probe, .next = on_next, .result = on_result, .batch_done = on_batch_done};
     const char *worker = getenv("SMTP_WORKER");
     struct err err;
 
@@ -223,8 +258,7 @@ int main(int argc, char **argv)
     probe.then.user = "";
     if (probe.mail_count > MAILS_MAX || probe.batch_size < 1 || probe.batch_size > SMTP_BATCH_MAX)
         return 64;
-    if (smtp_deliver(worker != NULL ? worker : "build/tlsrpt-gen-smtp", &probe.limits, &hooks, &err) !=
-        ST_OK) {
+    if (mail_all(&probe, worker != NULL ? worker : "build/tlsrpt-gen-smtp", &err) != ST_OK) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }

@@ -47,7 +47,8 @@ static void test_round_trips(void **state)
                                                 .ca_file = span_of("/ca"),
                                                 .user = span_of(""),
                                                 .password = span_of("p\xc3\xa4"),
-                                                .step_timeout_ms = 60000};
+                                                .step_timeout_ms = 60000,
+                                                .mailing_ms = 240000};
     const struct smtp_wire_message message = {
         .id = UINT64_MAX, .envelope_from = span_of(""), .recipient = span_of("a@b"), .bytes = {"\0\r\n", 3}};
     const struct smtp_wire_end end = {.stage = DELIVERY_AT_TLS, .code = 454, .text = span_of("not now")};
@@ -68,6 +69,7 @@ static void test_round_trips(void **state)
     assert_int_equal(settings_got.tls, SMTP_TLS_REQUIRE);
     assert_span(settings_got.password, "p\xc3\xa4");
     assert_int_equal(settings_got.step_timeout_ms, 60000);
+    assert_int_equal(settings_got.mailing_ms, 240000);
     strbuf_reset(&buf);
     smtp_wire_put_message(&buf, &message);
     assert_true(smtp_wire_read_message(only_frame(&buf, SMTP_WIRE_MESSAGE), &message_got));
