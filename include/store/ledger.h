@@ -56,12 +56,10 @@ static inline void ledger_rollback(struct ledger *ledger)
 
 /* ---- days and domains ---- */
 
-/* *since_s_out (may be NULL): when it was entered. */
 MUST_CHECK static inline enum status ledger_find(struct ledger *ledger, int32_t utc_day, const char *domain,
-                                                 enum ledger_entry *entry_out, int64_t *since_s_out,
-                                                 struct err *err)
+                                                 struct ledger_found *found_out, struct err *err)
 {
-    return ledger->methods->find(ledger, utc_day, domain, entry_out, since_s_out, err);
+    return ledger->methods->find(ledger, utc_day, domain, found_out, err);
 }
 
 /* ledger_find will be called for these, in any order: a ledger that is far away may look them up at once. */
@@ -91,11 +89,12 @@ MUST_CHECK static inline enum status ledger_skip(struct ledger *ledger, int32_t 
     return ledger->methods->add_skipped(ledger, utc_day, domain, reason, now_s, err);
 }
 
-/* Its record could not be read; keeps the first time, takes the last reason. */
+/* Its record could not be read: ask again at next_at_s.  Keeps the first now_s, takes the last reason. */
 MUST_CHECK static inline enum status ledger_wait(struct ledger *ledger, int32_t utc_day, const char *domain,
-                                                 const char *reason, int64_t now_s, struct err *err)
+                                                 const char *reason, int64_t now_s, int64_t next_at_s,
+                                                 struct err *err)
 {
-    return ledger->methods->add_waiting(ledger, utc_day, domain, reason, now_s, err);
+    return ledger->methods->add_waiting(ledger, utc_day, domain, reason, now_s, next_at_s, err);
 }
 
 /* utc_day < 0: of all days.  By day and domain. */
@@ -147,11 +146,49 @@ MUST_CHECK enum status ledger_read_report(struct ledger *ledger, int32_t utc_day
 
 /* ---- deliveries ---- */
 
-/* Due at now_s or before (INT64_MAX: whenever), sorted by kind, host and age. */
-MUST_CHECK static inline enum status ledger_each_due(struct ledger *ledger, int64_t now_s,
-                                                     ledger_delivery_fn *fn, void *context, struct err *err)
+/* Due or being sent, sorted by kind, host and age. */
+MUST_CHECK static inline enum status ledger_each_open(struct ledger *ledger, ledger_delivery_fn *fn,
+                                                      void *context, struct err *err)
 {
-    return ledger->methods->each_due(ledger, now_s, fn, context, err);
+    return ledger->methods->each_open(ledger, fn, context, err);
+}
+
+/* What is due later is due now. */
+MUST_CHECK static inline enum status ledger_make_due(struct ledger *ledger, int64_t now_s, struct err *err)
+{
+    return ledger->methods->make_due(ledger, now_s, err);
+}
+
+/*
+ * The first max deliveries of a kind that are due at due_s or before, to destinations that are known or not, in the order of turn, quarter of an hour, and chance.  now_s: of the day of destination_started and
+ * owner_started.  The callback may change the ledger.
+ */
+MUST_CHECK static inline enum status ledger_read_page(struct ledger *ledger, const struct ledger_page *page,
+                                                      ledger_delivery_fn *fn, void *context, struct err *err)
+{
+    return ledger->methods->read_page(ledger, page, fn, context, err);
+}
+
+/*
+ * Budgets of this day that are used up (limits of 0 are none), those of all owners first, then those with most reports;
+ * at most max.
+ */
+MUST_CHECK static inline enum status ledger_each_budget(struct ledger *ledger, int32_t utc_day,
+                                                        int64_t destination_limit, int64_t owner_limit,
+                                                        int64_t max, ledger_budget_fn *fn, void *context,
+                                                        struct err *err)
+{
+    return ledger->methods->each_budget(ledger, utc_day,
+                                        destination_limit > 0 ? destination_limit : INT64_MAX,
+                                        owner_limit > 0 ? owner_limit : INT64_MAX, max, fn, context, err);
+}
+
+/* The delivery's destination accepted a report: what is added, put off or recovered from now on is known. */
+MUST_CHECK static inline enum status ledger_add_known(struct ledger *ledger,
+                                                      const struct ledger_delivery *delivery, int64_t now_s,
+                                                      struct err *err)
+{
+    return ledger->methods->add_known(ledger, delivery, now_s, err);
 }
 
 /* All of one day (< 0: of all days), by day, domain and rua. */
@@ -184,11 +221,12 @@ MUST_CHECK static inline enum status ledger_mark_sending(struct ledger *ledger,
     return ledger->methods->mark_sending(ledger, delivery, now_s, err);
 }
 
-/* It was not started after all: due as it was before ledger_mark_sending. */
+/* It was not sent after all: due as it was before ledger_mark_sending.  reason: its last_text from now on. */
 MUST_CHECK static inline enum status ledger_put_back(struct ledger *ledger,
-                                                     const struct ledger_delivery *delivery, struct err *err)
+                                                     const struct ledger_delivery *delivery,
+                                                     const char *reason, int64_t now_s, struct err *err)
 {
-    return ledger->methods->put_back(ledger, delivery, err);
+    return ledger->methods->put_back(ledger, delivery, reason, now_s, err);
 }
 
 /* After: the new state, and when it is due again if that is DELIVERY_DUE. */
@@ -201,8 +239,10 @@ MUST_CHECK static inline enum status ledger_record_result(struct ledger *ledger,
     return ledger->methods->record_result(ledger, delivery, state, next_at_s, result, now_s, err);
 }
 
-/* After a crash: what is "sending" although nobody sends is in doubt, and due now.  Only under the run's
- * lock. */
+/*
+ * At the beginning of a run, under its lock.  After a crash: what is "sending" although nobody sends is in doubt, and due
+ * again as after a failure.  Also, what goes to a destination that has become known is known from now on.
+ */
 MUST_CHECK static inline enum status ledger_recover(struct ledger *ledger, int64_t now_s, int64_t *count_out,
                                                     struct err *err)
 {

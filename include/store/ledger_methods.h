@@ -29,7 +29,7 @@ struct ledger_methods {
     void (*rollback)(struct ledger *ledger);
 
     enum status (*find)(struct ledger *ledger, int32_t utc_day, const char *domain,
-                        enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err);
+                        struct ledger_found *found_out, struct err *err);
     /* NULL: there is nothing to gain */
     enum status (*prefetch)(struct ledger *ledger, int32_t utc_day, const char *const *domains, size_t count,
                             struct err *err);
@@ -40,7 +40,7 @@ struct ledger_methods {
     enum status (*add_skipped)(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,
                                int64_t now_s, struct err *err);
     enum status (*add_waiting)(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,
-                               int64_t now_s, struct err *err);
+                               int64_t now_s, int64_t next_at_s, struct err *err);
     enum status (*each_skipped)(struct ledger *ledger, int32_t utc_day, ledger_domain_fn *fn, void *context,
                                 struct err *err);
     enum status (*each_waiting)(struct ledger *ledger, int32_t utc_day, ledger_domain_fn *fn, void *context,
@@ -55,8 +55,15 @@ struct ledger_methods {
     enum status (*read_report)(struct ledger *ledger, int32_t utc_day, const char *domain,
                                struct arena *arena, struct ledger_report *report_out, struct err *err);
 
-    enum status (*each_due)(struct ledger *ledger, int64_t now_s, ledger_delivery_fn *fn, void *context,
-                            struct err *err);
+    enum status (*each_open)(struct ledger *ledger, ledger_delivery_fn *fn, void *context, struct err *err);
+    enum status (*make_due)(struct ledger *ledger, int64_t now_s, struct err *err);
+    enum status (*read_page)(struct ledger *ledger, const struct ledger_page *page, ledger_delivery_fn *fn,
+                             void *context, struct err *err);
+    enum status (*each_budget)(struct ledger *ledger, int32_t utc_day, int64_t destination_limit,
+                               int64_t owner_limit, int64_t max, ledger_budget_fn *fn, void *context,
+                               struct err *err);
+    enum status (*add_known)(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
+                             struct err *err);
     enum status (*each_delivery)(struct ledger *ledger, int32_t utc_day, ledger_delivery_fn *fn,
                                  void *context, struct err *err);
     enum status (*each_delivery_of)(struct ledger *ledger, int32_t utc_day, const char *domain,
@@ -65,7 +72,8 @@ struct ledger_methods {
     enum status (*next_due)(struct ledger *ledger, int64_t *next_at_s_out, struct err *err);
     enum status (*mark_sending)(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
                                 struct err *err);
-    enum status (*put_back)(struct ledger *ledger, const struct ledger_delivery *delivery, struct err *err);
+    enum status (*put_back)(struct ledger *ledger, const struct ledger_delivery *delivery, const char *reason,
+                            int64_t now_s, struct err *err);
     enum status (*record_result)(struct ledger *ledger, const struct ledger_delivery *delivery,
                                  enum delivery_state state, int64_t next_at_s,
                                  const struct delivery_result *result, int64_t now_s, struct err *err);

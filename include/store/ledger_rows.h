@@ -8,6 +8,7 @@
 #ifndef STORE_LEDGER_ROWS_H
 #define STORE_LEDGER_ROWS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -22,6 +23,12 @@ enum ledger_entry {
     LEDGER_REPORT = 1,
     LEDGER_SKIPPED = 2,
     LEDGER_WAITING = 3,
+};
+
+struct ledger_found {
+    enum ledger_entry entry;
+    int64_t since_s;   /* when it was entered; 0: LEDGER_NOTHING */
+    int64_t next_at_s; /* LEDGER_WAITING: when to ask for its record again; else 0 */
 };
 
 /* Everything that is needed to make the same file and the same mails again, whatever the settings are then. */
@@ -59,6 +66,32 @@ struct ledger_delivery {
     int64_t last_at_s; /* 0: not tried yet */
     int64_t last_code;
     const char *last_text; /* "" if nothing happened yet */
+
+    /* for the scheduler (deliver/scheduler.h) */
+    const char *owner;       /* organizational domain of domain */
+    const char *destination; /* mailbox domain, or host and port of a URL */
+    int64_t due_at_s;        /* when it was due for the first time */
+    uint32_t turn;           /* schedule_turn; one more for each time that it was put off */
+    bool is_known;           /* the destination has accepted a report before; see ledger_add_known */
+    /* Set by ledger_read_page alone: deliveries that were first tried today, */
+    int64_t destination_started; /*   to the destination, */
+    int64_t owner_started;       /*   and of this owner among them */
+};
+
+/* A destination that has got on one day as many reports as its budget allows. */
+struct ledger_budget {
+    const char *destination;
+    const char *owner; /* whose budget of this destination it is; "": of all owners together */
+    int64_t started;   /* reports */
+};
+
+/* What ledger_read_page reads. */
+struct ledger_page {
+    enum delivery_kind kind;
+    bool is_known;
+    int64_t due_s;
+    int64_t now_s;
+    int64_t max;
 };
 
 struct ledger_counts {
@@ -75,6 +108,7 @@ typedef enum status ledger_report_fn(void *context, const struct ledger_report *
 typedef enum status ledger_domain_fn(void *context, int32_t utc_day, const char *domain, const char *reason,
                                      int64_t since_s, struct err *err);
 typedef enum status ledger_day_fn(void *context, int32_t utc_day, int64_t closed_at_s, struct err *err);
+typedef enum status ledger_budget_fn(void *context, const struct ledger_budget *row, struct err *err);
 typedef enum status ledger_suppression_fn(void *context, const char *address, int64_t until_s,
                                           int64_t strikes, const char *reason, struct err *err);
 

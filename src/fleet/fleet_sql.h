@@ -22,9 +22,11 @@
     "utc_day, domain, report_id, created_at_s, organization_name, contact_info, from_address, envelope_from," \
     " file_name, inflated_bytes, success, failure, note"
 
-#define DELIVERY_SELECT \
-    "SELECT d.number, d.utc_day, d.domain, r.report_id, d.kind, d.rua, d.host, d.message_id, d.state, d.tries," \
-    " d.first_at_s, d.next_at_s, d.last_at_s, d.last_code, d.last_text" \
+#define DELIVERY_COLUMNS \
+    "d.number, d.utc_day, d.domain, r.report_id, d.kind, d.rua, d.host, d.message_id, d.state, d.tries, d.first_at_s," \
+    " d.next_at_s, d.last_at_s, d.last_code, d.last_text, d.owner, d.destination, d.due_at_s, d.turn, d.is_known"
+
+#define DELIVERY_FROM \
     " FROM tlsrpt_gen.delivery AS d JOIN tlsrpt_gen.report AS r ON r.domain = d.domain AND r.utc_day = d.utc_day "
 
 /* $n::integer < 0: of all days. */
@@ -129,24 +131,27 @@
     X(RELEASE,          "UPDATE tlsrpt_gen.lease AS t SET expires_at = now(), epoch = t.epoch + 1" \
                         " FROM unnest($1::integer[], $2::bigint[]) AS l (b, e) WHERE t.bucket = l.b AND t.epoch = l.e") \
     /* the ledger */ \
-    X(FIND,             "SELECT domain, 1, created_at_s FROM tlsrpt_gen.report WHERE domain = ANY($1::text[]) AND utc_day = $2" \
-                        " UNION ALL SELECT domain, 2, since_s FROM tlsrpt_gen.skipped" \
+    X(FIND,             "SELECT domain, 1, created_at_s, 0 FROM tlsrpt_gen.report WHERE domain = ANY($1::text[]) AND utc_day = $2" \
+                        " UNION ALL SELECT domain, 2, since_s, 0 FROM tlsrpt_gen.skipped" \
                         " WHERE domain = ANY($1::text[]) AND utc_day = $2" \
-                        " UNION ALL SELECT domain, 3, since_s FROM tlsrpt_gen.waiting" \
+                        " UNION ALL SELECT domain, 3, since_s, next_at_s FROM tlsrpt_gen.waiting" \
                         " WHERE domain = ANY($1::text[]) AND utc_day = $2") \
     X(ADD_REPORT,       "INSERT INTO tlsrpt_gen.report AS t (" REPORT_COLUMNS ", bucket, gzip)" \
                         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)" \
                         " ON CONFLICT (domain, utc_day) DO UPDATE SET report_id = excluded.report_id" \
                         " WHERE t.report_id = excluded.report_id AND t.created_at_s = excluded.created_at_s") \
     X(ADD_DELIVERY,     "INSERT INTO tlsrpt_gen.delivery (domain, utc_day, number, bucket, rua, kind, host, message_id, state," \
-                        " tries, first_at_s, next_at_s, last_at_s, last_code, last_text)" \
-                        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, 0, 0, $11)" \
+                        " tries, first_at_s, next_at_s, last_at_s, last_code, last_text, owner, destination, due_at_s, turn," \
+                        " place, is_known) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 0, 0, $10, 0, 0, $11, $12, $13, $14, $15," \
+                        " floor(random() * 1000000000)," \
+                        " (SELECT count(*) FROM tlsrpt_gen.known AS k WHERE k.kind = $6 AND k.destination = $13))" \
                         " ON CONFLICT (domain, utc_day, number) DO NOTHING") \
     X(SKIP,             "INSERT INTO tlsrpt_gen.skipped (domain, utc_day, bucket, reason, since_s)" \
                         " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (domain, utc_day) DO NOTHING") \
     X(UNSKIP,           "DELETE FROM tlsrpt_gen.skipped WHERE domain = $1 AND utc_day = $2") \
-    X(WAIT,             "INSERT INTO tlsrpt_gen.waiting (domain, utc_day, bucket, reason, since_s)" \
-                        " VALUES ($1, $2, $3, $4, $5) ON CONFLICT (domain, utc_day) DO UPDATE SET reason = excluded.reason") \
+    X(WAIT,             "INSERT INTO tlsrpt_gen.waiting (domain, utc_day, bucket, reason, since_s, next_at_s)" \
+                        " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (domain, utc_day)" \
+                        " DO UPDATE SET reason = excluded.reason, next_at_s = excluded.next_at_s") \
     X(UNWAIT,           "DELETE FROM tlsrpt_gen.waiting WHERE domain = $1 AND utc_day = $2") \
     X(EACH_SKIPPED,     "SELECT utc_day, domain, reason, since_s FROM tlsrpt_gen.skipped" \
                         " WHERE " OF_DAY("utc_day", "$1") " ORDER BY utc_day, domain") \
@@ -160,22 +165,47 @@
     X(EACH_REPORT,      "SELECT " REPORT_COLUMNS ", length(gzip) FROM tlsrpt_gen.report" \
                         " WHERE " OF_DAY("utc_day", "$1") " ORDER BY utc_day DESC, domain") \
     X(READ_REPORT,      "SELECT " REPORT_COLUMNS ", gzip FROM tlsrpt_gen.report WHERE domain = $1 AND utc_day = $2") \
-    X(EACH_DUE,         DELIVERY_SELECT "WHERE d.state = 0 AND d.next_at_s <= $1 AND d.bucket = ANY($2::integer[])" \
-                        " ORDER BY d.kind, d.host, d.utc_day, d.domain, d.number") \
-    X(EACH_DELIVERY,    DELIVERY_SELECT "WHERE " OF_DAY("d.utc_day", "$1") " ORDER BY d.utc_day, d.domain, d.rua") \
-    X(EACH_DELIVERY_OF, DELIVERY_SELECT "WHERE d.domain = $1 AND d.utc_day = $2 ORDER BY d.rua") \
+    X(EACH_OPEN,        "SELECT " DELIVERY_COLUMNS DELIVERY_FROM "WHERE d.state < 2 ORDER BY d.kind, d.host, d.utc_day, d.domain, d.number") \
+    X(MAKE_DUE,         "UPDATE tlsrpt_gen.delivery SET next_at_s = $1 WHERE state = 0 AND next_at_s > $1" \
+                        " AND bucket = ANY($2::integer[])") \
+    X(NEXT_TURN,        "SELECT min(turn) FROM tlsrpt_gen.delivery WHERE state = 0 AND kind = $1 AND is_known = $2" \
+                        " AND turn >= $3 AND bucket = ANY($4::integer[])") \
+    X(READ_PAGE,        "SELECT " DELIVERY_COLUMNS ", coalesce(a.count, 0), coalesce(o.count, 0)" DELIVERY_FROM \
+                        "LEFT JOIN tlsrpt_gen.started AS a ON a.destination = d.destination AND a.utc_day = $6 AND a.owner = ''" \
+                        " LEFT JOIN tlsrpt_gen.started AS o ON o.destination = d.destination AND o.utc_day = $6" \
+                        " AND o.owner = d.owner " \
+                        "WHERE d.state = 0 AND d.kind = $1 AND d.is_known = $2 AND d.turn = $3" \
+                        " AND d.next_at_s / 900 <= $4::bigint / 900 AND d.next_at_s <= $4::bigint AND d.bucket = ANY($7::integer[])" \
+                        " ORDER BY d.next_at_s / 900, d.place LIMIT $5") \
+    /* sent again after a lost answer it counts a delivery twice, which takes one from the budget of that day */ \
+    X(ADD_STARTED,      "INSERT INTO tlsrpt_gen.started AS s (destination, utc_day, owner, count)" \
+                        " VALUES ($1, $2, '', $4), ($1, $2, $3, $4) ON CONFLICT (destination, utc_day, owner)" \
+                        " DO UPDATE SET count = GREATEST(0, s.count + excluded.count)") \
+    X(EACH_BUDGET,      "SELECT destination, owner, count FROM tlsrpt_gen.started WHERE utc_day = $1" \
+                        " AND count >= CASE owner WHEN '' THEN $2::bigint ELSE $3::bigint END" \
+                        " ORDER BY CASE owner WHEN '' THEN 0 ELSE 1 END, count DESC, destination, owner LIMIT $4") \
+    X(ADD_KNOWN,        "INSERT INTO tlsrpt_gen.known AS k (kind, destination, accepted_at_s) VALUES ($1, $2, $3)" \
+                        " ON CONFLICT (kind, destination) DO UPDATE SET accepted_at_s = excluded.accepted_at_s" \
+                        " WHERE k.accepted_at_s < excluded.accepted_at_s - 43200") \
+    X(EACH_DELIVERY,    "SELECT " DELIVERY_COLUMNS DELIVERY_FROM "WHERE " OF_DAY("d.utc_day", "$1") " ORDER BY d.utc_day, d.domain, d.rua") \
+    X(EACH_DELIVERY_OF, "SELECT " DELIVERY_COLUMNS DELIVERY_FROM "WHERE d.domain = $1 AND d.utc_day = $2 ORDER BY d.rua") \
     X(NEXT_DUE,         "SELECT min(next_at_s) FROM tlsrpt_gen.delivery WHERE state < 2") \
     X(MARK_SENDING,     "UPDATE tlsrpt_gen.delivery SET state = 1, tries = tries + 1, last_at_s = $4::bigint," \
                         " first_at_s = CASE first_at_s WHEN 0 THEN $4::bigint ELSE first_at_s END" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 0") \
-    X(PUT_BACK,         "UPDATE tlsrpt_gen.delivery SET state = 0, tries = tries - 1," \
+    X(PUT_BACK,         "UPDATE tlsrpt_gen.delivery SET state = 0, tries = tries - 1, last_text = $4," \
                         " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 1") \
     X(RECORD_RESULT,   "UPDATE tlsrpt_gen.delivery SET state = $4, next_at_s = $5, last_at_s = $6, last_code = $7," \
-                        " last_text = $8 WHERE domain = $1 AND utc_day = $2 AND number = $3") \
-    X(RECOVER,          "UPDATE tlsrpt_gen.delivery SET state = 0, next_at_s = $1, last_code = 0," \
+                        " last_text = $8, turn = LEAST(turn + 1, 255), is_known = (SELECT count(*) FROM tlsrpt_gen.known AS k" \
+                        "  WHERE k.kind = delivery.kind AND k.destination = delivery.destination)" \
+                        " WHERE domain = $1 AND utc_day = $2 AND number = $3") \
+    X(RECOVER,          "UPDATE tlsrpt_gen.delivery SET state = 0, last_code = 0, turn = LEAST(turn + 1, 255)," \
+                        " next_at_s = $1 + (450 << LEAST(tries, 7)::integer)," \
                         " last_text = 'the program ended while sending; it may have arrived'" \
                         " WHERE state = 1 AND bucket = ANY($2::integer[])") \
+    X(RECOGNISE,        "UPDATE tlsrpt_gen.delivery AS d SET is_known = 1 FROM tlsrpt_gen.known AS k WHERE d.state = 0" \
+                        " AND d.is_known = 0 AND k.kind = d.kind AND k.destination = d.destination AND d.bucket = ANY($1::integer[])") \
     X(COUNT_STATES,     "SELECT utc_day, state, count(*) FROM tlsrpt_gen.delivery GROUP BY utc_day, state") \
     X(COUNT_ENTRIES,    "SELECT utc_day, 1, count(*) FROM tlsrpt_gen.report GROUP BY utc_day" \
                         " UNION ALL SELECT utc_day, 2, count(*) FROM tlsrpt_gen.skipped GROUP BY utc_day" \
@@ -203,7 +233,8 @@
                         " (SELECT domain, utc_day FROM tlsrpt_gen.delivery WHERE utc_day < $1)") \
     X(DELETE_SKIPPED,   "DELETE FROM tlsrpt_gen.skipped WHERE utc_day < $1") \
     X(DELETE_WAITING,   "DELETE FROM tlsrpt_gen.waiting WHERE utc_day < $1") \
-    X(DELETE_MAILED,    "DELETE FROM tlsrpt_gen.mailed WHERE utc_day < $1") \
+    X(DELETE_KNOWN,     "DELETE FROM tlsrpt_gen.known WHERE accepted_at_s < $1::bigint * 86400") \
+    X(DELETE_STARTED,   "DELETE FROM tlsrpt_gen.started WHERE utc_day < $1") \
     X(DELETE_CLOSED,    "DELETE FROM tlsrpt_gen.closed_day WHERE utc_day < $1") \
     X(DELETE_MISSED,    "DELETE FROM tlsrpt_gen.missed WHERE utc_day < $1") \
     X(DELETE_SUPPRESSIONS, "DELETE FROM tlsrpt_gen.suppression WHERE until_s < $1")
@@ -262,9 +293,28 @@
          " strikes BIGINT NOT NULL, reason TEXT NOT NULL)") \
     X(1, "CREATE TABLE IF NOT EXISTS tlsrpt_gen.mailed (mailbox_domain TEXT, utc_day INTEGER, mark BIGINT," \
          " count BIGINT NOT NULL, PRIMARY KEY (mailbox_domain, utc_day, mark))") \
-    X(1, "CREATE TABLE IF NOT EXISTS tlsrpt_gen.cleanup (kind TEXT PRIMARY KEY, before_day INTEGER NOT NULL)")
+    X(1, "CREATE TABLE IF NOT EXISTS tlsrpt_gen.cleanup (kind TEXT PRIMARY KEY, before_day INTEGER NOT NULL)") \
+    /* for the scheduler */ \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS owner TEXT NOT NULL DEFAULT ''") \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS destination TEXT NOT NULL DEFAULT ''") \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS due_at_s BIGINT NOT NULL DEFAULT 0") \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS turn INTEGER NOT NULL DEFAULT 0") \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS is_known BIGINT NOT NULL DEFAULT 0") \
+    X(2, "ALTER TABLE tlsrpt_gen.delivery ADD COLUMN IF NOT EXISTS place BIGINT NOT NULL DEFAULT 0") \
+    X(2, "UPDATE tlsrpt_gen.delivery SET owner = domain," \
+         " destination = CASE kind WHEN 0 THEN host ELSE host || ':443' END," \
+         " due_at_s = CASE first_at_s WHEN 0 THEN next_at_s ELSE first_at_s END," \
+         " place = floor(random() * 1000000000) WHERE state < 2 AND owner = ''") \
+    X(2, "CREATE INDEX IF NOT EXISTS delivery_page ON tlsrpt_gen.delivery (kind, is_known, turn, (next_at_s / 900), place)" \
+         " WHERE state = 0") \
+    X(2, "CREATE TABLE IF NOT EXISTS tlsrpt_gen.known (kind INTEGER, destination TEXT, accepted_at_s BIGINT NOT NULL," \
+         " PRIMARY KEY (kind, destination))") \
+    X(2, "CREATE TABLE IF NOT EXISTS tlsrpt_gen.started (destination TEXT, utc_day INTEGER, owner TEXT," \
+         " count BIGINT NOT NULL, PRIMARY KEY (destination, utc_day, owner))") \
+    X(2, "ALTER TABLE tlsrpt_gen.waiting ADD COLUMN IF NOT EXISTS next_at_s BIGINT NOT NULL DEFAULT 0") \
+    X(2, "DROP TABLE IF EXISTS tlsrpt_gen.mailed")
 
-#define FLEET_SCHEMA_VERSION 1
+#define FLEET_SCHEMA_VERSION 2
 
 /* Printed by fleet-init for the administrator to run; roles that can do no more than they must. */
 #define FLEET_GRANTS(X) \
@@ -285,8 +335,8 @@
     X("GRANT SELECT, INSERT, UPDATE ON tlsrpt_gen.cleanup TO tlsrpt_generate;") \
     X("GRANT SELECT, UPDATE ON tlsrpt_gen.lease TO tlsrpt_generate;") \
     X("GRANT SELECT, INSERT, UPDATE, DELETE ON tlsrpt_gen.report, tlsrpt_gen.delivery, tlsrpt_gen.waiting," \
-      " tlsrpt_gen.suppression TO tlsrpt_generate;") \
-    X("GRANT SELECT, INSERT, DELETE ON tlsrpt_gen.skipped, tlsrpt_gen.closed_day, tlsrpt_gen.mailed," \
+      " tlsrpt_gen.suppression, tlsrpt_gen.known, tlsrpt_gen.started TO tlsrpt_generate;") \
+    X("GRANT SELECT, INSERT, DELETE ON tlsrpt_gen.skipped, tlsrpt_gen.closed_day," \
       " tlsrpt_gen.missed TO tlsrpt_generate;") \
     X("-- people who look (tlsrpt-gen status, show, --dry-run)") \
     X("CREATE ROLE tlsrpt_read;") \

@@ -8,6 +8,8 @@
 #include <string.h>
 
 #include "fleet_inside.h"
+#include "model/schedule.h"
+#include "model/utc_day.h"
 #include "pg_array.h"
 #include "store/ledger_methods.h"
 
@@ -18,8 +20,7 @@
 /* What is known of a domain's day that was asked for in advance. */
 struct found {
     const char *domain;
-    enum ledger_entry entry;
-    int64_t since_s;
+    struct ledger_found what;
 };
 
 struct counted_day {
@@ -166,8 +167,8 @@ static enum status take_found(void *context, const struct pg_row *row, struct er
     (void)err;
     if (found == NULL)
         return ST_OK;
-    found->entry = (enum ledger_entry)(pg_int(row, 1) & 3);
-    found->since_s = pg_int(row, 2);
+    found->what =
+        (struct ledger_found){(enum ledger_entry)(pg_int(row, 1) & 3), pg_int(row, 2), pg_int(row, 3)};
     return ST_OK;
 }
 
@@ -184,7 +185,7 @@ static enum status make_slots(struct ledger_fleet *ledger, const char *const *do
 
         if (domain == NULL)
             return no_memory(err);
-        ledger->found[i] = (struct found){.domain = domain, .entry = LEDGER_NOTHING};
+        ledger->found[i] = (struct found){.domain = domain};
         pg_array_add_text(names, domain);
     }
     pg_array_end(names);
@@ -229,17 +230,14 @@ static enum status find_or_ask(struct ledger_fleet *ledger, int32_t utc_day, con
 }
 
 static enum status fleet_find(struct ledger *base, int32_t utc_day, const char *domain,
-                              enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err)
+                              struct ledger_found *found_out, struct err *err)
 {
     const struct found *found = NULL;
     enum status status = find_or_ask(fleet_of(base), utc_day, domain, &found, err);
 
-    if (status != ST_OK)
-        return status;
-    *entry_out = found->entry;
-    if (since_s_out != NULL && found->entry != LEDGER_NOTHING)
-        *since_s_out = found->since_s;
-    return ST_OK;
+    if (status == ST_OK)
+        *found_out = found->what;
+    return status;
 }
 
 /* What we enter ourselves is known from then on. */
@@ -248,10 +246,9 @@ static void note_found(struct ledger_fleet *ledger, int32_t utc_day, const char 
 {
     struct found *found = ledger->found_day == utc_day ? find_found(ledger, domain) : NULL;
 
-    if (found == NULL || (found->entry == entry && entry != LEDGER_NOTHING))
+    if (found == NULL || (found->what.entry == entry && entry != LEDGER_NOTHING))
         return;
-    found->entry = entry;
-    found->since_s = since_s;
+    found->what = (struct ledger_found){.entry = entry, .since_s = since_s};
 }
 
 static enum status insert_report(struct ledger_fleet *ledger, const struct ledger_report *report,
@@ -274,7 +271,8 @@ static enum status insert_delivery(struct ledger_fleet *ledger, const struct led
                BIND(TEXT(report->domain), INT(report->utc_day), INT((int64_t)number),
                     INT(fleet_bucket(report->domain)), TEXT(delivery->rua), INT(delivery->kind),
                     TEXT(delivery->host), TEXT_OR_EMPTY(delivery->message_id), INT(delivery->state),
-                    INT(delivery->next_at_s), TEXT_OR_EMPTY(delivery->last_text)),
+                    INT(delivery->next_at_s), TEXT_OR_EMPTY(delivery->last_text), TEXT(delivery->owner),
+                    TEXT(delivery->destination), INT(delivery->due_at_s), INT(delivery->turn)),
                0, err);
 }
 
@@ -319,12 +317,13 @@ static enum status fleet_add_skipped(struct ledger *base, int32_t utc_day, const
 }
 
 static enum status fleet_add_waiting(struct ledger *base, int32_t utc_day, const char *domain,
-                                     const char *reason, int64_t now_s, struct err *err)
+                                     const char *reason, int64_t now_s, int64_t next_at_s, struct err *err)
 {
     note_found(fleet_of(base), utc_day, domain, LEDGER_WAITING, now_s);
-    return change(base, FLEET_WAIT,
-                  BIND(TEXT(domain), INT(utc_day), INT(fleet_bucket(domain)), TEXT(reason), INT(now_s)), 0,
-                  err);
+    return change(
+        base, FLEET_WAIT,
+        BIND(TEXT(domain), INT(utc_day), INT(fleet_bucket(domain)), TEXT(reason), INT(now_s), INT(next_at_s)),
+        0, err);
 }
 
 /* A walk's callback, and what the rows are. */
@@ -335,6 +334,7 @@ struct ledger_walk {
     ledger_report_fn *report;
     ledger_delivery_fn *delivery;
     ledger_suppression_fn *suppression;
+    ledger_budget_fn *budget;
 };
 
 static enum status give_domain(void *context, const struct pg_row *row, struct err *err)
@@ -473,10 +473,9 @@ static enum status fleet_read_report(struct ledger *base, int32_t utc_day, const
 /* ---- deliveries ---- */
 
 /* The columns of DELIVERY_SELECT. */
-static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
+static struct ledger_delivery delivery_row(const struct pg_row *row)
 {
-    const struct ledger_walk *walk = context;
-    const struct ledger_delivery delivery = {
+    return (struct ledger_delivery){
         .id = pg_int(row, 0),
         .utc_day = (int32_t)pg_int(row, 1),
         .domain = pg_text(row, 2),
@@ -492,20 +491,94 @@ static enum status give_delivery(void *context, const struct pg_row *row, struct
         .last_at_s = pg_int(row, 12),
         .last_code = pg_int(row, 13),
         .last_text = pg_text(row, 14),
+        .owner = pg_text(row, 15),
+        .destination = pg_text(row, 16),
+        .due_at_s = pg_int(row, 17),
+        .turn = (uint32_t)pg_count(row, 18),
+        .is_known = pg_int(row, 19) != 0,
     };
+}
+
+static enum status give_delivery(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct ledger_walk *walk = context;
+    const struct ledger_delivery delivery = delivery_row(row);
 
     return walk->delivery(walk->context, &delivery, err);
 }
 
-static enum status fleet_each_due(struct ledger *base, int64_t now_s, ledger_delivery_fn *fn, void *context,
-                                  struct err *err)
+static enum status fleet_each_open(struct ledger *base, ledger_delivery_fn *fn, void *context,
+                                   struct err *err)
 {
     struct ledger_walk walk = {.context = context, .delivery = fn};
+
+    return pg_query(pg_of(base), FLEET_EACH_OPEN, BIND_NOTHING, give_delivery, &walk, err);
+}
+
+struct minimum {
+    bool is_there;
+    int64_t value;
+};
+
+static enum status take_minimum(void *context, const struct pg_row *row, struct err *err)
+{
+    struct minimum *minimum = context;
+
+    (void)err;
+    minimum->is_there = !pg_is_null(row, 0);
+    minimum->value = pg_int(row, 0);
+    return ST_OK;
+}
+
+static enum status fleet_make_due(struct ledger *base, int64_t now_s, struct err *err)
+{
     char buckets[FLEET_BUCKETS_TEXT];
 
-    return pg_query(pg_of(base), FLEET_EACH_DUE,
-                    BIND(INT(now_s), TEXT(fleet_scope(fleet_of(base)->fleet, buckets))), give_delivery, &walk,
-                    err);
+    return change(base, FLEET_MAKE_DUE, BIND(INT(now_s), TEXT(fleet_scope(fleet_of(base)->fleet, buckets))),
+                  0, err);
+}
+
+struct page_walk {
+    ledger_delivery_fn *fn;
+    void *context;
+    int64_t left;
+};
+
+static enum status give_page_row(void *context, const struct pg_row *row, struct err *err)
+{
+    struct page_walk *walk = context;
+    struct ledger_delivery delivery = delivery_row(row);
+
+    delivery.destination_started = pg_count(row, 20);
+    delivery.owner_started = pg_count(row, 21);
+    walk->left--;
+    return walk->fn(walk->context, &delivery, err);
+}
+
+/* Turn by turn, so that rows of a turn that are not due yet cost nothing. */
+static enum status fleet_read_page(struct ledger *base, const struct ledger_page *page,
+                                   ledger_delivery_fn *fn, void *context, struct err *err)
+{
+    struct page_walk walk = {fn, context, page->max};
+    const int64_t utc_day = utc_day_of(page->now_s);
+    char text[FLEET_BUCKETS_TEXT];
+    const char *buckets = fleet_scope(fleet_of(base)->fleet, text);
+    struct minimum turn = {true, 0};
+    enum status status = ST_OK;
+
+    for (int64_t least = 0; status == ST_OK && walk.left > 0 && least < SCHEDULE_TURNS;
+         least = turn.value + 1) {
+        status = pg_query(pg_of(base), FLEET_NEXT_TURN,
+                          BIND(INT(page->kind), INT(page->is_known), INT(least), TEXT(buckets)), take_minimum,
+                          &turn, err);
+        if (status != ST_OK || !turn.is_there || turn.value < least)
+            break;
+        status = pg_query(pg_of(base), FLEET_READ_PAGE,
+                          BIND(INT(page->kind), INT(page->is_known), INT(turn.value), INT(page->due_s),
+                               INT(walk.left), INT(utc_day), TEXT(buckets)),
+                          give_page_row, &walk, err);
+    }
+    return status;
 }
 
 static enum status fleet_each_delivery(struct ledger *base, int32_t utc_day, ledger_delivery_fn *fn,
@@ -525,21 +598,6 @@ static enum status fleet_each_delivery_of(struct ledger *base, int32_t utc_day, 
                     &walk, err);
 }
 
-struct minimum {
-    bool is_there;
-    int64_t value;
-};
-
-static enum status take_minimum(void *context, const struct pg_row *row, struct err *err)
-{
-    struct minimum *minimum = context;
-
-    (void)err;
-    minimum->is_there = !pg_is_null(row, 0);
-    minimum->value = pg_int(row, 0);
-    return ST_OK;
-}
-
 static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, struct err *err)
 {
     struct minimum minimum = {false, 0};
@@ -552,19 +610,61 @@ static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, s
     return status;
 }
 
+/* After a change of a delivery: only its first try counts against the budgets. */
+static enum status add_started(struct ledger *base, const struct ledger_delivery *delivery, int64_t now_s,
+                               int64_t by, struct err *err)
+{
+    return delivery->tries > 0 ? ST_OK
+                               : change(base, FLEET_ADD_STARTED,
+                                        BIND(TEXT(delivery->destination), INT(utc_day_of(now_s)),
+                                             TEXT(delivery->owner), INT(by)),
+                                        0, err);
+}
+
 static enum status fleet_mark_sending(struct ledger *base, const struct ledger_delivery *delivery,
                                       int64_t now_s, struct err *err)
 {
-    return change(base, FLEET_MARK_SENDING,
-                  BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), INT(now_s)), 0,
-                  err);
+    enum status status =
+        change(base, FLEET_MARK_SENDING,
+               BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), INT(now_s)), 0, err);
+
+    return status == ST_OK ? add_started(base, delivery, now_s, 1, err) : status;
 }
 
 static enum status fleet_put_back(struct ledger *base, const struct ledger_delivery *delivery,
-                                  struct err *err)
+                                  const char *reason, int64_t now_s, struct err *err)
 {
-    return change(base, FLEET_PUT_BACK,
-                  BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id)), 0, err);
+    enum status status =
+        change(base, FLEET_PUT_BACK,
+               BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), TEXT(reason)), 0, err);
+
+    return status == ST_OK ? add_started(base, delivery, now_s, -1, err) : status;
+}
+
+static enum status give_budget(void *context, const struct pg_row *row, struct err *err)
+{
+    const struct ledger_walk *walk = context;
+    const struct ledger_budget budget = {pg_text(row, 0), pg_text(row, 1), pg_count(row, 2)};
+
+    return walk->budget(walk->context, &budget, err);
+}
+
+static enum status fleet_each_budget(struct ledger *base, int32_t utc_day, int64_t destination_limit,
+                                     int64_t owner_limit, int64_t max, ledger_budget_fn *fn, void *context,
+                                     struct err *err)
+{
+    struct ledger_walk walk = {.context = context, .budget = fn};
+
+    return pg_query(pg_of(base), FLEET_EACH_BUDGET,
+                    BIND(INT(utc_day), INT(destination_limit), INT(owner_limit), INT(max)), give_budget,
+                    &walk, err);
+}
+
+static enum status fleet_add_known(struct ledger *base, const struct ledger_delivery *delivery, int64_t now_s,
+                                   struct err *err)
+{
+    return change(base, FLEET_ADD_KNOWN, BIND(INT(delivery->kind), TEXT(delivery->destination), INT(now_s)),
+                  0, err);
 }
 
 static enum status fleet_record_result(struct ledger *base, const struct ledger_delivery *delivery,
@@ -581,18 +681,19 @@ static enum status fleet_record_result(struct ledger *base, const struct ledger_
 static enum status fleet_recover(struct ledger *base, int64_t now_s, int64_t *count_out, struct err *err)
 {
     struct ledger_fleet *ledger = fleet_of(base);
-    char buckets[FLEET_BUCKETS_TEXT];
+    char text[FLEET_BUCKETS_TEXT];
+    const char *buckets = fleet_scope(ledger->fleet, text);
     enum status status;
 
     forget_found(ledger);
     forget_counts(ledger);
-    status = add(ledger, FLEET_RECOVER, BIND(INT(now_s), TEXT(fleet_scope(ledger->fleet, buckets))), 0, err);
+    status = add(ledger, FLEET_RECOVER, BIND(INT(now_s), TEXT(buckets)), 0, err);
     if (status == ST_OK)
         status = pg_batch_run(ledger->fleet->pg, ledger->batch, err);
     if (status == ST_OK)
         *count_out = pg_batch_changed(ledger->batch);
     pg_batch_reset(ledger->batch);
-    return status;
+    return status == ST_OK ? change(base, FLEET_RECOGNISE, BIND(TEXT(buckets)), 0, err) : status;
 }
 
 /* ---- counts ---- */
@@ -692,7 +793,7 @@ static enum status fleet_delete_before(struct ledger *base, const struct ledger_
                                        int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
     static const enum fleet_statement BY_DAY[] = {FLEET_DELETE_SKIPPED, FLEET_DELETE_WAITING,
-                                                  FLEET_DELETE_MAILED,  FLEET_DELETE_CLOSED,
+                                                  FLEET_DELETE_KNOWN,   FLEET_DELETE_CLOSED,
                                                   FLEET_DELETE_MISSED,  FLEET_DELETE_DELIVERIES};
     struct pg *pg = pg_of(base);
     int64_t is_first = 0;
@@ -706,6 +807,8 @@ static enum status fleet_delete_before(struct ledger *base, const struct ledger_
         status = pg_change(pg, BY_DAY[i], BIND(INT(limits->utc_day)), NULL, err);
     if (status == ST_OK)
         status = pg_change(pg, FLEET_DELETE_REPORTS, BIND(INT(limits->utc_day)), count_out, err);
+    if (status == ST_OK)
+        status = pg_change(pg, FLEET_DELETE_STARTED, BIND(INT(utc_day_of(limits->now_s))), NULL, err);
     if (status == ST_OK)
         status = pg_change(pg, FLEET_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), NULL, err);
     if (status == ST_OK)
@@ -799,7 +902,11 @@ static const struct ledger_methods METHODS = {
     .each_closed_day = fleet_each_closed_day,
     .each_report = fleet_each_report,
     .read_report = fleet_read_report,
-    .each_due = fleet_each_due,
+    .each_open = fleet_each_open,
+    .make_due = fleet_make_due,
+    .read_page = fleet_read_page,
+    .each_budget = fleet_each_budget,
+    .add_known = fleet_add_known,
     .each_delivery = fleet_each_delivery,
     .each_delivery_of = fleet_each_delivery_of,
     .next_due = fleet_next_due,

@@ -28,18 +28,18 @@ void ledger_close(struct ledger **ledger)
 enum status ledger_add_report(struct ledger *ledger, const struct ledger_report *report,
                               const struct ledger_delivery *deliveries, size_t count, struct err *err)
 {
-    enum ledger_entry entry = LEDGER_NOTHING;
+    struct ledger_found found = {LEDGER_NOTHING, 0, 0};
     enum status status;
 
     if (report->gzip_len > LEDGER_GZIP_MAX)
         return err_set(err, ST_RANGE, "%s: a report of %zu bytes is larger than the ledger takes (%u)",
                        report->domain, report->gzip_len, LEDGER_GZIP_MAX);
-    status = ledger_find(ledger, report->utc_day, report->domain, &entry, NULL, err);
+    status = ledger_find(ledger, report->utc_day, report->domain, &found, err);
     if (status != ST_OK)
         return status;
-    if (entry == LEDGER_REPORT)
+    if (found.entry == LEDGER_REPORT)
         return err_set(err, ST_DENIED, "%s has a report for this day already", report->domain);
-    return ledger->methods->add_report(ledger, report, deliveries, count, entry, err);
+    return ledger->methods->add_report(ledger, report, deliveries, count, found.entry, err);
 }
 
 enum status ledger_read_report(struct ledger *ledger, int32_t utc_day, const char *domain,

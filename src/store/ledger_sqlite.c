@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/utc_day.h"
 #include "store/db.h"
 #include "store/ledger.h"
 
@@ -40,12 +41,37 @@ static const char *const MIGRATIONS[] = {
     " PRIMARY KEY (mailbox_domain, utc_day)) STRICT, WITHOUT ROWID;",
     /* since which ledger time a day's reports are remembered */
     "CREATE TABLE reported_day (utc_day INTEGER PRIMARY KEY, since_s INTEGER NOT NULL) STRICT;",
+    /* for the scheduler */
+    "ALTER TABLE delivery ADD COLUMN owner TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE delivery ADD COLUMN destination TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE delivery ADD COLUMN due_at_s INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE delivery ADD COLUMN turn INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE delivery ADD COLUMN is_known INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE delivery ADD COLUMN place INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE delivery SET owner = (SELECT domain FROM report WHERE id = report),"
+    " destination = CASE kind WHEN 0 THEN host ELSE host || ':443' END,"
+    " due_at_s = CASE first_at_s WHEN 0 THEN next_at_s ELSE first_at_s END, place = abs(random() % "
+    "1000000000)"
+    " WHERE state < 2;"
+    "CREATE INDEX delivery_page ON delivery (kind, is_known, turn, next_at_s / 900, place) WHERE state = 0;"
+    "CREATE TABLE known ("
+    " kind INTEGER NOT NULL, destination TEXT NOT NULL, accepted_at_s INTEGER NOT NULL,"
+    " PRIMARY KEY (kind, destination)) STRICT, WITHOUT ROWID;"
+    "ALTER TABLE waiting ADD COLUMN next_at_s INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE started (" /* owner '': all of them */
+    " destination TEXT NOT NULL, utc_day INTEGER NOT NULL, owner TEXT NOT NULL, count INTEGER NOT NULL,"
+    " PRIMARY KEY (destination, utc_day, owner)) STRICT, WITHOUT ROWID;"
+    "DROP TABLE mailed;",
 };
 
-#define DELIVERY_SELECT                                                                                      \
+#define DELIVERY_SELECT_MORE(columns)                                                                        \
     "SELECT d.id, r.utc_day, r.domain, r.report_id, d.kind, d.rua, d.host, d.message_id, d.state,"           \
-    " d.tries, d.first_at_s, d.next_at_s, d.last_at_s, d.last_code, d.last_text"                             \
-    " FROM delivery d JOIN report r ON r.id = d.report "
+    " d.tries, d.first_at_s, d.next_at_s, d.last_at_s, d.last_code, d.last_text, d.owner, d.destination,"    \
+    " d.due_at_s, d.turn, d.is_known" columns " FROM delivery d JOIN report r ON r.id = d.report "
+#define DELIVERY_SELECT DELIVERY_SELECT_MORE("")
+
+#define IS_KNOWN(kind_sql, destination_sql)                                                                  \
+    "EXISTS (SELECT 1 FROM known AS k WHERE k.kind = " kind_sql " AND k.destination = " destination_sql ")"
 
 #define REPORT_COLUMNS                                                                                       \
     "utc_day, domain, report_id, created_at_s, organization_name, contact_info, from_address,"               \
@@ -67,7 +93,13 @@ enum ledger_query {
     Q_EACH_CLOSED_DAY,
     Q_EACH_REPORT,
     Q_READ_REPORT,
-    Q_EACH_DUE,
+    Q_EACH_OPEN,
+    Q_MAKE_DUE,
+    Q_NEXT_TURN,
+    Q_READ_PAGE,
+    Q_ADD_STARTED,
+    Q_EACH_BUDGET,
+    Q_ADD_KNOWN,
     Q_EACH_DELIVERY,
     Q_EACH_DELIVERY_OF,
     Q_NEXT_DUE,
@@ -75,6 +107,7 @@ enum ledger_query {
     Q_PUT_BACK,
     Q_RECORD_RESULT,
     Q_RECOVER,
+    Q_RECOGNISE,
     Q_COUNT_STATES,
     Q_COUNT_ENTRIES,
     Q_REMEMBER_DAYS,
@@ -82,7 +115,8 @@ enum ledger_query {
     Q_FORGET_DAYS,
     Q_DELETE_SKIPPED,
     Q_DELETE_WAITING,
-    Q_DELETE_MAILED,
+    Q_DELETE_STARTED,
+    Q_DELETE_KNOWN,
     Q_DELETE_DAYS,
     Q_DELETE_SUPPRESSIONS,
     Q_SUPPRESSION,
@@ -94,20 +128,22 @@ enum ledger_query {
 
 /* clang-format off */
 static const char *const SQL[QUERY_COUNT] = {
-    [Q_FIND] = "SELECT 1, created_at_s FROM report WHERE domain = ?1 AND utc_day = ?2"
-               " UNION ALL SELECT 2, since_s FROM skipped WHERE domain = ?1 AND utc_day = ?2"
-               " UNION ALL SELECT 3, since_s FROM waiting WHERE domain = ?1 AND utc_day = ?2 LIMIT 1",
+    [Q_FIND] = "SELECT 1, created_at_s, 0 FROM report WHERE domain = ?1 AND utc_day = ?2"
+               " UNION ALL SELECT 2, since_s, 0 FROM skipped WHERE domain = ?1 AND utc_day = ?2"
+               " UNION ALL SELECT 3, since_s, next_at_s FROM waiting WHERE domain = ?1 AND utc_day = ?2 LIMIT 1",
     [Q_ADD_REPORT] = "INSERT INTO report (domain, utc_day, report_id, created_at_s, organization_name,"
                      " contact_info, from_address, envelope_from, file_name, gzip, inflated_bytes, success,"
                      " failure, note) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
     [Q_ADD_DELIVERY] = "INSERT INTO delivery (report, rua, kind, host, message_id, state, tries, first_at_s,"
-                       " next_at_s, last_at_s, last_code, last_text)"
-                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, 0, 0, ?8) ON CONFLICT DO NOTHING",
+                       " next_at_s, last_at_s, last_code, last_text, owner, destination, due_at_s, turn, place, is_known)"
+                       " VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0, ?7, 0, 0, ?8, ?9, ?10, ?11, ?12,"
+                       " abs(random() % 1000000000), " IS_KNOWN("?3", "?10") ")"
+                       " ON CONFLICT DO NOTHING",
     [Q_SKIP] = "INSERT INTO skipped (domain, utc_day, reason, since_s) VALUES (?1, ?2, ?3, ?4)"
                " ON CONFLICT DO NOTHING",
     [Q_UNSKIP] = "DELETE FROM skipped WHERE domain = ?1 AND utc_day = ?2",
-    [Q_WAIT] = "INSERT INTO waiting (domain, utc_day, reason, since_s) VALUES (?1, ?2, ?3, ?4)"
-               " ON CONFLICT (domain, utc_day) DO UPDATE SET reason = excluded.reason",
+    [Q_WAIT] = "INSERT INTO waiting (domain, utc_day, reason, since_s, next_at_s) VALUES (?1, ?2, ?3, ?4, ?5)"
+               " ON CONFLICT (domain, utc_day) DO UPDATE SET reason = excluded.reason, next_at_s = excluded.next_at_s",
     [Q_UNWAIT] = "DELETE FROM waiting WHERE domain = ?1 AND utc_day = ?2",
     [Q_EACH_SKIPPED] = "SELECT utc_day, domain, reason, since_s FROM skipped"
                        " WHERE utc_day = ?1 OR ?1 < 0 ORDER BY utc_day, domain",
@@ -119,18 +155,39 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_EACH_REPORT] = "SELECT " REPORT_COLUMNS ", length(gzip) FROM report"
                       " WHERE utc_day = ?1 OR ?1 < 0 ORDER BY utc_day DESC, domain",
     [Q_READ_REPORT] = "SELECT " REPORT_COLUMNS ", gzip FROM report WHERE domain = ?1 AND utc_day = ?2",
-    [Q_EACH_DUE] = DELIVERY_SELECT "WHERE d.state = 0 AND d.next_at_s <= ?1 ORDER BY d.kind, d.host, d.id",
+    [Q_EACH_OPEN] = DELIVERY_SELECT "WHERE d.state < 2 ORDER BY d.kind, d.host, d.id",
+    [Q_MAKE_DUE] = "UPDATE delivery SET next_at_s = ?1 WHERE state = 0 AND next_at_s > ?1",
+    [Q_NEXT_TURN] = "SELECT turn FROM delivery WHERE state = 0 AND kind = ?1 AND is_known = ?2 AND turn >= ?3"
+                    " ORDER BY turn LIMIT 1",
+    [Q_READ_PAGE] = DELIVERY_SELECT_MORE(
+        ", coalesce((SELECT s.count FROM started AS s WHERE s.destination = d.destination AND s.utc_day = ?6"
+        "  AND s.owner = ''), 0),"
+        " coalesce((SELECT s.count FROM started AS s WHERE s.destination = d.destination AND s.utc_day = ?6"
+        "  AND s.owner = d.owner), 0)")
+        "WHERE d.state = 0 AND d.kind = ?1 AND d.is_known = ?2 AND d.turn = ?3"
+        " AND d.next_at_s / 900 <= ?4 / 900 AND d.next_at_s <= ?4 ORDER BY d.next_at_s / 900, d.place LIMIT ?5",
+    [Q_ADD_STARTED] = "INSERT INTO started (destination, utc_day, owner, count) VALUES (?1, ?2, '', ?4), (?1, ?2, ?3, ?4)"
+                      " ON CONFLICT (destination, utc_day, owner) DO UPDATE SET count = max(0, count + excluded.count)",
+    [Q_EACH_BUDGET] = "SELECT destination, owner, count FROM started WHERE utc_day = ?1"
+                      " AND count >= CASE owner WHEN '' THEN ?2 ELSE ?3 END"
+                      " ORDER BY owner <> '', count DESC, destination, owner LIMIT ?4",
+    /* a row that is half a day old or younger stays as it is */
+    [Q_ADD_KNOWN] = "INSERT INTO known (kind, destination, accepted_at_s) VALUES (?1, ?2, ?3)"
+                    " ON CONFLICT (kind, destination) DO UPDATE SET accepted_at_s = excluded.accepted_at_s"
+                    " WHERE known.accepted_at_s < excluded.accepted_at_s - 43200",
     [Q_EACH_DELIVERY] = DELIVERY_SELECT "WHERE r.utc_day = ?1 OR ?1 < 0 ORDER BY r.utc_day, r.domain, d.rua",
     [Q_EACH_DELIVERY_OF] = DELIVERY_SELECT "WHERE r.domain = ?1 AND r.utc_day = ?2 ORDER BY d.rua",
     [Q_NEXT_DUE] = "SELECT next_at_s FROM delivery WHERE state < 2 ORDER BY next_at_s LIMIT 1",
     [Q_MARK_SENDING] = "UPDATE delivery SET state = 1, tries = tries + 1, last_at_s = ?2,"
                        " first_at_s = CASE first_at_s WHEN 0 THEN ?2 ELSE first_at_s END WHERE id = ?1",
-    [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1,"
+    [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1, last_text = ?2,"
                    " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
-    [Q_RECORD_RESULT] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5,"
-                         " last_text = ?6 WHERE id = ?1",
-    [Q_RECOVER] = "UPDATE delivery SET state = 0, next_at_s = ?1, last_code = 0,"
-                  " last_text = 'the program ended while sending; it may have arrived' WHERE state = 1",
+    [Q_RECORD_RESULT] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5, last_text = ?6,"
+                        " turn = min(turn + 1, 255), is_known = " IS_KNOWN("delivery.kind", "delivery.destination")
+                        " WHERE id = ?1",
+    [Q_RECOVER] = "UPDATE delivery SET state = 0, next_at_s = ?1 + (900 << min(tries, 7) >> 1), last_code = 0,"
+                  " turn = min(turn + 1, 255), last_text = 'the program ended while sending; it may have arrived' WHERE state = 1",
+    [Q_RECOGNISE] = "UPDATE delivery SET is_known = 1 WHERE state = 0 AND is_known = 0 AND " IS_KNOWN("delivery.kind", "delivery.destination"),
     [Q_COUNT_STATES] = "SELECT d.state, count(*) FROM delivery d JOIN report r ON r.id = d.report"
                        " WHERE r.utc_day = ?1 OR ?1 < 0 GROUP BY d.state",
     [Q_COUNT_ENTRIES] = "SELECT (SELECT count(*) FROM report WHERE utc_day = ?1 OR ?1 < 0),"
@@ -149,7 +206,8 @@ static const char *const SQL[QUERY_COUNT] = {
                          " AND NOT EXISTS (SELECT 1 FROM delivery WHERE report = report.id AND state < 2)",
     [Q_DELETE_SKIPPED] = "DELETE FROM skipped WHERE utc_day < ?1",
     [Q_DELETE_WAITING] = "DELETE FROM waiting WHERE utc_day < ?1",
-    [Q_DELETE_MAILED] = "DELETE FROM mailed WHERE utc_day < ?1",
+    [Q_DELETE_STARTED] = "DELETE FROM started WHERE utc_day < ?1",
+    [Q_DELETE_KNOWN] = "DELETE FROM known WHERE accepted_at_s < ?1 * 86400",
     [Q_DELETE_DAYS] = "DELETE FROM closed_day WHERE utc_day < ?1",
     [Q_DELETE_SUPPRESSIONS] = "DELETE FROM suppression WHERE until_s < ?1",
     [Q_SUPPRESSION] = "SELECT until_s, strikes FROM suppression WHERE address = ?1",
@@ -212,16 +270,14 @@ static enum status end_savepoint(struct db *db, enum status status, struct err *
 /* ---- days and domains ---- */
 
 static enum status sqlite_find(struct ledger *ledger, int32_t utc_day, const char *domain,
-                               enum ledger_entry *entry_out, int64_t *since_s_out, struct err *err)
+                               struct ledger_found *found_out, struct err *err)
 {
-    int64_t found[2] = {LEDGER_NOTHING, 0};
-    enum status status = db_read(db_of(ledger), Q_FIND, BIND(TEXT(domain), INT(utc_day)), found, 2, err);
+    int64_t found[3] = {LEDGER_NOTHING, 0, 0};
+    enum status status = db_read(db_of(ledger), Q_FIND, BIND(TEXT(domain), INT(utc_day)), found, 3, err);
 
     if (status != ST_OK && status != ST_NOT_FOUND)
         return status;
-    *entry_out = (enum ledger_entry)found[0];
-    if (status == ST_OK && since_s_out != NULL)
-        *since_s_out = found[1];
+    *found_out = (struct ledger_found){(enum ledger_entry)found[0], found[1], found[2]};
     return ST_OK;
 }
 
@@ -242,7 +298,8 @@ static enum status insert_delivery(struct db *db, int64_t report, const struct l
     return db_change(db, Q_ADD_DELIVERY,
                      BIND(INT(report), TEXT(delivery->rua), INT(delivery->kind), TEXT(delivery->host),
                           TEXT_OR_EMPTY(delivery->message_id), INT(delivery->state), INT(delivery->next_at_s),
-                          TEXT_OR_EMPTY(delivery->last_text)),
+                          TEXT_OR_EMPTY(delivery->last_text), TEXT(delivery->owner),
+                          TEXT(delivery->destination), INT(delivery->due_at_s), INT(delivery->turn)),
                      err);
 }
 
@@ -281,9 +338,10 @@ static enum status sqlite_add_skipped(struct ledger *ledger, int32_t utc_day, co
 }
 
 static enum status sqlite_add_waiting(struct ledger *ledger, int32_t utc_day, const char *domain,
-                                      const char *reason, int64_t now_s, struct err *err)
+                                      const char *reason, int64_t now_s, int64_t next_at_s, struct err *err)
 {
-    return db_change(db_of(ledger), Q_WAIT, BIND(TEXT(domain), INT(utc_day), TEXT(reason), INT(now_s)), err);
+    return db_change(db_of(ledger), Q_WAIT,
+                     BIND(TEXT(domain), INT(utc_day), TEXT(reason), INT(now_s), INT(next_at_s)), err);
 }
 
 static enum status each_domain(struct db *db, enum ledger_query query, int32_t utc_day, ledger_domain_fn *fn,
@@ -424,6 +482,11 @@ static struct ledger_delivery delivery_row(struct sqlite3_stmt *row)
         .last_at_s = db_column_int(row, 12),
         .last_code = db_column_int(row, 13),
         .last_text = db_column_text(row, 14),
+        .owner = db_column_text(row, 15),
+        .destination = db_column_text(row, 16),
+        .due_at_s = db_column_int(row, 17),
+        .turn = (uint32_t)db_column_int(row, 18),
+        .is_known = db_column_int(row, 19) != 0,
     };
 }
 
@@ -441,10 +504,82 @@ static enum status each_delivery(struct db *db, enum ledger_query query, const s
     return status;
 }
 
-static enum status sqlite_each_due(struct ledger *ledger, int64_t now_s, ledger_delivery_fn *fn,
-                                   void *context, struct err *err)
+static enum status sqlite_each_open(struct ledger *ledger, ledger_delivery_fn *fn, void *context,
+                                    struct err *err)
 {
-    return each_delivery(db_of(ledger), Q_EACH_DUE, BIND(INT(now_s)), fn, context, err);
+    return each_delivery(db_of(ledger), Q_EACH_OPEN, BIND_NOTHING, fn, context, err);
+}
+
+static enum status sqlite_make_due(struct ledger *ledger, int64_t now_s, struct err *err)
+{
+    return db_change(db_of(ledger), Q_MAKE_DUE, BIND(INT(now_s)), err);
+}
+
+/* Turn by turn, so that rows of a turn that are not due yet cost nothing. */
+static enum status sqlite_read_page(struct ledger *ledger, const struct ledger_page *page,
+                                    ledger_delivery_fn *fn, void *context, struct err *err)
+{
+    struct db *db = db_of(ledger);
+    const int64_t utc_day = utc_day_of(page->now_s);
+    struct sqlite3_stmt *row = NULL;
+    int64_t left = page->max;
+    enum status status = ST_OK;
+
+    for (int64_t turn = 0; status == ST_OK && left > 0; turn++) {
+        status =
+            db_read(db, Q_NEXT_TURN, BIND(INT(page->kind), INT(page->is_known), INT(turn)), &turn, 1, err);
+        if (status != ST_OK)
+            break;
+        status = db_query(
+            db, Q_READ_PAGE,
+            BIND(INT(page->kind), INT(page->is_known), INT(turn), INT(page->due_s), INT(left), INT(utc_day)),
+            &row, err);
+        while (db_next(db, row, &status, err)) {
+            struct ledger_delivery delivery = delivery_row(row);
+
+            delivery.destination_started = db_column_int(row, 20);
+            delivery.owner_started = db_column_int(row, 21);
+            left--;
+            status = fn(context, &delivery, err);
+        }
+    }
+    return status == ST_NOT_FOUND ? ST_OK : status;
+}
+
+/* Only the first try of a delivery counts against the budgets. */
+static enum status add_started(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
+                               int64_t by, struct err *err)
+{
+    return delivery->tries > 0 ? ST_OK
+                               : db_change(db_of(ledger), Q_ADD_STARTED,
+                                           BIND(TEXT(delivery->destination), INT(utc_day_of(now_s)),
+                                                TEXT(delivery->owner), INT(by)),
+                                           err);
+}
+
+static enum status sqlite_each_budget(struct ledger *ledger, int32_t utc_day, int64_t destination_limit,
+                                      int64_t owner_limit, int64_t max, ledger_budget_fn *fn, void *context,
+                                      struct err *err)
+{
+    struct db *db = db_of(ledger);
+    struct sqlite3_stmt *row = NULL;
+    enum status status = db_query(
+        db, Q_EACH_BUDGET, BIND(INT(utc_day), INT(destination_limit), INT(owner_limit), INT(max)), &row, err);
+
+    while (db_next(db, row, &status, err)) {
+        const struct ledger_budget budget = {db_column_text(row, 0), db_column_text(row, 1),
+                                             db_column_int(row, 2)};
+
+        status = fn(context, &budget, err);
+    }
+    return status;
+}
+
+static enum status sqlite_add_known(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                    int64_t now_s, struct err *err)
+{
+    return db_change(db_of(ledger), Q_ADD_KNOWN,
+                     BIND(INT(delivery->kind), TEXT(delivery->destination), INT(now_s)), err);
 }
 
 static enum status sqlite_each_delivery(struct ledger *ledger, int32_t utc_day, ledger_delivery_fn *fn,
@@ -479,13 +614,17 @@ static enum status change_delivery(struct ledger *ledger, enum ledger_query quer
 static enum status sqlite_mark_sending(struct ledger *ledger, const struct ledger_delivery *delivery,
                                        int64_t now_s, struct err *err)
 {
-    return change_delivery(ledger, Q_MARK_SENDING, BIND(INT(delivery->id), INT(now_s)), err);
+    enum status status = change_delivery(ledger, Q_MARK_SENDING, BIND(INT(delivery->id), INT(now_s)), err);
+
+    return status == ST_OK ? add_started(ledger, delivery, now_s, 1, err) : status;
 }
 
 static enum status sqlite_put_back(struct ledger *ledger, const struct ledger_delivery *delivery,
-                                   struct err *err)
+                                   const char *reason, int64_t now_s, struct err *err)
 {
-    return change_delivery(ledger, Q_PUT_BACK, BIND(INT(delivery->id)), err);
+    enum status status = change_delivery(ledger, Q_PUT_BACK, BIND(INT(delivery->id), TEXT(reason)), err);
+
+    return status == ST_OK ? add_started(ledger, delivery, now_s, -1, err) : status;
 }
 
 static enum status sqlite_record_result(struct ledger *ledger, const struct ledger_delivery *delivery,
@@ -502,9 +641,10 @@ static enum status sqlite_recover(struct ledger *ledger, int64_t now_s, int64_t 
 {
     enum status status = db_change(db_of(ledger), Q_RECOVER, BIND(INT(now_s)), err);
 
-    if (status == ST_OK)
-        *count_out = db_changes(db_of(ledger));
-    return status;
+    if (status != ST_OK)
+        return status;
+    *count_out = db_changes(db_of(ledger));
+    return db_change(db_of(ledger), Q_RECOGNISE, BIND_NOTHING, err);
 }
 
 static enum status sqlite_count(struct ledger *ledger, int32_t utc_day, struct ledger_counts *counts_out,
@@ -548,7 +688,7 @@ static enum status delete_reports(struct db *db, const struct ledger_retention *
 static enum status sqlite_delete_before(struct ledger *ledger, const struct ledger_retention *limits,
                                         int64_t suppressed_s, int64_t *count_out, struct err *err)
 {
-    static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_MAILED,
+    static const enum ledger_query BY_DAY[] = {Q_DELETE_SKIPPED, Q_DELETE_WAITING, Q_DELETE_KNOWN,
                                                Q_DELETE_DAYS};
     struct db *db = db_of(ledger);
     enum status status = begin_savepoint(db, err);
@@ -559,6 +699,8 @@ static enum status sqlite_delete_before(struct ledger *ledger, const struct ledg
     status = delete_reports(db, limits, &reports, err);
     for (size_t i = 0; i < ARRAY_COUNT(BY_DAY) && status == ST_OK; i++)
         status = db_change(db, BY_DAY[i], BIND(INT(limits->utc_day)), err);
+    if (status == ST_OK)
+        status = db_change(db, Q_DELETE_STARTED, BIND(INT(utc_day_of(limits->now_s))), err);
     if (status == ST_OK)
         status = db_change(db, Q_DELETE_SUPPRESSIONS, BIND(INT(suppressed_s)), err);
     status = end_savepoint(db, status, err);
@@ -625,7 +767,11 @@ static const struct ledger_methods METHODS = {
     .each_closed_day = sqlite_each_closed_day,
     .each_report = sqlite_each_report,
     .read_report = sqlite_read_report,
-    .each_due = sqlite_each_due,
+    .each_open = sqlite_each_open,
+    .make_due = sqlite_make_due,
+    .read_page = sqlite_read_page,
+    .each_budget = sqlite_each_budget,
+    .add_known = sqlite_add_known,
     .each_delivery = sqlite_each_delivery,
     .each_delivery_of = sqlite_each_delivery_of,
     .next_due = sqlite_next_due,

@@ -147,6 +147,8 @@ static void freeze(struct bench *bench, const char *domain)
     struct ledger_delivery delivery = {.kind = DELIVERY_MAIL,
                                        .rua = "tls@quay.example",
                                        .host = "quay.example",
+                                       .owner = "quay.example",
+                                       .destination = "quay.example",
                                        .state = DELIVERY_DUE,
                                        .last_text = ""};
     struct ledger_report report = {

@@ -601,13 +601,15 @@ static const struct ledger_report REPORT = {
 static const struct ledger_delivery DELIVERY = {.kind = DELIVERY_MAIL,
                                                 .rua = "a@north.example",
                                                 .host = "north.example",
+                                                .owner = "north.example",
+                                                .destination = "north.example",
                                                 .message_id = "1@x",
                                                 .next_at_s = 1};
 
 static enum status add_delivery(struct ledger *ledger, struct err *err)
 {
     const struct delivery_result result = {.kind = DELIVERY_RESULT_DELIVERED, .code = 250};
-    const struct ledger_delivery added = {.id = 1};
+    const struct ledger_delivery added = {.id = 1, .owner = "north.example", .destination = "north.example"};
     enum status status = ledger_add_report(ledger, &REPORT, &DELIVERY, 1, err);
 
     if (status == ST_OK)

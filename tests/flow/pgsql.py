@@ -232,7 +232,7 @@ def statements():
     text = (lib.ROOT / "src" / "fleet" / "fleet_sql.h").read_text()
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
     macros = {}
-    for name, body in re.findall(r"^#define (REPORT_COLUMNS|DELIVERY_SELECT) \\\n((?:.*\\\n)*.*\n)", text, re.M):
+    for name, body in re.findall(r"^#define (REPORT_COLUMNS|DELIVERY_COLUMNS|DELIVERY_FROM) \\\n((?:.*\\\n)*.*\n)", text, re.M):
         macros[name] = body
     block = text[text.index("#define FLEET_STATEMENTS(X)"):text.index("#define FLEET_MIGRATIONS(X)")]
     for name, body in macros.items():

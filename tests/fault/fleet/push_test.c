@@ -183,7 +183,7 @@ static void forget_database(void)
 static enum status fake_pg_read(size_t statement, pg_row_fn *fn, void *context, int64_t *rows_out,
                                 struct err *err)
 {
-    const struct pg_row version = {{"1", "000102030405060708090a0b0c0d0e0f"}, 2};
+    const struct pg_row version = {{"2", "000102030405060708090a0b0c0d0e0f"}, 2};
 
     if (rows_out != NULL)
         *rows_out = 1;

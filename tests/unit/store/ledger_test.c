@@ -82,12 +82,19 @@ static struct ledger_report make_report(int32_t utc_day, const char *domain, con
 }
 
 static const struct ledger_delivery TWO[] = {
-    {.kind = DELIVERY_HTTPS, .rua = "https://z.example/in", .host = "z.example", .next_at_s = NOW_S},
+    {.kind = DELIVERY_HTTPS,
+     .rua = "https://z.example/in",
+     .host = "z.example",
+     .next_at_s = NOW_S,
+     .owner = "a.example",
+     .destination = "z.example:443"},
     {.kind = DELIVERY_MAIL,
      .rua = "a@m.example",
      .host = "m.example",
      .message_id = "1@x",
-     .next_at_s = NOW_S + 5},
+     .next_at_s = NOW_S + 5,
+     .owner = "a.example",
+     .destination = "m.example"},
 };
 
 static void add(struct fixture *f, int32_t utc_day, const char *domain, const char *report_id)
@@ -100,7 +107,7 @@ static void add(struct fixture *f, int32_t utc_day, const char *domain, const ch
 /* What a walk saw: "https z.example due 0; " for each delivery. */
 struct seen {
     char text[512];
-    struct ledger_delivery rows[8]; /* their ids only */
+    struct ledger_delivery rows[8]; /* owner and destination are those of TWO */
     size_t count;
 };
 
@@ -113,24 +120,41 @@ static enum status see(void *context, const struct ledger_delivery *row, struct 
     (void)snprintf(seen->text + len, sizeof seen->text - len, "%s %s %s %lld; ",
                    delivery_kind_name(row->kind), row->host, delivery_state_name(row->state),
                    (long long)row->tries);
-    seen->rows[seen->count++] = (struct ledger_delivery){.id = row->id};
+    seen->rows[seen->count] = *row;
+    seen->rows[seen->count].owner = "a.example";
+    seen->rows[seen->count++].destination =
+        row->kind == DELIVERY_MAIL ? TWO[1].destination : TWO[0].destination;
     return ST_OK;
 }
 
-static struct seen due(struct fixture *f, int64_t now_s)
+static void read_page(struct fixture *f, const struct ledger_page *page, struct seen *seen)
+{
+    assert_int_equal(ledger_read_page(f->ledger, page, see, seen, &f->err), ST_OK);
+}
+
+/* Mail first. */
+static struct seen due(struct fixture *f, int64_t due_s)
 {
     struct seen seen = {.count = 0};
 
-    assert_int_equal(ledger_each_due(f->ledger, now_s, see, &seen, &f->err), ST_OK);
+    for (int kind = DELIVERY_MAIL; kind <= DELIVERY_HTTPS; kind++)
+        for (int is_known = 0; is_known <= 1; is_known++)
+            read_page(f,
+                      &(struct ledger_page){.kind = (enum delivery_kind)kind,
+                                            .is_known = is_known != 0,
+                                            .due_s = due_s,
+                                            .now_s = NOW_S,
+                                            .max = 8},
+                      &seen);
     return seen;
 }
 
 static enum ledger_entry find(struct fixture *f, const char *domain)
 {
-    enum ledger_entry entry;
+    struct ledger_found found;
 
-    assert_int_equal(ledger_find(f->ledger, DAY, domain, &entry, NULL, &f->err), ST_OK);
-    return entry;
+    assert_int_equal(ledger_find(f->ledger, DAY, domain, &found, &f->err), ST_OK);
+    return found.entry;
 }
 
 static void test_report_is_frozen(void **state)
@@ -167,14 +191,15 @@ static void test_a_day_is_reported_once(void **state)
 static void test_waiting_gives_way(void **state)
 {
     struct fixture *f = *state;
-    enum ledger_entry entry;
-    int64_t since_s = 0;
+    struct ledger_found found;
 
-    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "timeout", NOW_S, &f->err), ST_OK);
-    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "servfail", NOW_S + 9, &f->err), ST_OK);
-    assert_int_equal(ledger_find(f->ledger, DAY, "a.example", &entry, &since_s, &f->err), ST_OK);
-    assert_int_equal(entry, LEDGER_WAITING);
-    assert_int_equal(since_s, NOW_S);
+    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "timeout", NOW_S, NOW_S + 900, &f->err), ST_OK);
+    assert_int_equal(ledger_wait(f->ledger, DAY, "a.example", "servfail", NOW_S + 9, NOW_S + 909, &f->err),
+                     ST_OK);
+    assert_int_equal(ledger_find(f->ledger, DAY, "a.example", &found, &f->err), ST_OK);
+    assert_int_equal(found.entry, LEDGER_WAITING);
+    assert_int_equal(found.since_s, NOW_S);
+    assert_int_equal(found.next_at_s, NOW_S + 909);
     assert_int_equal(ledger_skip(f->ledger, DAY, "a.example", "no record", NOW_S, &f->err), ST_OK);
     assert_int_equal(find(f, "a.example"), LEDGER_SKIPPED);
     add(f, DAY, "a.example", "1@x");
@@ -196,24 +221,127 @@ static void test_half_a_report_is_none(void **state)
     assert_int_equal(due(f, INT64_MAX).count, 2);
 }
 
-static void test_due_is_sorted_by_kind_and_host(void **state)
+static void add_https(struct fixture *f, const char *domain, const char *destination, int64_t next_at_s,
+                      uint32_t turn)
 {
+    char report_id[64];
+    struct ledger_report report;
+    struct ledger_delivery delivery = TWO[0];
+
+    (void)snprintf(report_id, sizeof report_id, "%s-id", domain);
+    report = make_report(DAY, domain, report_id);
+    delivery.host = delivery.destination = destination;
+    delivery.next_at_s = next_at_s;
+    delivery.turn = turn;
+    assert_int_equal(ledger_add_report(f->ledger, &report, &delivery, 1, &f->err), ST_OK);
+}
+
+static void test_a_page_goes_by_turn_and_then_by_time(void **state)
+{
+    static const struct {
+        const char *what;
+        int64_t due_s, max;
+        const char *want;
+    } ROWS[] = {
+        {"what is due", NOW_S, 9, "https c due 0; https a due 0; "},
+        {"the first of them", NOW_S, 1, "https c due 0; "},
+        {"all", INT64_MAX, 9, "https d due 0; https c due 0; https b due 0; https a due 0; "},
+        {"a turn that is not due is passed over", NOW_S + 1800, 9,
+         "https c due 0; https b due 0; https a due 0; "},
+    };
+    struct fixture *f = *state;
+
+    add_https(f, "a.example", "a", NOW_S - 9000, 200);
+    add_https(f, "b.example", "b", NOW_S + 1800, 3);
+    add_https(f, "c.example", "c", NOW_S - 900, 3);
+    add_https(f, "d.example", "d", NOW_S + 3600, 0);
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        struct seen seen = {.count = 0};
+
+        read_page(f,
+                  &(struct ledger_page){
+                      .kind = DELIVERY_HTTPS, .due_s = ROWS[i].due_s, .now_s = NOW_S, .max = ROWS[i].max},
+                  &seen);
+        if (strcmp(seen.text, ROWS[i].want) != 0)
+            fail_msg("%s: got %s", ROWS[i].what, seen.text);
+    }
+}
+
+static void test_a_destination_that_accepts_is_known(void **state)
+{
+    struct fixture *f = *state;
+    struct ledger_page known = {
+        .kind = DELIVERY_HTTPS, .is_known = true, .due_s = INT64_MAX, .now_s = NOW_S, .max = 9};
+    struct seen seen = {.count = 0};
+    struct delivery_result result;
+    struct ledger_delivery row;
+    int64_t count;
+
+    add(f, DAY, "a.example", "1@x");
+    row = due(f, NOW_S).rows[0];
+    assert_int_equal(ledger_add_known(f->ledger, &row, NOW_S, &f->err), ST_OK);
+    read_page(f, &known, &seen);
+    assert_string_equal(seen.text, ""); /* rows learn it when they are written, or when a run begins */
+    add(f, DAY, "b.example", "2@x");
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 503, "busy");
+    assert_int_equal(
+        ledger_record_result(f->ledger, &row, DELIVERY_DUE, NOW_S + 900, &result, NOW_S, &f->err), ST_OK);
+    read_page(f, &known, &seen);
+    assert_int_equal(seen.count, 2);
+    assert_int_equal(seen.rows[0].turn, 0);
+    assert_int_equal(seen.rows[1].turn, 1); /* the one that was put off */
+    add(f, DAY, "c.example", "3@x");
+    assert_int_equal(ledger_add_known(f->ledger, &due(f, INT64_MAX).rows[0], NOW_S, &f->err),
+                     ST_OK); /* mail */
+    assert_int_equal(ledger_recover(f->ledger, NOW_S, &count, &f->err), ST_OK);
+    assert_int_equal(count, 0);
+    known.kind = DELIVERY_MAIL;
+    seen.count = 0;
+    read_page(f, &known, &seen);
+    assert_int_equal(seen.count, 3);
+}
+
+static void test_first_tries_of_a_day_are_counted(void **state)
+{
+    static const struct {
+        const char *what;
+        int64_t now_s;
+        int64_t destination, owner;
+    } ROWS[] = {
+        {"the day of the tries", NOW_S, 2, 1},
+        {"the next day", NOW_S + UTC_DAY_SECONDS, 0, 0},
+    };
     struct fixture *f = *state;
     struct seen got;
 
     add(f, DAY, "a.example", "1@x");
     add(f, DAY, "b.example", "2@x");
+    add(f, DAY, "c.example", "3@x");
+    add(f, DAY, "d.example", "4@x");
     got = due(f, NOW_S);
-    assert_string_equal(got.text, "https z.example due 0; https z.example due 0; ");
-    got = due(f, INT64_MAX);
-    assert_string_equal(got.text, "mailto m.example due 0; mailto m.example due 0; https z.example due 0; "
-                                  "https z.example due 0; ");
+    got.rows[1].owner = "other.example";
+    got.rows[3].tries = 1; /* no first try */
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(ledger_mark_sending(f->ledger, &got.rows[i], NOW_S, &f->err), ST_OK);
+    assert_int_equal(ledger_put_back(f->ledger, &got.rows[2], "", NOW_S, &f->err), ST_OK);
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        struct seen seen = {.count = 0};
+
+        read_page(
+            f,
+            &(struct ledger_page){.kind = DELIVERY_HTTPS, .due_s = NOW_S, .now_s = ROWS[i].now_s, .max = 9},
+            &seen);
+        if (seen.count != 1 || seen.rows[0].destination_started != ROWS[i].destination ||
+            seen.rows[0].owner_started != ROWS[i].owner)
+            fail_msg("%s: got %zu rows, %lld, %lld", ROWS[i].what, seen.count,
+                     (long long)seen.rows[0].destination_started, (long long)seen.rows[0].owner_started);
+    }
 }
 
 static void test_delivery_goes_through_its_states(void **state)
 {
     struct fixture *f = *state;
-    const struct ledger_delivery unknown = {.id = 999};
+    const struct ledger_delivery unknown = {.id = 999, .owner = "", .destination = ""};
     struct delivery_result result;
     struct ledger_counts counts;
     struct seen got;
@@ -255,7 +383,8 @@ static void test_crash_while_sending_makes_it_due(void **state)
     open_ledger(f);
     assert_int_equal(ledger_recover(f->ledger, NOW_S + 60, &count, &f->err), ST_OK);
     assert_int_equal(count, 1);
-    assert_string_equal(due(f, NOW_S + 60).text, "mailto m.example due 1; https z.example due 0; ");
+    assert_string_equal(due(f, NOW_S + 60 + 899).text, "https z.example due 0; ");
+    assert_string_equal(due(f, NOW_S + 60 + 900).text, "mailto m.example due 1; https z.example due 0; ");
 }
 
 static void test_what_was_not_begun_is_due_as_before(void **state)
@@ -266,9 +395,10 @@ static void test_what_was_not_begun_is_due_as_before(void **state)
     add(f, DAY, "a.example", "1@x");
     got = due(f, INT64_MAX);
     assert_int_equal(ledger_mark_sending(f->ledger, &got.rows[0], NOW_S + 50, &f->err), ST_OK);
-    assert_int_equal(ledger_put_back(f->ledger, &got.rows[0], &f->err), ST_OK);
+    assert_int_equal(ledger_put_back(f->ledger, &got.rows[0], "the relay is down", NOW_S + 51, &f->err),
+                     ST_OK);
     assert_string_equal(due(f, INT64_MAX).text, "mailto m.example due 0; https z.example due 0; ");
-    assert_int_equal(ledger_put_back(f->ledger, &got.rows[0], &f->err),
+    assert_int_equal(ledger_put_back(f->ledger, &got.rows[0], "the relay is down", NOW_S + 51, &f->err),
                      ST_INTERNAL); /* it is not being sent */
 }
 
@@ -451,7 +581,9 @@ int main(void)
         LEDGER_TEST(test_a_roll_back_leaves_nothing),
         LEDGER_TEST(test_waiting_gives_way),
         LEDGER_TEST(test_half_a_report_is_none),
-        LEDGER_TEST(test_due_is_sorted_by_kind_and_host),
+        LEDGER_TEST(test_a_page_goes_by_turn_and_then_by_time),
+        LEDGER_TEST(test_a_destination_that_accepts_is_known),
+        LEDGER_TEST(test_first_tries_of_a_day_are_counted),
         LEDGER_TEST(test_delivery_goes_through_its_states),
         LEDGER_TEST(test_crash_while_sending_makes_it_due),
         LEDGER_TEST(test_what_was_not_begun_is_due_as_before),
