@@ -52,6 +52,7 @@
     X(DELIVERY_SUPPRESSED, "delivery_suppressed", INFO,    "day domain rua tries stage code reply next") \
     X(MAILBOX_SUPPRESSED,  "mailbox_suppressed",  WARNING, "rua until reply") \
     X(DELIVERIES_LEFT,     "deliveries_left",     WARNING, "kind host deliveries reason") \
+    X(BUDGET_REACHED,      "budget_reached",      WARNING, "domain destination owner setting limit") \
     X(DELIVERIES_RECOVERED, "deliveries_recovered", WARNING, "deliveries") \
     X(COPY_FAILED,         "copy_failed",         WARNING, "domain rua reply") \
     X(ARCHIVE_FAILED,      "archive_failed",      WARNING, "path reason") \

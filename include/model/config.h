@@ -74,16 +74,16 @@ struct config {
     int https_verify;               /* enum https_verify */
     int64_t https_redirects;
     int64_t run_limit_s;
-    int64_t max_per_host; /* attempts of one run; 0: no limit */
-    int64_t max_per_run;
-    int smtp_mode;                 /* enum config_smtp_mode */
-    const char *ehlo_name;         /* "": this host's name */
-    int relay_tls;                 /* enum smtp_tls */
-    const char *relay_ca_file;     /* "": the system's */
-    const char *relay_auth;        /* file with USER:PASSWORD; "": none */
-    int64_t smtp_port;             /* smtp_mode = direct */
-    struct option_list smtp_allow; /* networks that the address policy allows besides */
-    const char *archive_dir;       /* "": none */
+    int64_t max_per_destination;           /* reports of one UTC day; 0: no limit */
+    int64_t max_per_owner_and_destination; /* of these, about domains of one owner; 0: no limit */
+    int smtp_mode;                         /* enum config_smtp_mode */
+    const char *ehlo_name;                 /* "": this host's name */
+    int relay_tls;                         /* enum smtp_tls */
+    const char *relay_ca_file;             /* "": the system's */
+    const char *relay_auth;                /* file with USER:PASSWORD; "": none */
+    int64_t smtp_port;                     /* smtp_mode = direct */
+    struct option_list smtp_allow;         /* networks that the address policy allows besides */
+    const char *archive_dir;               /* "": none */
 
     /* several hosts, one report */
     const char *fleet;               /* libpq's connection string; "": this host is alone */

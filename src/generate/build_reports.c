@@ -4,9 +4,9 @@
  *
  * 1. The day is closed in the session store: results that come from now on are late, so that the reports hold
  *    all there is.
- * 2. Batch by batch (build_domains): list domains that have no report yet, look up their records, then build
- *    the batch's reports and freeze them with their deliveries in the ledger, in one transaction.  After a
- *    crash the next run lists what is left.
+ * 2. Batch by batch (build_domains): take domains that have no report yet and whose records are looked up, build
+ *    their reports and freeze them with their deliveries in the ledger, in one transaction.  After a crash, or when
+ *    the time for lookups is up, the next run takes what is left.
  * 3. The day is closed in the ledger when no domain waits for its record.
  *
  * One domain cannot stop a run: if its record cannot be read or its report cannot be built, it waits, for at
@@ -14,21 +14,36 @@
  */
 #include "build_reports.h"
 
+#include <stdlib.h>
+
 #include "app/log_events.h"
+#include "base/clock.h"
+#include "base/sketch.h"
 #include "candidates.h"
+#include "model/organization.h"
 #include "model/schedule.h"
 #include "model/utc_day.h"
 #include "reportable_days.h"
 
-#define RECORD_WAIT_S (24 * 3600) /* rfc8460.md A.1.5 */
+#define RECORD_WAIT_S  (24 * 3600) /* rfc8460.md A.1.5 */
+#define RECORD_RETRY_S (15 * 60)
+
+#define BATCH_ARENA_MAX (64u << 20)
 
 struct day_build {
     struct generator *generator;
+    enum day_domains_scope scope;
     struct build_totals *totals;
+    struct sketch *deliveries; /* that were planned in this run */
+    struct sketch *silent;     /* records that got no answer in this run */
+    struct candidates *candidates;
+    int64_t stop_at_ms; /* clock_monotonic_ms: look up no further domain */
+    struct arena arena; /* of one batch */
     struct report_file file;
     int32_t utc_day;
     char day[UTC_DAY_TEXT_SIZE];
     uint64_t waiting; /* domains of this day */
+    bool is_cut;      /* the run's time for lookups was up before every domain had its turn */
 };
 
 /* ---- one domain ---- */
@@ -38,6 +53,7 @@ static enum status plan_deliveries(const struct day_build *build, const struct c
                                    struct arena *arena, struct ledger_delivery *deliveries, struct err *err)
 {
     const struct config *config = build->generator->config;
+    const char *owner = organization_of(candidate->domain);
     int64_t due_s = schedule_due_s(build->utc_day, candidate->domain, config->submitter, config->min_delay_s,
                                    config->spread_s);
 
@@ -54,7 +70,15 @@ static enum status plan_deliveries(const struct day_build *build, const struct c
             .state = DELIVERY_DUE,
             .next_at_s = due_s,
             .last_text = "",
+            .owner = owner,
+            .destination =
+                is_mail ? rua->domain : arena_format(arena, "%s:%u", rua->host, (unsigned)rua->port),
+            .due_at_s = due_s > build->generator->now_s ? due_s : build->generator->now_s,
+            .turn = schedule_turn(sketch_get(build->deliveries, owner)),
         };
+        sketch_add(build->deliveries, owner);
+        if (deliveries[i].destination == NULL)
+            return err_set(err, ST_NOMEM, "%s: out of memory", candidate->domain);
         if (is_mail)
             status = report_message_id_format(build->file.meta.report_id, (unsigned)i + 1, arena,
                                               &deliveries[i].message_id, err);
@@ -116,16 +140,20 @@ static enum status wait_one(struct day_build *build, const struct candidate *can
 {
     struct ledger *ledger = build->generator->ledger;
     int64_t now_s = build->generator->now_s;
-    enum ledger_entry entry;
-    int64_t since_s = now_s;
-    enum status status = ledger_find(ledger, build->utc_day, candidate->domain, &entry, &since_s, err);
+    struct ledger_found found;
+    int64_t waited_s, next_at_s;
+    enum status status = ledger_find(ledger, build->utc_day, candidate->domain, &found, err);
 
     if (status != ST_OK)
         return status;
-    if (entry == LEDGER_WAITING && now_s - since_s >= RECORD_WAIT_S)
+    waited_s = found.entry == LEDGER_WAITING ? now_s - found.since_s : 0;
+    if (waited_s >= RECORD_WAIT_S)
         return skip_one(build, candidate, reason, err);
     build->waiting++;
-    return ledger_wait(ledger, build->utc_day, candidate->domain, reason, now_s, err);
+    next_at_s = now_s + (waited_s > RECORD_RETRY_S ? waited_s : RECORD_RETRY_S); /* as long again */
+    if (next_at_s > now_s - waited_s + RECORD_WAIT_S)
+        next_at_s = now_s - waited_s + RECORD_WAIT_S;
+    return ledger_wait(ledger, build->utc_day, candidate->domain, reason, now_s, next_at_s, err);
 }
 
 static void log_built(const struct day_build *build, const struct candidate *candidate)
@@ -173,15 +201,21 @@ static enum status build_one(struct day_build *build, const struct candidate *ca
 
 /* ---- one batch ---- */
 
-/* A session store that is far away reads the whole batch at once. */
+/* Stores that are far away read the whole batch at once. */
 static enum status prefetch(const struct day_build *build, const struct candidates *batch, struct err *err)
 {
     const char *names[CANDIDATES_AT_ONCE];
     size_t wanted = 0;
+    enum status status;
 
     for (size_t i = 0; i < batch->count; i++)
-        if (batch->items[i].disposition == CANDIDATE_REPORT)
-            names[wanted++] = batch->items[i].domain;
+        names[i] = batch->items[i]->domain;
+    status = ledger_prefetch(build->generator->ledger, build->utc_day, names, batch->count, err);
+    if (status != ST_OK)
+        return status;
+    for (size_t i = 0; i < batch->count; i++)
+        if (batch->items[i]->disposition == CANDIDATE_REPORT)
+            names[wanted++] = batch->items[i]->domain;
     return session_reader_prefetch(build->generator->sessions, build->utc_day, names, wanted, err);
 }
 
@@ -205,12 +239,13 @@ static enum status build_batch(struct day_build *build, struct candidates *batch
     struct ledger *ledger = build->generator->ledger;
     enum status status = prefetch(build, batch, err);
 
+    arena_reset(&build->arena);
     if (status == ST_OK)
         status = ledger_begin(ledger, err);
     if (status != ST_OK)
         return status;
     for (size_t i = 0; status == ST_OK && i < batch->count; i++)
-        status = settle_one(build, &batch->items[i], &batch->arena, err);
+        status = settle_one(build, batch->items[i], &build->arena, err);
     if (status == ST_OK)
         status = ledger_commit(ledger, err);
     if (status != ST_OK)
@@ -222,18 +257,20 @@ static enum status build_batch(struct day_build *build, struct candidates *batch
 
 static enum status build_domains(struct day_build *build, struct err *err)
 {
-    struct candidates batch;
+    struct candidates *batch = build->candidates;
     enum status status;
 
-    candidates_open(&batch, build->generator, build->utc_day, CANDIDATES_OPEN, NULL);
-    while ((status = candidates_next(&batch, err)) == ST_OK && batch.count > 0) {
-        status = candidates_look_up(&batch, err);
-        if (status == ST_OK)
-            status = build_batch(build, &batch, err);
-        if (status != ST_OK)
+    candidates_open(batch, &(struct candidates_order){.generator = build->generator,
+                                                      .utc_day = build->utc_day,
+                                                      .scope = build->scope,
+                                                      .silent = build->silent,
+                                                      .stop_at_ms = build->stop_at_ms});
+    while ((status = candidates_next(batch, err)) == ST_OK && batch->count > 0)
+        if ((status = build_batch(build, batch, err)) != ST_OK)
             break;
-    }
-    candidates_close(&batch);
+    build->waiting += batch->domains.waiting;
+    build->is_cut = batch->is_cut;
+    candidates_close(batch);
     return status;
 }
 
@@ -277,7 +314,7 @@ static enum status build_day(struct day_build *build, struct err *err)
     status = session_reader_close_day(generator->sessions, build->utc_day, generator->now_s, err); /* 1 */
     if (status == ST_OK)
         status = build_domains(build, err); /* 2 */
-    if (status == ST_OK && build->waiting == 0)
+    if (status == ST_OK && build->waiting == 0 && !build->is_cut)
         status = close_in_ledger(build, err); /* 3 */
     if (status != ST_OK)
         return err_wrap(err, "day %s", build->day);
@@ -285,6 +322,9 @@ static enum status build_day(struct day_build *build, struct err *err)
     if (build->waiting > 0)
         LOG_FACT(EV_RECORDS_WAIT, log_text("day", build->day),
                  log_number("domains", (int64_t)build->waiting));
+    if (build->is_cut)
+        LOG_FACT(EV_DAY_WAITS, log_text("day", build->day),
+                 log_text("reason", "the run's time for lookups was up; the next run goes on"));
     return ST_OK;
 }
 
@@ -328,20 +368,44 @@ static enum status take_day(struct day_build *build, const struct reportable_day
     return status;
 }
 
-enum status build_reports(struct generator *generator, struct build_totals *totals, struct err *err)
+/* False: out of memory.  Needs close_build all the same. */
+static bool open_build(struct day_build *build)
 {
-    struct day_build build = {.generator = generator, .totals = totals};
+    arena_init(&build->arena, BATCH_ARENA_MAX);
+    report_file_init(&build->file);
+    build->stop_at_ms = clock_monotonic_ms() + build->generator->config->run_limit_s * 1000 / 2;
+    build->candidates = malloc(sizeof *build->candidates);
+    build->deliveries = sketch_new();
+    build->silent = sketch_new();
+    return build->candidates != NULL && build->deliveries != NULL && build->silent != NULL;
+}
+
+static void close_build(struct day_build *build)
+{
+    report_file_done(&build->file);
+    arena_done(&build->arena);
+    free(build->candidates);
+    free(build->deliveries);
+    free(build->silent);
+}
+
+enum status build_reports(struct generator *generator, bool is_flush, struct build_totals *totals,
+                          struct err *err)
+{
+    struct day_build build = {
+        .generator = generator, .scope = is_flush ? DAY_DOMAINS_OPEN : DAY_DOMAINS_DUE, .totals = totals};
     struct reportable_days days;
     enum status status = reportable_days_find(generator, &days, err);
 
     if (status != ST_OK)
         return status;
+    if (!open_build(&build))
+        status = err_set(err, ST_NOMEM, "reports: out of memory");
     if (days.missed > 0)
         LOG_FACT(EV_DAYS_MISSED, log_number("days", (int64_t)days.missed),
                  log_number("max_age_days", generator->config->max_age_days));
-    report_file_init(&build.file);
     for (size_t i = 0; status == ST_OK && i < days.count; i++)
         status = take_day(&build, &days.items[i], err);
-    report_file_done(&build.file);
+    close_build(&build);
     return status;
 }

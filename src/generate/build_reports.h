@@ -18,11 +18,12 @@ struct build_totals {
 };
 
 /*
- * Build every report that can be built now and add to *totals.  What was done before a failure stays done.
+ * Build every report that can be built now and add to *totals.  is_flush: ask also for records that wait for a later time.
+ * What was done before a failure stays done.
  * ST_NOMEM
  * else      as the functions of store/session_reader.h and store/ledger.h
  */
-MUST_CHECK enum status build_reports(struct generator *generator, struct build_totals *totals,
+MUST_CHECK enum status build_reports(struct generator *generator, bool is_flush, struct build_totals *totals,
                                      struct err *err);
 
 #endif

@@ -1,326 +1,289 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  Every host is looked up once, before the first post.  The queue says which item may be
- * posted next, and https_deliver asks for one post at a time (next_post).  To save transactions, an item is
- * marked in the ledger together with those that will most likely be taken next; at the end, marked items that
- * were not started are put back.
+ * How it works.  The scheduler asks for the addresses of each destination once (look_up); they are kept with the
+ * destination's number.  A post that may start is read from the ledger and marked (start), and handed to libcurl when
+ * the mark is on the disk (flush).  A redirect's host is looked up like any other; its post waits for the answer.
  */
 #include "by_https.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "deliver/address_policy.h"
-#include "deliver/https.h"
-#include "deliver/queue.h"
 #include "model/rua.h"
 
-/* Deliveries that are marked "sending" together. */
-#define BATCH_MAX 64
+#define POSTS_AT_ONCE HTTPS_PARALLEL_DEFAULT
+#define LOOKUP_MS     (RESOLVE_DEADLINE_MS + 2000)
 
-#define AT_ONCE_PER_HOST 8
-#define FAILURES_MAX     5 /* circuit breaker */
-
-#define HOSTS_ARENA_MAX (256u << 20)
-#define BATCH_ARENA_MAX (1u << 30)
-
-/* A host, looked up once: the addresses that were checked are those that we connect to (R61). */
+/* A host and its addresses, looked up once: the addresses that were checked are connected to (R61). */
 struct host {
-    const char *name;
-    enum resolve_result result;
-    const char *reason;
     struct address addresses[HTTPS_ADDRESSES_MAX];
     size_t address_count;
-    struct arena *arena;
 };
 
-/* Items that were marked, and whose reports were read, together. */
-struct post_batch {
-    struct arena arena; /* the reports */
-    size_t open;        /* posts that are not done */
-};
-
-/* What belongs to one item. */
-struct post {
-    const struct host *host;
-    struct post_batch *batch; /* NULL: not marked as being sent */
-    bool is_begun;
-};
-
-struct post_run {
-    struct delivery *delivery;
-    struct delivery_item *items;
-    struct post *posts; /* one for each item */
-    size_t count;
-    struct address_policy address_policy;
-    struct queue queue;
-    struct arena arena;
-    struct host *hosts; /* in the order of the items */
+struct https_lane {
+    struct https_settings settings;
+    struct https_pool *pool;
+    struct host *hosts; /* by destination number */
     size_t host_count;
+    struct https_post waiting[POSTS_AT_ONCE]; /* for the commit of their marks */
+    size_t waiting_count;
 };
+
+static struct https_lane *https_of(const struct lane *lane)
+{
+    return lane->transport;
+}
+
+struct https_pool *by_https_pool(const struct lane *lane)
+{
+    return https_of(lane)->pool;
+}
 
 /* ---- lookups ---- */
 
-static void take_addresses(void *context, const struct resolve_answer *answer)
-{
-    struct host *host = context;
+/* What is asked of the resolver; lives until the answer comes, which may be after the row has gone. */
+struct host_lookup {
+    struct lane *lane;
+    uint64_t number; /* of lane->lookups */
+    uint32_t row;
+    uint32_t destination;
+};
 
-    host->result = answer->result;
-    host->reason = arena_copy_text(host->arena, answer->reason, strlen(answer->reason));
+static void take_addresses(struct host *host, const struct resolve_answer *answer)
+{
+    host->address_count = 0;
     for (size_t i = 0; i < answer->address_count && host->address_count < HTTPS_ADDRESSES_MAX; i++)
         host->addresses[host->address_count++] = answer->addresses[i];
 }
 
-static enum status ask(struct post_run *run, struct host *host, const char *name, struct err *err)
+static void fail_lookup(struct lane *lane, uint32_t row, const char *reason)
 {
-    struct address address;
-    enum status status;
+    struct delivery_result result;
 
-    *host = (struct host){.name = name, .result = RESOLVE_NONE, .reason = "", .arena = &run->arena};
-    if (address_parse(name, strlen(name), &address)) {
-        host->result = RESOLVE_FOUND;
-        host->addresses[host->address_count++] = address;
-        return ST_OK;
-    }
-    status =
-        resolve_add(run->delivery->generator->resolver, RESOLVE_ADDRESSES, name, take_addresses, host, err);
-    return status == ST_SYNTAX || status == ST_RANGE ? ST_OK : status;
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0, "%s", reason);
+    lane_unresolved(lane, row, &result);
 }
 
-/* Every host once; the items are sorted by host. */
-static enum status resolve_hosts(struct post_run *run, struct err *err)
+static void on_host(void *context, const struct resolve_answer *answer)
 {
-    enum status status = ST_OK;
+    struct host_lookup lookup = *(struct host_lookup *)context;
+    struct lane *lane = lookup.lane;
 
-    run->hosts = calloc(run->count, sizeof *run->hosts);
-    run->posts = calloc(run->count, sizeof *run->posts);
-    if (run->hosts == NULL || run->posts == NULL)
-        return err_set(err, ST_NOMEM, "hosts: out of memory");
-    for (size_t i = 0; status == ST_OK && i < run->count; i++) {
-        if (i == 0 || strcmp(run->items[i].row.host, run->items[i - 1].row.host) != 0)
-            status = ask(run, &run->hosts[run->host_count++], run->items[i].row.host, err);
-        run->posts[i].host = &run->hosts[run->host_count - 1];
-    }
-    resolve_run(run->delivery->generator->resolver,
-                NULL); /* also after a failure: run dies with our caller */
-    return status;
-}
-
-/* Look up a redirect's host; the other posts wait meanwhile, for a few seconds at most. */
-static size_t locate(void *context, const char *name, struct address *addresses_out, size_t max)
-{
-    struct post_run *run = context;
-    struct host host;
-    size_t count;
-
-    if (ask(run, &host, name, NULL) != ST_OK)
-        return 0;
-    resolve_run(run->delivery->generator->resolver, NULL);
-    count = host.address_count < max ? host.address_count : max;
-    memcpy(addresses_out, host.addresses, count * sizeof *addresses_out);
-    return count;
-}
-
-/* ---- marking ---- */
-
-static void release(struct post *post)
-{
-    struct post_batch *batch = post->batch;
-
-    post->batch = NULL;
-    if (batch == NULL || --batch->open > 0)
+    free(context);
+    if (lane->lookups[lookup.row] != lookup.number)
         return;
-    arena_done(&batch->arena);
-    free(batch);
+    if (answer->result != RESOLVE_FOUND) {
+        fail_lookup(lane, lookup.row,
+                    answer->result == RESOLVE_NONE ? "the host name has no address" : answer->reason);
+        return;
+    }
+    take_addresses(&https_of(lane)->hosts[lookup.destination], answer);
+    lane_resolved(lane, lookup.row);
 }
 
-/* Mark an item and those that will come next as being sent, and read their reports. */
-static bool mark(struct post_run *run, size_t index)
+static void look_up(struct lane *lane, const struct scheduler_start *start)
 {
-    struct post_batch *batch = calloc(1, sizeof *batch);
-    struct delivery_item *items[BATCH_MAX] = {&run->items[index]};
-    size_t indexes[BATCH_MAX];
-    size_t count = queue_preview(&run->queue, indexes, BATCH_MAX - 1);
+    const char *name = lane->items[start->row]->row.host;
+    struct host *host = &https_of(lane)->hosts[start->destination];
+    struct host_lookup *lookup;
+    struct err err;
 
-    if (batch == NULL)
-        return false;
-    arena_init(&batch->arena, BATCH_ARENA_MAX);
-    run->posts[index].batch = batch;
-    batch->open = 1;
-    for (size_t i = 0; i < count; i++)
-        if (run->posts[indexes[i]].batch == NULL) {
-            items[batch->open++] = &run->items[indexes[i]];
-            run->posts[indexes[i]].batch = batch;
+    if (address_parse(name, strlen(name), &host->addresses[0])) {
+        host->address_count = 1;
+        lane_resolved(lane, start->row);
+        return;
+    }
+    lookup = malloc(sizeof *lookup);
+    if (lookup == NULL) {
+        fail_lookup(lane, start->row, "out of memory");
+        return;
+    }
+    *lookup = (struct host_lookup){lane, lane->lookups[start->row], start->row, start->destination};
+    if (resolve_add(lane->generator->resolver, RESOLVE_ADDRESSES, name, on_host, lookup, &err) == ST_OK)
+        return;
+    free(lookup);
+    fail_lookup(lane, start->row, err.text);
+}
+
+/* ---- redirects ---- */
+
+static void on_redirect_host(void *context, const struct resolve_answer *answer)
+{
+    struct host_lookup lookup = *(struct host_lookup *)context;
+    struct host host;
+
+    free(context);
+    if (lookup.lane->scheduler == NULL)
+        return;
+    take_addresses(&host, answer);
+    https_locate(https_of(lookup.lane)->pool, lookup.row, host.addresses, host.address_count);
+}
+
+static void look_up_redirects(struct lane *lane)
+{
+    struct https_pool *pool = https_of(lane)->pool;
+    const char *name;
+    int64_t id;
+
+    while (https_wants_addresses(pool, &id, &name)) {
+        struct host_lookup *lookup = malloc(sizeof *lookup);
+
+        if (lookup != NULL) {
+            *lookup = (struct host_lookup){.lane = lane, .row = (uint32_t)id};
+            if (resolve_add(lane->generator->resolver, RESOLVE_ADDRESSES, name, on_redirect_host, lookup,
+                            NULL) == ST_OK)
+                continue;
         }
-    return delivery_begin(run->delivery, items, batch->open, &batch->arena);
-}
-
-/* Marked items that were not started become due as before. */
-static void put_back_rest(struct post_run *run)
-{
-    for (size_t i = 0; run->posts != NULL && i < run->count; i++) {
-        struct post *post = &run->posts[i];
-
-        if (post->batch == NULL)
-            continue;
-        if (!post->is_begun)
-            delivery_put_back(run->delivery, &run->items[i]);
-        release(post);
+        free(lookup);
+        https_locate(pool, id, NULL, 0);
     }
 }
 
 /* ---- posts ---- */
 
-static void settle_item(struct post_run *run, size_t index, const struct delivery_result *result)
+static void start(struct lane *lane, const struct scheduler_start *start)
 {
-    delivery_record(run->delivery, &run->items[index], result);
-    queue_settle(&run->queue, index, result->kind);
-}
-
-static void fail(struct post_run *run, size_t index, enum delivery_result_kind kind,
-                 enum delivery_stage stage, const char *text)
-{
+    struct https_lane *https = https_of(lane);
+    struct delivery_item *item = lane->items[start->row];
+    const struct host *host = &https->hosts[start->destination];
     struct delivery_result result;
-
-    delivery_result_set(&result, kind, stage, 0, "%s", text);
-    settle_item(run, index, &result);
-    queue_release(&run->queue, index);
-    release(&run->posts[index]);
-}
-
-/* Fill *post_out for an item; false if its result is known already. */
-static bool prepare(struct post_run *run, size_t index, struct https_post *post_out)
-{
-    const struct delivery_item *item = &run->items[index];
-    const struct host *host = run->posts[index].host;
     struct rua rua;
     struct err err;
 
-    run->posts[index].is_begun = true;
-    if (rua_parse(item->row.rua, strlen(item->row.rua), &run->posts[index].batch->arena, &rua, &err) !=
-        ST_OK) {
-        fail(run, index, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, err.text);
-        return false;
+    item->slot = start->slot;
+    if (!lane_begin(lane, start->row)) {
+        scheduler_release(lane->scheduler, start->slot);
+        return;
     }
-    if (host->result != RESOLVE_FOUND) {
-        fail(run, index, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE,
-             host->result == RESOLVE_NONE ? "the host name has no address" : host->reason);
-        return false;
+    if (rua_parse(item->row.rua, strlen(item->row.rua), &item->body, &rua, &err) != ST_OK) {
+        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "%s", err.text);
+        lane_result(lane, start->row, &result);
+        scheduler_release(lane->scheduler, start->slot);
+        return;
     }
-    *post_out = (struct https_post){
-        .id = (int64_t)index,
+    lane->has_starts = true;
+    https->waiting[https->waiting_count++] = (struct https_post){
+        .id = start->row,
         .url = item->row.rua,
-        .host = host->name,
+        .host = item->row.host,
         .port = rua.port,
         .addresses = host->addresses,
         .address_count = host->address_count,
         .body = item->report.gzip,
         .len = item->report.gzip_len,
+        .deadline_ms = clock_monotonic_ms() + HTTPS_TOTAL_TIMEOUT_MS,
     };
-    return true;
 }
 
-/* ---- hooks of https_deliver ---- */
-
-static bool next_post(void *context, struct https_post *post_out)
+static void flush(struct lane *lane)
 {
-    struct post_run *run = context;
-    size_t index;
+    struct https_lane *https = https_of(lane);
 
-    while (run->delivery->status == ST_OK && queue_take(&run->queue, &index)) {
-        if (run->posts[index].batch == NULL && !mark(run, index))
-            return false;
-        if (prepare(run, index, post_out))
-            return true;
+    for (size_t i = 0; i < https->waiting_count; i++)
+        https_start(https->pool, &https->waiting[i]);
+    https->waiting_count = 0;
+    lane->has_starts = false;
+}
+
+static void collect(struct lane *lane)
+{
+    struct https_lane *https = https_of(lane);
+    struct delivery_result result;
+    int64_t id;
+
+    look_up_redirects(lane);
+    while (https_take(https->pool, &id, &result)) {
+        uint32_t slot = lane->items[id]->slot;
+
+        lane_result(lane, (uint32_t)id, &result);
+        scheduler_release(lane->scheduler, slot);
     }
-    return false;
 }
 
-static void take_result(void *context, int64_t id, const struct delivery_result *result)
+/* What was marked and has not been handed to curl was not tried. */
+static void end(struct lane *lane, const char *reason)
 {
-    struct post_run *run = context;
+    struct https_lane *https = https_of(lane);
 
-    settle_item(run, (size_t)id, result);
+    for (size_t i = 0; i < https->waiting_count; i++) {
+        uint32_t row = (uint32_t)https->waiting[i].id, slot = lane->items[row]->slot;
+
+        lane_untried(lane, row, reason);
+        scheduler_release(lane->scheduler, slot);
+    }
+    https->waiting_count = 0;
+    https_end(https->pool, reason);
 }
 
-static void settle(void *context)
+/* curl waits for its sockets itself (https_poll). */
+static size_t prepare(struct lane *lane, struct pollfd *fds_out, int *wait_ms_out)
 {
-    struct post_run *run = context;
-
-    delivery_commit(run->delivery);
+    (void)lane;
+    (void)fds_out;
+    *wait_ms_out = -1;
+    return 0;
 }
 
-static void finish_post(void *context, const struct https_post *post)
+static void step(struct lane *lane, const struct pollfd *fds, size_t count)
 {
-    struct post_run *run = context;
-
-    queue_release(&run->queue, (size_t)post->id);
-    release(&run->posts[post->id]);
+    (void)lane;
+    (void)fds;
+    (void)count;
 }
 
-/* ---- the run ---- */
+/* ---- the lane ---- */
 
-static enum status post_all(struct post_run *run, struct err *err)
+static enum status open_https(struct lane *lane, struct err *err)
 {
-    const struct config *config = run->delivery->generator->config;
-    const struct https_settings settings = {
-        .address_policy = &run->address_policy,
+    const struct config *config = lane->generator->config;
+    struct https_lane *https = calloc(1, sizeof *https);
+
+    lane->transport = https;
+    if (https != NULL)
+        https->hosts = calloc(scheduler_destinations_max(&lane->settings), sizeof *https->hosts);
+    if (https == NULL || https->hosts == NULL)
+        return err_set(err, ST_NOMEM, "deliveries: out of memory");
+    https->settings = (struct https_settings){
+        .address_policy = &lane->generator->https_policy,
         .verify = (enum https_verify)config->https_verify,
         .ca_file = config->https_ca_file,
         .user_agent = "tlsrpt-gen/" TLSRPT_GEN_VERSION,
         .redirects = (unsigned)config->https_redirects,
-        .parallel = HTTPS_PARALLEL_DEFAULT,
+        .parallel = POSTS_AT_ONCE,
         .connect_timeout_ms = HTTPS_CONNECT_TIMEOUT_MS,
         .total_timeout_ms = HTTPS_TOTAL_TIMEOUT_MS,
-        .stop_at_ms = run->delivery->stop_at_ms,
     };
-    const struct https_hooks hooks = {.context = run,
-                                      .next = next_post,
-                                      .result = take_result,
-                                      .settled = settle,
-                                      .post_done = finish_post,
-                                      .locate = locate};
-    enum status status = https_deliver(&settings, &hooks, err);
-
-    put_back_rest(run);
-    delivery_commit(run->delivery);
-    delivery_log_left(&run->queue, DELIVERY_HTTPS);
-    if (status == ST_OK && run->delivery->status != ST_OK) {
-        *err = run->delivery->err;
-        status = run->delivery->status;
-    }
-    return status;
+    return https_open(&https->settings, &https->pool, err);
 }
 
-static const char *host_of(void *context, size_t index)
+static void close_https(struct lane *lane)
 {
-    const struct post_run *run = context;
+    struct https_lane *https = https_of(lane);
 
-    return run->items[index].row.host;
+    if (https == NULL)
+        return;
+    https_close(&https->pool);
+    free(https->hosts);
+    free(https);
+    lane->transport = NULL;
 }
 
-enum status deliver_https(struct delivery *delivery, struct err *err)
-{
-    const struct option_list *allow = &delivery->generator->config->https_allow;
-    const struct queue_limits limits = delivery_limits(delivery, AT_ONCE_PER_HOST, FAILURES_MAX);
-    struct post_run run = {.delivery = delivery};
-    enum status status;
-
-    run.items = delivery_items_of(delivery, DELIVERY_HTTPS, &run.count);
-    if (run.count == 0)
-        return ST_OK;
-    arena_init(&run.arena, HOSTS_ARENA_MAX);
-    status =
-        address_policy_init(&run.address_policy, ADDRESS_POLICY_HTTPS_PORT, allow->items, allow->count, err);
-    if (status == ST_OK)
-        status = resolve_hosts(&run, err);
-    if (status == ST_OK)
-        status = queue_open(&run.queue, &limits, run.count, host_of, &run, err);
-    if (status == ST_OK)
-        status = post_all(&run, err);
-    queue_close(&run.queue);
-    free(run.hosts);
-    free(run.posts);
-    arena_done(&run.arena);
-    return status;
-}
+const struct lane_methods LANE_HTTPS = {
+    .kind = DELIVERY_HTTPS,
+    .settings = {.slots = POSTS_AT_ONCE,
+                 .lookups = POSTS_AT_ONCE,
+                 .destination_slots_first = 2,
+                 .destination_slots = 8,
+                 .delivery_ms = LOOKUP_MS + HTTPS_TOTAL_TIMEOUT_MS},
+    .open = open_https,
+    .close = close_https,
+    .look_up = look_up,
+    .start = start,
+    .flush = flush,
+    .prepare = prepare,
+    .step = step,
+    .collect = collect,
+    .end = end,
+};

@@ -1,18 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * by_https.h - post due reports to their URLs.
- */
+/* by_https.h - the lane of posts (lane.h, LANE_HTTPS).  Source: RFC 8460 section 5.4 (R56 to R61). */
 #ifndef GENERATE_BY_HTTPS_H
 #define GENERATE_BY_HTTPS_H
 
-#include "delivery.h"
+#include "deliver/https.h"
+#include "lane.h"
 
-/*
- * Look up the hosts of all due posts, then post.  What a server does is the result of a delivery, not an
- * error.
- * ST_NOMEM
- * else      as address_policy_init, https_deliver and the functions of store/ledger.h
- */
-MUST_CHECK enum status deliver_https(struct delivery *delivery, struct err *err);
+/* The pool that the loop lets wait for everything. */
+struct https_pool *by_https_pool(const struct lane *lane);
 
 #endif

@@ -1,119 +1,89 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  The queue says which item may be sent next.  smtp_deliver asks for batches (next_batch):
- * what one connection carries, for the relay any items, for direct delivery items of one mailbox domain.  A
- * batch is taken from the queue, marked in the ledger, and its messages are composed from the frozen
- * reports.  smtp_deliver gives the result of each mail (take_result) and says when a connection ends
- * (finish_batch).
+ * How it works.  A slot of the scheduler is one SMTP session.  With a relay it carries any mails, in direct mode those
+ * to one mailbox domain, whose mail hosts were looked up before (mail_route.c).
+ *
+ * 1. start: take rows for one session from the scheduler, mark them, and compose their messages from the frozen
+ *    reports: the same bytes at every try (R66).
+ * 2. flush: when the marks are on the disk, give the batch to a worker process.
+ * 3. collect: take the result of each mail, and give back the slot when the session has ended.
+ *
+ * If a session breaks before its first mail, one row has the failure, and the others are untried: they wait for
+ * another session of this run, or for the next run.
  */
-#include "by_mail.h"
-
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "app/log_events.h"
-#include "deliver/queue.h"
+#include "base/clock.h"
 #include "deliver/smtp.h"
-#include "mail_targets.h"
+#include "lane.h"
+#include "mail_route.h"
 #include "report_mail.h"
 
-/* Reports and messages of one batch together. */
-#define BATCH_ARENA_MAX (1u << 30)
-
-/* Circuit breaker: failed sessions in a row with the relay; failed mails to a domain's hosts. */
-#define FAILURES_MAX 5
-
-/* Sessions at once with the hosts of one mailbox domain. */
-#define DIRECT_AT_ONCE 2
-
-/* Most bytes for one connection; the worker takes twice as much. */
-#define BATCH_BYTES_MAX (128u << 20)
+#define RELAY_SESSIONS  4
+#define DIRECT_SESSIONS 16
+#define DIRECT_LOOKUPS  64
+#define BATCH_BYTES_MAX (8u << 20) /* of one session's messages together, unless one alone is larger */
+#define BATCH_MS        300000     /* the longest that one session may take, all its targets together */
 
 /* The id of a copy is the id of its mail plus this. */
 #define COPY_ID (INT64_C(1) << 40)
 
 struct mail_batch {
-    struct delivery_item *items[SMTP_BATCH_MAX];
-    size_t count;
-    size_t attempt;     /* the item that represents the connection in the queue */
-    struct arena arena; /* reports */
+    uint32_t slot;
+    uint32_t rows[SMTP_BATCH_MAX];
+    size_t row_count;
     struct strbuf messages[SMTP_BATCH_MAX];
     struct smtp_mail mails[SMTP_BATCH_MAX];
+    size_t mail_count;
+    struct mail_route route;
+    struct mail_batch *next; /* that waits for the commit of its marks */
 };
 
-struct mail_run {
-    struct delivery *delivery;
-    struct delivery_item *items;
-    size_t count;
-    struct queue queue;
-    struct mail_targets targets;
-    unsigned relay_failures; /* sessions in a row that did not get as far as MAIL FROM */
+struct mail_lane {
+    struct mail_routes *routes;
+    struct smtp_limits limits;
+    struct smtp_pool *pool;
+    struct mail_batch *waiting;
+    char worker[PATH_MAX];
 };
 
-/* ---- batches ---- */
+static struct mail_lane *mail_of(const struct lane *lane)
+{
+    return lane->transport;
+}
+
+/* ---- lookups ---- */
+
+static void look_up(struct lane *lane, const struct scheduler_start *start)
+{
+    mail_routes_look_up(mail_of(lane)->routes, lane, start);
+}
+
+/* ---- 1. a session's mails ---- */
 
 static void batch_free(struct mail_batch *batch)
 {
     for (size_t i = 0; i < SMTP_BATCH_MAX; i++)
         strbuf_done(&batch->messages[i]);
-    arena_done(&batch->arena);
     free(batch);
 }
 
-static struct mail_batch *batch_new(void)
+static struct mail_batch *batch_new(uint32_t slot)
 {
     struct mail_batch *batch = calloc(1, sizeof *batch);
 
     if (batch == NULL)
         return NULL;
-    arena_init(&batch->arena, BATCH_ARENA_MAX);
+    batch->slot = slot;
     for (size_t i = 0; i < SMTP_BATCH_MAX; i++)
         strbuf_init(&batch->messages[i], REPORT_MAIL_MAX);
     return batch;
 }
 
-static void settle_item(struct mail_run *run, struct delivery_item *item,
-                        const struct delivery_result *result)
-{
-    delivery_record(run->delivery, item, result);
-    queue_settle(&run->queue, (size_t)(item - run->items), result->kind);
-}
-
-/* An item that was taken goes into the batch, unless its mailbox is suppressed. */
-static void add_item(struct mail_run *run, struct mail_batch *batch, size_t index)
-{
-    struct delivery_item *item = &run->items[index];
-
-    if (delivery_is_suppressed(run->delivery, item))
-        delivery_record_suppressed(run->delivery, item);
-    else
-        batch->items[batch->count++] = item;
-}
-
-/* Fill a batch; false if nothing can be started now. */
-static bool fill(struct mail_run *run, struct mail_batch *batch)
-{
-    bool is_direct = run->targets.is_direct;
-    size_t most = *run->delivery->generator->config->bcc != '\0' ? SMTP_BATCH_MAX / 2 : SMTP_BATCH_MAX;
-    size_t index;
-
-    while (batch->count == 0) {
-        if (!queue_take(&run->queue, &index))
-            return false;
-        batch->attempt = index;
-        add_item(run, batch, index);
-        while (batch->count < most && (is_direct ? queue_take_along(&run->queue, batch->attempt, &index)
-                                                 : queue_take(&run->queue, &index)))
-            add_item(run, batch, index);
-        if (batch->count == 0)
-            queue_release(&run->queue, batch->attempt);
-    }
-    return true;
-}
-
-/* Compose the message from what was frozen: the same bytes at every try (R66). */
-static enum status compose(struct mail_run *run, const struct delivery_item *item, struct strbuf *out,
+static enum status compose(struct lane *lane, const struct delivery_item *item, struct strbuf *out,
                            struct err *err)
 {
     const struct ledger_report *report = &item->report;
@@ -140,187 +110,234 @@ static enum status compose(struct mail_run *run, const struct delivery_item *ite
     };
     enum status status = report_summary_parse(report->note, &summary, err);
 
-    return status == ST_OK ? report_mail_write(run->delivery->generator, &parts, out, err) : status;
+    return status == ST_OK ? report_mail_write(lane->generator, &parts, out, err) : status;
 }
 
 /* A copy is sent once, with the first try. */
-static bool wants_copy(const struct mail_run *run, const struct delivery_item *item)
+static bool wants_copy(const struct lane *lane, const struct delivery_item *item)
 {
-    return *run->delivery->generator->config->bcc != '\0' && item->row.tries == 0;
+    return *lane->generator->config->bcc != '\0' && item->row.tries == 0;
 }
 
-/* The batch is full before this message: it waits for the next run, without a try. */
-static void put_back(struct mail_run *run, struct delivery_item *item, struct strbuf *message)
+/* A copy goes in front of its mail: the mail's result ends the row, and with it the texts that are logged. */
+static void add_mail(struct lane *lane, struct mail_batch *batch, uint32_t row)
 {
-    strbuf_done(message);
-    delivery_put_back(run->delivery, item);
-    queue_settle(&run->queue, (size_t)(item - run->items),
-                 DELIVERY_RESULT_DELIVERED); /* its host did not fail */
-}
+    const struct delivery_item *item = lane->items[row];
+    const struct strbuf *message = &batch->messages[batch->row_count];
+    const struct smtp_mail mail = {.id = row,
+                                   .envelope_from = item->report.envelope_from,
+                                   .recipient = item->row.rua,
+                                   .bytes = message->data,
+                                   .len = message->len};
 
-/* If one message cannot be composed, only its delivery fails. */
-static void compose_batch(struct mail_run *run, struct mail_batch *batch, struct smtp_batch *batch_out)
-{
-    const struct mail_route *route = mail_targets_of(&run->targets, batch->items[0]);
-    size_t made = 0;
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < batch->count; i++) {
-        struct delivery_item *item = batch->items[i];
-        struct delivery_result result = route->fault;
-        struct err err;
-
-        if (route->target_count == 0) {
-            settle_item(run, item, &result);
-            continue;
-        }
-        if (compose(run, item, &batch->messages[i], &err) != ST_OK) {
-            delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "%s", err.text);
-            settle_item(run, item, &result);
-            continue;
-        }
-        bytes += batch->messages[i].len;
-        if (made > 0 && bytes > BATCH_BYTES_MAX) {
-            put_back(run, item, &batch->messages[i]);
-            continue;
-        }
-        batch->mails[made++] = (struct smtp_mail){
-            .id = item - run->items,
-            .envelope_from = item->report.envelope_from,
-            .recipient = item->row.rua,
-            .bytes = batch->messages[i].data,
-            .len = batch->messages[i].len,
-        };
-        if (wants_copy(run, item)) {
-            batch->mails[made] = batch->mails[made - 1];
-            batch->mails[made].id += COPY_ID;
-            batch->mails[made++].recipient = run->delivery->generator->config->bcc;
-        }
+    batch->rows[batch->row_count++] = row;
+    if (wants_copy(lane, item)) {
+        batch->mails[batch->mail_count] = mail;
+        batch->mails[batch->mail_count].id += COPY_ID;
+        batch->mails[batch->mail_count++].recipient = lane->generator->config->bcc;
     }
-    *batch_out = (struct smtp_batch){.targets = route->targets,
-                                     .target_count = route->target_count,
-                                     .mails = batch->mails,
-                                     .count = made,
-                                     .owner = batch};
+    batch->mails[batch->mail_count++] = mail;
 }
 
-/* ---- hooks of smtp_deliver ---- */
-
-static bool next_batch(void *context, struct smtp_batch *batch_out)
+/* Add a started row; if its message cannot be composed, only this delivery fails.  Returns the message's bytes. */
+static size_t add_row(struct lane *lane, struct mail_batch *batch, uint32_t row)
 {
-    struct mail_run *run = context;
+    struct delivery_item *item = lane->items[row];
+    struct strbuf *message = &batch->messages[batch->row_count];
+    struct delivery_result result;
+    struct err err;
 
-    while (run->relay_failures < FAILURES_MAX) {
-        struct mail_batch *batch = batch_new();
+    if (!lane_begin(lane, row))
+        return 0;
+    if (compose(lane, item, message, &err) == ST_OK) {
+        add_mail(lane, batch, row);
+        return message->len;
+    }
+    strbuf_done(message);
+    strbuf_init(message, REPORT_MAIL_MAX);
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "%s", err.text);
+    lane_result(lane, row, &result);
+    return 0;
+}
 
-        if (batch == NULL)
-            return false;
-        if (!fill(run, batch) || !delivery_begin(run->delivery, batch->items, batch->count, &batch->arena)) {
-            batch_free(batch);
-            return false;
-        }
-        compose_batch(run, batch, batch_out);
-        if (batch_out->count > 0)
-            return true;
-        queue_release(&run->queue, batch->attempt);
+static void fill(struct lane *lane, struct mail_batch *batch, const struct scheduler_start *first)
+{
+    size_t most = *lane->generator->config->bcc != '\0' ? SMTP_BATCH_MAX / 2 : SMTP_BATCH_MAX;
+    size_t bytes = add_row(lane, batch, first->row);
+    struct scheduler_start along;
+
+    while (batch->row_count < most && bytes < BATCH_BYTES_MAX && lane->delivery->status == ST_OK &&
+           scheduler_next_along(lane->scheduler, first->slot, &along))
+        bytes += add_row(lane, batch, along.row);
+}
+
+static void start(struct lane *lane, const struct scheduler_start *start)
+{
+    struct mail_lane *mail = mail_of(lane);
+    struct mail_batch *batch = batch_new(start->slot);
+
+    if (batch == NULL) {
+        scheduler_result(lane->scheduler, start->row, SCHEDULER_UNTRIED);
+        scheduler_release(lane->scheduler, start->slot);
+        lane->delivery->status = err_set(&lane->delivery->err, ST_NOMEM, "deliveries: out of memory");
+        return;
+    }
+    batch->route = *mail_routes_find(mail->routes, start->destination);
+    fill(lane, batch, start);
+    if (batch->row_count == 0) {
+        scheduler_release(lane->scheduler, start->slot);
+        batch_free(batch);
+        return;
+    }
+    batch->next = mail->waiting;
+    mail->waiting = batch;
+    lane->has_starts = true;
+}
+
+/* ---- 2. to the workers ---- */
+
+static void flush(struct lane *lane)
+{
+    struct mail_lane *mail = mail_of(lane);
+
+    lane->has_starts = false;
+    while (mail->waiting != NULL) {
+        struct mail_batch *batch = mail->waiting;
+
+        mail->waiting = batch->next;
+        smtp_start(mail->pool, &(struct smtp_batch){.targets = batch->route.targets,
+                                                    .target_count = batch->route.target_count,
+                                                    .mails = batch->mails,
+                                                    .count = batch->mail_count,
+                                                    .deadline_ms = clock_monotonic_ms() + BATCH_MS,
+                                                    .owner = batch});
+    }
+}
+
+static size_t prepare(struct lane *lane, struct pollfd *fds_out, int *wait_ms_out)
+{
+    return smtp_prepare(mail_of(lane)->pool, fds_out, wait_ms_out);
+}
+
+static void step(struct lane *lane, const struct pollfd *fds, size_t count)
+{
+    smtp_step(mail_of(lane)->pool, fds, count);
+}
+
+/* ---- 3. results ---- */
+
+static void take_copy(struct lane *lane, uint32_t row, const struct delivery_result *result)
+{
+    const struct delivery_item *item = lane->items[row];
+
+    if (result->kind != DELIVERY_RESULT_DELIVERED && item != NULL)
+        LOG_FACT(EV_COPY_FAILED, log_text("domain", item->row.domain), log_text("rua", item->row.rua),
+                 log_text("reply", result->text));
+}
+
+/* A session with the relay that did not get as far as a mail says nothing about any of them. */
+static bool is_relay_failure(const struct lane *lane, const struct delivery_result *result)
+{
+    return lane->settings.is_relay && result->kind == DELIVERY_RESULT_TRY_LATER &&
+           result->stage < DELIVERY_AT_MAIL;
+}
+
+static void take_untried(struct lane *lane, uint32_t row, const struct delivery_result *result)
+{
+    if (lane->settings.is_relay)
+        memcpy(lane->trouble, result->text, sizeof lane->trouble);
+    lane_untried(lane, row, result->text);
+}
+
+static void collect(struct lane *lane)
+{
+    struct mail_lane *mail = mail_of(lane);
+    struct delivery_result result;
+    struct mail_batch *batch;
+    int64_t id;
+
+    while (smtp_take(mail->pool, &id, &result)) {
+        if (id >= COPY_ID)
+            take_copy(lane, (uint32_t)(id - COPY_ID), &result);
+        else if (result.is_untried || is_relay_failure(lane, &result))
+            take_untried(lane, (uint32_t)id, &result);
+        else
+            lane_result(lane, (uint32_t)id, &result);
+    }
+    while ((batch = smtp_finish(mail->pool)) != NULL) {
+        scheduler_release(lane->scheduler, batch->slot);
         batch_free(batch);
     }
-    return false;
 }
 
-static void take_result(void *context, int64_t id, const struct delivery_result *result)
+static void end(struct lane *lane, const char *reason)
 {
-    struct mail_run *run = context;
+    struct mail_lane *mail = mail_of(lane);
 
-    if (id < COPY_ID)
-        settle_item(run, &run->items[id], result);
-    else if (result->kind != DELIVERY_RESULT_DELIVERED)
-        LOG_FACT(EV_COPY_FAILED, log_text("domain", run->items[id - COPY_ID].row.domain),
-                 log_text("rua", run->items[id - COPY_ID].row.rua), log_text("reply", result->text));
-}
+    while (mail->waiting != NULL) {
+        struct mail_batch *batch = mail->waiting;
 
-static void settle(void *context)
-{
-    struct mail_run *run = context;
-
-    delivery_commit(run->delivery);
-}
-
-static bool has_sent_a_mail(const struct mail_batch *batch)
-{
-    for (size_t i = 0; i < batch->count; i++)
-        if (batch->items[i]->reached >= DELIVERY_AT_MAIL)
-            return true;
-    return false;
-}
-
-static void finish_batch(void *context, const struct smtp_batch *batch)
-{
-    struct mail_run *run = context;
-    struct mail_batch *ours = batch->owner;
-
-    if (!run->targets.is_direct)
-        run->relay_failures = has_sent_a_mail(ours) ? 0 : run->relay_failures + 1;
-    queue_release(&run->queue, ours->attempt);
-    batch_free(ours);
-}
-
-/* ---- the run ---- */
-
-static const char *host_of(void *context, size_t index)
-{
-    const struct mail_run *run = context;
-
-    return run->items[index].row.host;
-}
-
-/* The relay's answer to a mail says nothing about the mailbox's host; only sessions with it can fail. */
-static enum status open_queue(struct mail_run *run, struct err *err)
-{
-    struct queue_limits limits = run->targets.is_direct
-                                     ? delivery_limits(run->delivery, DIRECT_AT_ONCE, FAILURES_MAX)
-                                     : delivery_limits(run->delivery, 0, 0);
-
-    return queue_open(&run->queue, &limits, run->count, host_of, run, err);
-}
-
-static enum status mail_all(struct mail_run *run, struct err *err)
-{
-    const struct smtp_hooks hooks = {.context = run,
-                                     .next = next_batch,
-                                     .result = take_result,
-                                     .settled = settle,
-                                     .batch_done = finish_batch};
-    struct smtp_limits limits = SMTP_LIMITS_DEFAULT;
-    char worker[PATH_MAX];
-    enum status status = smtp_find_worker(worker, sizeof worker, err);
-
-    limits.stop_at_ms = run->delivery->stop_at_ms;
-    if (status == ST_OK)
-        status = smtp_deliver(worker, &limits, &hooks, err);
-    delivery_commit(run->delivery);
-    delivery_log_left(&run->queue, DELIVERY_MAIL);
-    if (status == ST_OK && run->delivery->status != ST_OK) {
-        *err = run->delivery->err;
-        status = run->delivery->status;
+        mail->waiting = batch->next;
+        for (size_t i = 0; i < batch->row_count; i++)
+            lane_untried(lane, batch->rows[i], reason);
+        scheduler_release(lane->scheduler, batch->slot);
+        batch_free(batch);
     }
-    return status;
+    smtp_end(mail->pool, reason);
 }
 
-enum status deliver_mail(struct delivery *delivery, struct err *err)
+/* ---- the lane ---- */
+
+static enum status open_mail(struct lane *lane, struct err *err)
 {
-    struct mail_run run = {.delivery = delivery};
+    struct mail_lane *mail = calloc(1, sizeof *mail);
+    bool is_relay = lane->generator->config->smtp_mode != CONFIG_SMTP_DIRECT;
     enum status status;
 
-    run.items = delivery_items_of(delivery, DELIVERY_MAIL, &run.count);
-    if (run.count == 0)
-        return ST_OK;
-    status = mail_targets_open(&run.targets, delivery->generator, run.items, run.count, err);
+    lane->transport = mail;
+    if (mail == NULL)
+        return err_set(err, ST_NOMEM, "deliveries: out of memory");
+    if (is_relay) {
+        lane->settings.is_relay = true;
+        lane->settings.slots = RELAY_SESSIONS;
+        lane->settings.destination_slots_first = lane->settings.destination_slots = 1;
+        lane->settings.lookups = 0;
+    }
+    mail->limits = SMTP_LIMITS_DEFAULT;
+    mail->limits.connections = lane->settings.slots;
+    status =
+        mail_routes_open(&mail->routes, lane->generator, scheduler_destinations_max(&lane->settings), err);
     if (status == ST_OK)
-        status = open_queue(&run, err);
-    if (status == ST_OK)
-        status = mail_all(&run, err);
-    queue_close(&run.queue);
-    mail_targets_close(&run.targets);
-    return status;
+        status = smtp_find_worker(mail->worker, sizeof mail->worker, err);
+    return status == ST_OK ? smtp_open(mail->worker, &mail->limits, &mail->pool, err) : status;
 }
+
+static void close_mail(struct lane *lane)
+{
+    struct mail_lane *mail = mail_of(lane);
+
+    if (mail == NULL)
+        return;
+    smtp_close(&mail->pool);
+    mail_routes_close(&mail->routes);
+    free(mail);
+    lane->transport = NULL;
+}
+
+const struct lane_methods LANE_MAIL = {
+    .kind = DELIVERY_MAIL,
+    .settings = {.slots = DIRECT_SESSIONS,
+                 .lookups = DIRECT_LOOKUPS,
+                 .destination_slots_first = 2,
+                 .destination_slots = 2,
+                 .delivery_ms = MAIL_ROUTE_MS + BATCH_MS},
+    .open = open_mail,
+    .close = close_mail,
+    .look_up = look_up,
+    .start = start,
+    .flush = flush,
+    .prepare = prepare,
+    .step = step,
+    .collect = collect,
+    .end = end,
+};

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  A batch is one page of the day's names, read from the session store after the last name of
- * the page before; domains that the ledger has settled are dropped.  Then the dispositions are decided:
+ * How it works.  candidates_next keeps CANDIDATES_AT_ONCE lookups under way (refill), waits until some are answered
+ * (wait_for_answers), and decides those:
  *
  * 1. The operator's rules refuse some domains; nothing is looked up for these.
- * 2. The records of all others are asked for together.
+ * 2. The others' records are asked for.
  * 3. If the DNS gave no answer, the latest record that an MTA saw on that day counts.
  * 4. URLs with a port that we do not connect to, and destinations that the operator suppressed, are left out.
  */
@@ -12,10 +12,11 @@
 
 #include <string.h>
 
-/* One batch: the candidates, the records' texts and what was parsed from them. */
-#define BATCH_ARENA_MAX ((size_t)CANDIDATES_AT_ONCE * (TLSRPT_ARENA_MAX + sizeof(struct candidate)))
+#include "base/clock.h"
+#include "model/organization.h"
 
-#define NAME_BYTES_MAX 65536 /* DNS has 255; a fleet's database may hold anything */
+#define STEP_MS   100 /* a batch waits at most so long for further answers */
+#define ARENA_MAX (TLSRPT_ARENA_MAX + 131072u)
 
 /* How old a record that an MTA saw may be to replace a failed lookup. */
 #define SEEN_RECORD_MAX_AGE_S (24 * 3600)
@@ -28,135 +29,15 @@ static const char *const REASONS[TLSRPT_RECORD_RESULT_COUNT] = {
     [TLSRPT_NO_USABLE_RUA] = "the TLSRPT record has no usable rua",
 };
 
-void candidates_open(struct candidates *candidates, struct generator *generator, int32_t utc_day,
-                     enum candidates_scope scope, const char *only)
+void candidates_open(struct candidates *candidates, const struct candidates_order *order)
 {
-    *candidates =
-        (struct candidates){.generator = generator, .utc_day = utc_day, .scope = scope, .only = only};
-    arena_init(&candidates->arena, BATCH_ARENA_MAX);
-    strbuf_init(&candidates->last, NAME_BYTES_MAX);
+    *candidates = (struct candidates){.order = *order};
+    day_domains_open(&candidates->domains, order->generator, order->utc_day, order->scope, order->only);
+    for (size_t i = 0; i < CANDIDATES_AT_ONCE; i++)
+        arena_init(&candidates->lookups[i].arena, ARENA_MAX);
 }
 
-void candidates_close(struct candidates *candidates)
-{
-    arena_done(&candidates->arena);
-    strbuf_done(&candidates->last);
-}
-
-static enum status no_memory(struct err *err)
-{
-    return err_set(err, ST_NOMEM, "list of domains: out of memory");
-}
-
-/* ---- the next batch ---- */
-
-static enum status take_name(void *context, const char *domain, const struct session_counts *sessions,
-                             struct err *err)
-{
-    struct candidates *candidates = context;
-    const char *copy = arena_copy_text(&candidates->arena, domain, strlen(domain));
-
-    if (copy == NULL)
-        return no_memory(err);
-    if (candidates->count == CANDIDATES_AT_ONCE)
-        return err_set(err, ST_INTERNAL, "the session store gave more domains than it was asked for");
-    candidates->items[candidates->count++] =
-        (struct candidate){.domain = copy, .sessions = *sessions, .reason = ""};
-    return ST_OK;
-}
-
-/* All names after the last one, at most CANDIDATES_AT_ONCE. */
-static enum status read_page(struct candidates *candidates, struct err *err)
-{
-    enum status status;
-
-    arena_reset(&candidates->arena);
-    candidates->count = 0;
-    candidates->items = arena_alloc_array(&candidates->arena, CANDIDATES_AT_ONCE, sizeof *candidates->items);
-    if (candidates->items == NULL)
-        return no_memory(err);
-    if (candidates->names_read >= DAY_DOMAINS_MAX)
-        return err_set(err, ST_RANGE, "more than %u domains on one day", DAY_DOMAINS_MAX);
-    status =
-        session_reader_each_domain(candidates->generator->sessions, candidates->utc_day,
-                                   candidates->last.data, CANDIDATES_AT_ONCE, take_name, candidates, err);
-    if (status != ST_OK)
-        return status;
-    candidates->names_read += candidates->count;
-    candidates->is_at_end = candidates->count < CANDIDATES_AT_ONCE;
-    if (candidates->is_at_end)
-        return ST_OK;
-    strbuf_reset(&candidates->last);
-    strbuf_add_text(&candidates->last, candidates->items[candidates->count - 1].domain);
-    return strbuf_is_failed(&candidates->last) ? no_memory(err) : ST_OK;
-}
-
-static enum status is_in_scope(const struct candidates *candidates, const char *domain, bool *is_in_scope_out,
-                               struct err *err)
-{
-    struct ledger *ledger = candidates->generator->ledger;
-    enum ledger_entry entry = LEDGER_NOTHING;
-    enum status status = ST_OK;
-
-    *is_in_scope_out = false;
-    if (candidates->only != NULL && strcmp(domain, candidates->only) != 0)
-        return ST_OK;
-    if (candidates->scope == CANDIDATES_OPEN && ledger != NULL)
-        status = ledger_find(ledger, candidates->utc_day, domain, &entry, NULL, err);
-    *is_in_scope_out = entry == LEDGER_NOTHING || entry == LEDGER_WAITING;
-    return status;
-}
-
-/* A ledger that is far away answers for the whole page at once. */
-static enum status prefetch(const struct candidates *candidates, struct err *err)
-{
-    struct ledger *ledger = candidates->generator->ledger;
-    const char *names[CANDIDATES_AT_ONCE];
-
-    if (ledger == NULL || candidates->count == 0)
-        return ST_OK;
-    for (size_t i = 0; i < candidates->count; i++)
-        names[i] = candidates->items[i].domain;
-    return ledger_prefetch(ledger, candidates->utc_day, names, candidates->count, err);
-}
-
-static enum status keep_in_scope(struct candidates *candidates, struct err *err)
-{
-    enum status status = prefetch(candidates, err);
-    size_t kept = 0;
-
-    for (size_t i = 0; status == ST_OK && i < candidates->count; i++) {
-        bool is_kept;
-
-        status = is_in_scope(candidates, candidates->items[i].domain, &is_kept, err);
-        if (status == ST_OK && is_kept)
-            candidates->items[kept++] = candidates->items[i];
-    }
-    candidates->count = kept;
-    return status;
-}
-
-enum status candidates_next(struct candidates *candidates, struct err *err)
-{
-    enum status status = ST_OK;
-
-    candidates->count = 0;
-    while (status == ST_OK && candidates->count == 0 && !candidates->is_at_end) {
-        status = read_page(candidates, err);
-        if (status == ST_OK)
-            status = keep_in_scope(candidates, err);
-    }
-    return status;
-}
-
-/* ---- lookups ---- */
-
-/* A domain whose record is asked for; status: of reading the answer. */
-struct record_question {
-    struct arena *arena;
-    struct candidate *candidate;
-    enum status status;
-};
+/* ---- 1, 2: questions ---- */
 
 static void skip(struct candidate *candidate, const char *reason)
 {
@@ -170,25 +51,27 @@ static void take_record(struct candidate *candidate)
     candidate->reason = REASONS[candidate->record.result];
 }
 
-static enum status read_answer(struct record_question *question, const struct resolve_answer *answer)
+static enum status read_answer(struct candidate_lookup *lookup, const struct resolve_answer *answer)
 {
-    struct candidate *candidate = question->candidate;
-    struct span *texts = arena_alloc_array(question->arena, answer->txt_count + 1, sizeof *texts);
+    struct candidate *candidate = &lookup->candidate;
+    struct span *texts = arena_alloc_array(&lookup->arena, answer->txt_count + 1, sizeof *texts);
     enum status status;
 
     if (texts == NULL)
         return ST_NOMEM;
     if (answer->result == RESOLVE_TEMPORARY) {
-        candidate->reason = arena_copy_text(question->arena, answer->reason, strlen(answer->reason));
+        if (lookup->silent != NULL)
+            sketch_add(lookup->silent, organization_of(candidate->domain));
+        candidate->reason = arena_copy_text(&lookup->arena, answer->reason, strlen(answer->reason));
         return candidate->reason != NULL ? ST_OK : ST_NOMEM;
     }
     for (size_t i = 0; i < answer->txt_count; i++) {
-        texts[i].at = arena_copy_text(question->arena, answer->txts[i].at, answer->txts[i].len);
+        texts[i].at = arena_copy_text(&lookup->arena, answer->txts[i].at, answer->txts[i].len);
         texts[i].len = answer->txts[i].len;
         if (texts[i].at == NULL)
             return ST_NOMEM;
     }
-    status = tlsrpt_record_choose(texts, answer->txt_count, question->arena, &candidate->record, NULL);
+    status = tlsrpt_record_choose(texts, answer->txt_count, &lookup->arena, &candidate->record, NULL);
     if (status == ST_OK)
         take_record(candidate);
     return status;
@@ -196,44 +79,131 @@ static enum status read_answer(struct record_question *question, const struct re
 
 static void take_answer(void *context, const struct resolve_answer *answer)
 {
-    struct record_question *question = context;
+    struct candidate_lookup *lookup = context;
 
-    question->status = read_answer(question, answer);
+    lookup->status = read_answer(lookup, answer);
+    lookup->state = LOOKUP_ANSWERED;
 }
 
-/* Every candidate that the rules do not refuse waits until there is an answer. */
-static enum status ask_all(struct candidates *candidates, struct record_question *questions, struct err *err)
+static bool is_owner_silent(const struct candidates *candidates, const char *domain)
 {
-    struct generator *generator = candidates->generator;
+    return candidates->order.silent != NULL &&
+           sketch_get(candidates->order.silent, organization_of(domain)) >= CANDIDATES_SILENT_MAX;
+}
+
+/* A domain that the rules do not refuse waits until there is an answer. */
+static enum status ask(struct candidates *candidates, struct candidate_lookup *lookup,
+                       const struct day_domain *domain, struct err *err)
+{
+    struct generator *generator = candidates->order.generator;
+    struct candidate *candidate = &lookup->candidate;
+    const char *refused = send_rules_refuse(&generator->config->rules, domain->name, &domain->sessions);
+    enum status status;
+
+    arena_reset(&lookup->arena);
+    lookup->status = ST_OK;
+    lookup->state = LOOKUP_ANSWERED;
+    lookup->silent = candidates->order.silent;
+    *candidate =
+        (struct candidate){.domain = arena_copy_text(&lookup->arena, domain->name, strlen(domain->name)),
+                           .sessions = domain->sessions,
+                           .disposition = CANDIDATE_WAIT,
+                           .reason = ""};
+    if (candidate->domain == NULL)
+        return err_set(err, ST_NOMEM, "list of domains: out of memory");
+    if (refused != NULL) {
+        skip(candidate, refused);
+        return ST_OK;
+    }
+    if (is_owner_silent(candidates, domain->name)) {
+        candidate->reason = "not asked: other domains of its owner got no answer";
+        return ST_OK;
+    }
+    status = resolve_add(generator->resolver, RESOLVE_TLSRPT, candidate->domain, take_answer, lookup, err);
+    if (status == ST_OK)
+        lookup->state = LOOKUP_ASKED;
+    if (status != ST_SYNTAX && status != ST_RANGE)
+        return status;
+    skip(candidate, "the name is too long to have a TLSRPT record");
+    return ST_OK;
+}
+
+static bool is_time_up(const struct candidates *candidates)
+{
+    return candidates->order.stop_at_ms > 0 && clock_monotonic_ms() >= candidates->order.stop_at_ms;
+}
+
+/* *domain_out is NULL if there are no more. */
+static enum status next_domain(struct candidates *candidates, const struct day_domain **domain_out,
+                               struct err *err)
+{
+    struct day_domains *domains = &candidates->domains;
     enum status status = ST_OK;
 
-    for (size_t i = 0; status == ST_OK && i < candidates->count; i++) {
-        struct candidate *candidate = &candidates->items[i];
-        const char *refused =
-            send_rules_refuse(&generator->config->rules, candidate->domain, &candidate->sessions);
-
-        questions[i] = (struct record_question){.arena = &candidates->arena, .candidate = candidate};
-        candidate->disposition = CANDIDATE_WAIT;
-        if (refused != NULL) {
-            skip(candidate, refused);
-            continue;
-        }
-        status = resolve_add(generator->resolver, RESOLVE_TLSRPT, candidate->domain, take_answer,
-                             &questions[i], err);
-        if (status == ST_SYNTAX || status == ST_RANGE) {
-            skip(candidate, "the name is too long to have a TLSRPT record");
-            status = ST_OK;
-        }
+    *domain_out = NULL;
+    if (candidates->next_domain == domains->count) {
+        candidates->next_domain = 0;
+        status = day_domains_next(domains, err);
     }
-    resolve_run(generator->resolver, NULL); /* also after a failure: the questions die with our caller */
+    if (status == ST_OK && domains->count > 0)
+        *domain_out = &domains->items[candidates->next_domain++];
     return status;
+}
+
+static size_t count_lookups(const struct candidates *candidates, int state)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < CANDIDATES_AT_ONCE; i++)
+        count += (int)candidates->lookups[i].state == state;
+    return count;
+}
+
+/* Let every free place have a domain. */
+static enum status refill(struct candidates *candidates, struct err *err)
+{
+    const struct day_domain *domain;
+    enum status status = ST_OK;
+
+    if (candidates->order.is_sorted && count_lookups(candidates, LOOKUP_FREE) < CANDIDATES_AT_ONCE)
+        return ST_OK;
+    for (size_t i = 0; status == ST_OK && i < CANDIDATES_AT_ONCE; i++) {
+        if (candidates->lookups[i].state != LOOKUP_FREE)
+            continue;
+        status = next_domain(candidates, &domain, err);
+        if (status != ST_OK || domain == NULL)
+            break;
+        if (is_time_up(candidates)) {
+            candidates->is_cut = true;
+            candidates->next_domain--;
+            break;
+        }
+        status = ask(candidates, &candidates->lookups[i], domain, err);
+    }
+    return status;
+}
+
+/* ---- answers ---- */
+
+/* Until all are answered; or, unless they are to be sorted, until some are and a moment has passed. */
+static void wait_for_answers(const struct candidates *candidates)
+{
+    const int64_t begin_ms = clock_monotonic_ms();
+
+    while (count_lookups(candidates, LOOKUP_ASKED) > 0) {
+        bool is_long = clock_monotonic_ms() >= begin_ms + STEP_MS;
+
+        if (!candidates->order.is_sorted && is_long && count_lookups(candidates, LOOKUP_ANSWERED) > 0)
+            return;
+        resolve_step(candidates->order.generator->resolver, STEP_MS);
+    }
 }
 
 /* ---- without an answer ---- */
 
 struct seen_record {
-    struct candidates *candidates;
-    struct candidate *candidate;
+    struct candidate_lookup *lookup;
+    int64_t now_s;
     bool is_taken;
 };
 
@@ -241,26 +211,28 @@ struct seen_record {
 static enum status take_seen_record(void *context, const char *text, int64_t last_seen_s, struct err *err)
 {
     struct seen_record *seen = context;
-    struct arena *arena = &seen->candidates->arena;
+    struct arena *arena = &seen->lookup->arena;
     const char *copy;
 
-    if (seen->is_taken || seen->candidates->generator->now_s - last_seen_s > SEEN_RECORD_MAX_AGE_S)
+    if (seen->is_taken || seen->now_s - last_seen_s > SEEN_RECORD_MAX_AGE_S)
         return ST_OK;
     copy = arena_copy_text(arena, text, strlen(text));
     if (copy == NULL)
         return err_set(err, ST_NOMEM, "record: out of memory");
     seen->is_taken = true;
-    return tlsrpt_record_parse(copy, strlen(copy), arena, &seen->candidate->record, err);
+    return tlsrpt_record_parse(copy, strlen(copy), arena, &seen->lookup->candidate.record, err);
 }
 
-static enum status fall_back(struct candidates *candidates, struct candidate *candidate, struct err *err)
+static enum status fall_back(const struct candidates *candidates, struct candidate_lookup *lookup,
+                             struct err *err)
 {
-    struct seen_record seen = {.candidates = candidates, .candidate = candidate};
-    enum status status = session_reader_each_record(candidates->generator->sessions, candidates->utc_day,
-                                                    candidate->domain, take_seen_record, &seen, err);
+    struct seen_record seen = {.lookup = lookup, .now_s = candidates->order.generator->now_s};
+    enum status status =
+        session_reader_each_record(candidates->order.generator->sessions, candidates->order.utc_day,
+                                   lookup->candidate.domain, take_seen_record, &seen, err);
 
     if (status == ST_OK && seen.is_taken)
-        take_record(candidate);
+        take_record(&lookup->candidate);
     return status;
 }
 
@@ -293,13 +265,16 @@ static void drop_refused_ports(const struct address_policy *policy, struct candi
         skip(candidate, "every destination has a port that is not in https_allow");
 }
 
-static enum status decide(struct candidates *candidates, struct candidate *candidate, struct err *err)
+static enum status decide(struct candidates *candidates, struct candidate_lookup *lookup, struct err *err)
 {
-    struct generator *generator = candidates->generator;
+    const struct generator *generator = candidates->order.generator;
+    struct candidate *candidate = &lookup->candidate;
     enum status status = ST_OK;
 
+    if (lookup->status != ST_OK)
+        return err_set(err, ST_NOMEM, "%s: record: out of memory", candidate->domain);
     if (candidate->disposition == CANDIDATE_WAIT)
-        status = fall_back(candidates, candidate, err); /* 3 */
+        status = fall_back(candidates, lookup, err); /* 3 */
     if (candidate->disposition == CANDIDATE_REPORT)
         drop_refused_ports(&generator->https_policy, candidate); /* 4 */
     if (candidate->disposition == CANDIDATE_REPORT)
@@ -307,15 +282,43 @@ static enum status decide(struct candidates *candidates, struct candidate *candi
     return status;
 }
 
-enum status candidates_look_up(struct candidates *candidates, struct err *err)
-{
-    struct record_question questions[CANDIDATES_AT_ONCE] = {{0}};
-    enum status status = ask_all(candidates, questions, err); /* 1, 2 */
+/* ---- batches ---- */
 
-    for (size_t i = 0; status == ST_OK && i < candidates->count; i++) {
-        if (questions[i].status != ST_OK)
-            return err_set(err, ST_NOMEM, "%s: record: out of memory", candidates->items[i].domain);
-        status = decide(candidates, &candidates->items[i], err);
+static void free_given(struct candidates *candidates)
+{
+    for (size_t i = 0; i < CANDIDATES_AT_ONCE; i++)
+        if (candidates->lookups[i].state == LOOKUP_GIVEN)
+            candidates->lookups[i].state = LOOKUP_FREE;
+    candidates->count = 0;
+}
+
+enum status candidates_next(struct candidates *candidates, struct err *err)
+{
+    enum status status;
+
+    free_given(candidates);
+    status = refill(candidates, err);
+    if (status == ST_OK)
+        wait_for_answers(candidates);
+    for (size_t i = 0; status == ST_OK && i < CANDIDATES_AT_ONCE; i++) {
+        struct candidate_lookup *lookup = &candidates->lookups[i];
+
+        if (lookup->state != LOOKUP_ANSWERED)
+            continue;
+        lookup->state = LOOKUP_GIVEN;
+        candidates->items[candidates->count++] = &lookup->candidate;
+        status = decide(candidates, lookup, err);
     }
     return status;
+}
+
+void candidates_close(struct candidates *candidates)
+{
+    static const volatile sig_atomic_t STOP = 1;
+
+    if (count_lookups(candidates, LOOKUP_ASKED) > 0)
+        resolve_run(candidates->order.generator->resolver, &STOP); /* nothing may call us later */
+    day_domains_close(&candidates->domains);
+    for (size_t i = 0; i < CANDIDATES_AT_ONCE; i++)
+        arena_done(&candidates->lookups[i].arena);
 }

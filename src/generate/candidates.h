@@ -3,28 +3,33 @@
  * candidates.h - the domains of one UTC day, batch by batch: which of them get a report, to which
  * destinations, and why the others get none.
  *
- *     candidates_open(&candidates, generator, utc_day, CANDIDATES_OPEN, NULL);
- *     while ((status = candidates_next(&candidates, err)) == ST_OK && candidates.count > 0) {
- *         status = candidates_look_up(&candidates, err);
+ *     candidates_open(&candidates, &(struct candidates_order){...});
+ *     while ((status = candidates_next(&candidates, err)) == ST_OK && candidates.count > 0)
  *         ...
- *     }
  *     candidates_close(&candidates);
  *
  * In:     the day's sessions, the ledger, the DNS, the operator's rules.
  * Out:    candidates, each with its disposition.
  * Source: RFC 8460 section 3 (R1).
- * Limits: one batch of CANDIDATES_AT_ONCE domains in memory; DAY_DOMAINS_MAX domains of a day.
+ * Limits: CANDIDATES_AT_ONCE domains in memory and looked up at once.
+ *
+ * If the DNS gives no answer for a domain, the record that the MTA saw counts, provided that it is younger than 24 hours
+ * (rfc8460.md A.1.6).  A domain whose name servers do not answer holds its own place until its lookup's time is up, and
+ * keeps no other domain from being looked up meanwhile.
  */
 #ifndef GENERATE_CANDIDATES_H
 #define GENERATE_CANDIDATES_H
 
 #include <stdint.h>
 
+#include "base/sketch.h"
+#include "day_domains.h"
 #include "generator.h"
 #include "model/tlsrpt_record.h"
 
-#define CANDIDATES_AT_ONCE 200 /* domains whose records are looked up together */
-#define DAY_DOMAINS_MAX    (16u << 20)
+#define CANDIDATES_AT_ONCE 200
+#define CANDIDATES_SILENT_MAX                                                                                \
+    10 /* so many lookups without an answer, and an owner's other domains wait unasked */
 
 enum candidate_disposition {
     CANDIDATE_REPORT, /* to record.ruas */
@@ -40,45 +45,50 @@ struct candidate {
     struct tlsrpt_record record;
 };
 
-enum candidates_scope {
-    CANDIDATES_OPEN, /* domains that the ledger has neither reported nor skipped */
-    CANDIDATES_ALL,
+struct candidates_order {
+    struct generator *generator; /* borrowed; its session store must be there */
+    int32_t utc_day;
+    enum day_domains_scope scope;
+    const char *only;   /* borrowed; this domain, if not NULL */
+    bool is_sorted;     /* by name: whoever is slow keeps the others waiting */
+    int64_t stop_at_ms; /* clock_monotonic_ms: look up nothing more after that; 0: no limit */
+    struct sketch
+        *silent; /* borrowed; lookups without an answer by owner, see CANDIDATES_SILENT_MAX; NULL: none */
+};
+
+/* A domain that is looked up, or has been. */
+struct candidate_lookup {
+    enum {
+        LOOKUP_FREE,
+        LOOKUP_ASKED,
+        LOOKUP_ANSWERED,
+        LOOKUP_GIVEN, /* to the caller */
+    } state;
+    enum status status; /* of reading the answer */
+    struct sketch *silent;
+    struct candidate candidate;
+    struct arena arena; /* its texts */
 };
 
 struct candidates {
-    struct generator *generator;
-    int32_t utc_day;
-    enum candidates_scope scope;
-    const char *only; /* this domain, if not NULL */
-
-    /* the batch; everything lives until candidates_next is called again */
-    struct candidate *items;
+    struct candidates_order order;
+    struct candidate *items[CANDIDATES_AT_ONCE]; /* the batch; lives until candidates_next is called again */
     size_t count;
-    struct arena arena;
+    bool is_cut; /* the time was up before every domain was looked up */
 
-    /* how far the day's names have been read */
-    struct strbuf last; /* the last name */
-    uint64_t names_read;
-    bool is_at_end;
+    struct day_domains domains;
+    size_t next_domain; /* of the page */
+    struct candidate_lookup lookups[CANDIDATES_AT_ONCE];
 };
 
-/* Borrows generator, whose session store must be there, and only.  Allocates nothing. */
-void candidates_open(struct candidates *candidates, struct generator *generator, int32_t utc_day,
-                     enum candidates_scope scope, const char *only);
+/* Allocates nothing. */
+void candidates_open(struct candidates *candidates, const struct candidates_order *order);
 void candidates_close(struct candidates *candidates);
 
 /*
- * Read the next domains in scope into items[0 .. count); no more of them: count is 0.
- * ST_RANGE  more than DAY_DOMAINS_MAX domains
- * ST_NOMEM, and the statuses of the session store and the ledger
- */
-MUST_CHECK enum status candidates_next(struct candidates *candidates, struct err *err);
-
-/*
- * Look up the TLSRPT records of the batch (R1) and set disposition, reason and record of each.  If the DNS
- * gives no answer, the record that the MTA saw counts, provided that it is younger than 24 hours (rfc8460.md A.1.6).
+ * Look up the TLSRPT records of the next domains (R1): items[0 .. count) are decided; no more of them: count is 0.
  * ST_NOMEM, and the statuses of the session store, the ledger and the resolver
  */
-MUST_CHECK enum status candidates_look_up(struct candidates *candidates, struct err *err);
+MUST_CHECK enum status candidates_next(struct candidates *candidates, struct err *err);
 
 #endif

@@ -20,80 +20,44 @@
 #include "model/backoff.h"
 #include "model/utc_day.h"
 
-/* Rows of one run: a few hundred thousand. */
-#define ROWS_ARENA_MAX (512u << 20)
+#define TEXTS_ARENA_MAX (64u << 10) /* of a row: domain, rua, answer */
+#define BODY_ARENA_MAX  (128u << 20)
 
-#define FIRST_CAPACITY 256
+/* ---- items ---- */
 
-/* ---- what is due ---- */
-
-static enum status grow(struct delivery *delivery, struct err *err)
+/* Replace *text by a copy; false if memory is out. */
+static bool keep(struct arena *arena, const char **text)
 {
-    size_t capacity = delivery->capacity > 0 ? delivery->capacity * 2 : FIRST_CAPACITY;
-    struct delivery_item *items;
-
-    if (delivery->count < delivery->capacity)
-        return ST_OK;
-    items = realloc(delivery->items, capacity * sizeof *items);
-    if (items == NULL)
-        return err_set(err, ST_NOMEM, "deliveries: out of memory");
-    delivery->items = items;
-    delivery->capacity = capacity;
-    return ST_OK;
-}
-
-/* Point *text at a copy that lives as long as the delivery; false if memory is out. */
-static bool keep(struct delivery *delivery, const char **text)
-{
-    *text = arena_copy_text(&delivery->arena, *text, strlen(*text));
+    *text = arena_copy_text(arena, *text, strlen(*text));
     return *text != NULL;
 }
 
-static enum status take_row(void *context, const struct ledger_delivery *row, struct err *err)
+enum status delivery_item_init(struct delivery_item *item, const struct ledger_delivery *row, struct err *err)
 {
-    struct delivery *delivery = context;
-    enum status status = grow(delivery, err);
-    struct ledger_delivery *copy;
+    const char **texts[] = {&item->row.domain,     &item->row.report_id, &item->row.rua,
+                            &item->row.host,       &item->row.owner,     &item->row.destination,
+                            &item->row.message_id, &item->row.last_text};
 
-    if (status != ST_OK)
-        return status;
-    copy = &delivery->items[delivery->count].row;
-    *copy = *row;
-    if (!keep(delivery, &copy->domain) || !keep(delivery, &copy->report_id) || !keep(delivery, &copy->rua) ||
-        !keep(delivery, &copy->host) || !keep(delivery, &copy->message_id) ||
-        !keep(delivery, &copy->last_text))
-        return err_set(err, ST_NOMEM, "deliveries: out of memory");
-    delivery->count++;
+    *item = (struct delivery_item){.row = *row};
+    arena_init(&item->texts, TEXTS_ARENA_MAX);
+    arena_init(&item->body, BODY_ARENA_MAX);
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        if (!keep(&item->texts, texts[i]))
+            return err_set(err, ST_NOMEM, "deliveries: out of memory");
     return ST_OK;
 }
 
-enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
-                          struct delivery_totals *totals, struct err *err)
+void delivery_item_drop_body(struct delivery_item *item)
 {
-    *delivery = (struct delivery){.generator = generator, .totals = totals};
-    arena_init(&delivery->arena, ROWS_ARENA_MAX);
-    return ledger_each_due(generator->ledger, due_s, take_row, delivery, err);
+    arena_done(&item->body);
+    arena_init(&item->body, BODY_ARENA_MAX);
+    item->report = (struct ledger_report){.gzip = NULL};
 }
 
-void delivery_close(struct delivery *delivery)
+void delivery_item_done(struct delivery_item *item)
 {
-    arena_done(&delivery->arena);
-    free(delivery->items);
-    delivery->items = NULL;
-}
-
-struct delivery_item *delivery_items_of(const struct delivery *delivery, enum delivery_kind kind,
-                                        size_t *count_out)
-{
-    size_t first = 0;
-    size_t end;
-
-    while (first < delivery->count && delivery->items[first].row.kind != kind)
-        first++;
-    for (end = first; end < delivery->count && delivery->items[end].row.kind == kind;)
-        end++;
-    *count_out = end - first;
-    return *count_out > 0 ? delivery->items + first : NULL;
+    arena_done(&item->texts);
+    arena_done(&item->body);
 }
 
 /* ---- before and after an attempt ---- */
@@ -109,40 +73,45 @@ static bool keep_failure(struct delivery *delivery, enum status status, const st
     return false;
 }
 
-bool delivery_begin(struct delivery *delivery, struct delivery_item *const *items, size_t count,
-                    struct arena *arena)
+static enum status begin_transaction(struct delivery *delivery, struct err *err)
+{
+    enum status status = ST_OK;
+
+    if (delivery->is_in_transaction)
+        return ST_OK;
+    status = ledger_begin(delivery->generator->ledger, err);
+    if (status == ST_OK) {
+        delivery->is_in_transaction = true;
+        delivery->changed_ms = clock_monotonic_ms();
+    }
+    return status;
+}
+
+bool delivery_begin(struct delivery *delivery, struct delivery_item *item)
 {
     struct ledger *ledger = delivery->generator->ledger;
     struct err err;
-    enum status status;
+    enum status status = begin_transaction(delivery, &err);
 
-    delivery_commit(delivery);
-    if (delivery->status != ST_OK)
-        return false;
-    status = ledger_begin(ledger, &err);
-    for (size_t i = 0; status == ST_OK && i < count; i++) {
-        status = ledger_read_report(ledger, items[i]->row.utc_day, items[i]->row.domain, arena,
-                                    &items[i]->report, &err);
-        if (status == ST_OK)
-            status = ledger_mark_sending(ledger, &items[i]->row, clock_utc_s(), &err);
-    }
     if (status == ST_OK)
-        status = ledger_commit(ledger, &err);
-    if (status != ST_OK)
-        ledger_rollback(ledger);
+        status =
+            ledger_read_report(ledger, item->row.utc_day, item->row.domain, &item->body, &item->report, &err);
+    if (status == ST_OK)
+        status = ledger_mark_sending(ledger, &item->row, clock_utc_s(), &err);
     return keep_failure(delivery, status, &err);
 }
 
-void delivery_commit(struct delivery *delivery)
+bool delivery_commit(struct delivery *delivery)
 {
     struct ledger *ledger = delivery->generator->ledger;
     struct err err;
 
     if (!delivery->is_in_transaction)
-        return;
+        return delivery->status == ST_OK;
     delivery->is_in_transaction = false;
     if (!keep_failure(delivery, ledger_commit(ledger, &err), &err))
         ledger_rollback(ledger);
+    return delivery->status == ST_OK;
 }
 
 static uint32_t random_number(void)
@@ -158,14 +127,12 @@ static uint32_t random_number(void)
 static enum delivery_state state_after(const struct delivery_item *item, const struct delivery_result *result,
                                        int64_t now_s, int64_t *next_at_s_out)
 {
-    int64_t first_at_s = item->row.first_at_s > 0 ? item->row.first_at_s : now_s;
-
     *next_at_s_out = 0;
     if (result->kind == DELIVERY_RESULT_DELIVERED)
         return DELIVERY_DELIVERED;
     if (result->kind == DELIVERY_RESULT_GIVE_UP)
         return DELIVERY_GIVEN_UP;
-    return backoff_next(first_at_s, (unsigned)item->row.tries + 1, now_s, result->retry_after_s,
+    return backoff_next(item->row.due_at_s, (unsigned)item->row.tries + 1, now_s, result->retry_after_s,
                         random_number(), next_at_s_out)
                ? DELIVERY_DUE
                : DELIVERY_EXPIRED;
@@ -225,24 +192,13 @@ static void count(struct delivery_totals *totals, enum delivery_state state)
     totals->suppressed += state == DELIVERY_SUPPRESSED;
 }
 
-static enum status begin_transaction(struct delivery *delivery, struct err *err)
-{
-    enum status status = ST_OK;
-
-    if (!delivery->is_in_transaction)
-        status = ledger_begin(delivery->generator->ledger, err);
-    if (status == ST_OK)
-        delivery->is_in_transaction = true;
-    return status;
-}
-
-void delivery_put_back(struct delivery *delivery, const struct delivery_item *item)
+void delivery_put_back(struct delivery *delivery, const struct delivery_item *item, const char *reason)
 {
     struct err err;
     enum status status = begin_transaction(delivery, &err);
 
     if (status == ST_OK)
-        status = ledger_put_back(delivery->generator->ledger, &item->row, &err);
+        status = ledger_put_back(delivery->generator->ledger, &item->row, reason, clock_utc_s(), &err);
     (void)keep_failure(delivery, status, &err);
 }
 
@@ -298,10 +254,11 @@ void delivery_record(struct delivery *delivery, struct delivery_item *item,
     struct err err;
     enum status status = begin_transaction(delivery, &err);
 
-    item->reached = result->stage;
     if (status == ST_OK)
         status = ledger_record_result(delivery->generator->ledger, &item->row, state, next_at_s, result,
                                       now_s, &err);
+    if (status == ST_OK && state == DELIVERY_DELIVERED)
+        status = ledger_add_known(delivery->generator->ledger, &item->row, now_s, &err);
     if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
         status = note_mail(delivery, item, result, now_s, &err);
     (void)keep_failure(delivery, status, &err);
@@ -321,60 +278,49 @@ bool delivery_is_suppressed(struct delivery *delivery, const struct delivery_ite
     return keep_failure(delivery, status, &err) && is_suppressed;
 }
 
-void delivery_record_suppressed(struct delivery *delivery, const struct delivery_item *item)
+void delivery_put_off(struct delivery *delivery, const struct delivery_item *item)
+{
+    int64_t now_s = clock_utc_s(), next_at_s;
+    struct delivery_result result;
+    enum delivery_state state;
+    struct err err;
+    enum status status = begin_transaction(delivery, &err);
+
+    delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0,
+                        "not tried: deliveries to %s failed", item->row.host);
+    state = state_after(item, &result, now_s, &next_at_s);
+    if (status == ST_OK)
+        status = ledger_record_result(delivery->generator->ledger, &item->row, state, next_at_s, &result,
+                                      now_s, &err);
+    (void)keep_failure(delivery, status, &err);
+    count(delivery->totals, state);
+}
+
+/* An end without an attempt. */
+static void record_untried(struct delivery *delivery, const struct delivery_item *item,
+                           enum delivery_state state, const char *reason)
 {
     struct delivery_result result;
     struct err err;
     enum status status = begin_transaction(delivery, &err);
 
-    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "the mailbox refused lately");
+    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_START, 0, "%s", reason);
     if (status == ST_OK)
-        status = ledger_record_result(delivery->generator->ledger, &item->row, DELIVERY_SUPPRESSED, 0,
-                                      &result, clock_utc_s(), &err);
+        status = ledger_record_result(delivery->generator->ledger, &item->row, state, 0, &result,
+                                      clock_utc_s(), &err);
     (void)keep_failure(delivery, status, &err);
-    count(delivery->totals, DELIVERY_SUPPRESSED);
-    log_result(item, &result, DELIVERY_SUPPRESSED, 0);
+    count(delivery->totals, state);
+    log_result(item, &result, state, 0);
 }
 
-/* ---- limits ---- */
-
-struct queue_limits delivery_limits(const struct delivery *delivery, size_t at_once, size_t failures)
+void delivery_record_suppressed(struct delivery *delivery, const struct delivery_item *item)
 {
-    const struct config *config = delivery->generator->config;
-
-    return (struct queue_limits){.at_once = at_once,
-                                 .failures = failures,
-                                 .per_host = (size_t)config->max_per_host,
-                                 .per_run = (size_t)config->max_per_run};
+    record_untried(delivery, item, DELIVERY_SUPPRESSED, "the mailbox refused lately");
 }
 
-struct left {
-    enum delivery_kind kind;
-    size_t counts[QUEUE_LEFT_RUN + 1];
-};
-
-static void log_left(enum delivery_kind kind, const char *host, size_t count, enum queue_left why)
+void delivery_record_expired(struct delivery *delivery, const struct delivery_item *item)
 {
-    LOG_FACT(EV_DELIVERIES_LEFT, log_text("kind", delivery_kind_name(kind)), log_text("host", host),
-             log_number("deliveries", (int64_t)count), log_text("reason", queue_left_words(why)));
-}
-
-static void take_left(void *context, const char *host, size_t count, enum queue_left why)
-{
-    struct left *left = context;
-
-    if (why == QUEUE_LEFT_FAILED || why == QUEUE_LEFT_HOST)
-        log_left(left->kind, host, count, why);
-    else
-        left->counts[why] += count;
-}
-
-void delivery_log_left(const struct queue *queue, enum delivery_kind kind)
-{
-    struct left left = {.kind = kind};
-
-    queue_each_left(queue, take_left, &left);
-    for (size_t why = 0; why < ARRAY_COUNT(left.counts); why++)
-        if (left.counts[why] > 0)
-            log_left(kind, "", left.counts[why], (enum queue_left)why);
+    record_untried(delivery, item, DELIVERY_EXPIRED,
+                   *item->row.last_text != '\0' ? item->row.last_text
+                                                : "24 hours after it was due it had not been tried");
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * delivery.h - what mail and HTTPS share: which deliveries are due, and what the ledger records before and
- * after each attempt ("sending" before the first byte, the result after the last).
+ * delivery.h - what mail and HTTPS share: what the ledger records before and after each attempt ("sending" before
+ * the first byte, the result after the last), and the totals of a run.
  *
  * The first error of the ledger is kept in delivery.status; after it no further delivery is started.
  */
@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "deliver/queue.h"
 #include "generator.h"
 #include "model/delivery.h"
 #include "model/delivery_result.h"
@@ -24,69 +23,56 @@ struct delivery_totals {
     uint64_t suppressed;
 };
 
-/* One report to one destination that is due; its texts live as long as struct delivery. */
+/* One report to one destination that is due. */
 struct delivery_item {
-    struct ledger_delivery row;
-    struct ledger_report report; /* set by delivery_begin; gzip lives in the arena given there */
-    enum delivery_stage reached; /* set by delivery_record */
+    struct ledger_delivery row;  /* its texts live in texts */
+    struct ledger_report report; /* set by delivery_begin; lives in body until delivery_item_drop_body */
+    uint32_t slot;               /* of the scheduler, once started */
+    struct arena texts;
+    struct arena body;
 };
 
-/* Everything that one run delivers. */
 struct delivery {
     struct generator *generator;
-    struct arena arena;
-    struct delivery_item *items; /* by kind, host and age */
-    size_t count;
-    size_t capacity;
-    int64_t stop_at_ms; /* clock_monotonic_ms: start no delivery after that */
     struct delivery_totals *totals;
     bool is_in_transaction;
+    int64_t changed_ms; /* clock_monotonic_ms of the first change that is not committed */
     enum status status; /* first failure of the ledger */
     struct err err;
 };
 
-/*
- * Collect what is due at due_s or before; results will be added to *totals.  Free with delivery_close, also
- * after a failure.
- * ST_NOMEM
- * else      as ledger_each_due
- */
-MUST_CHECK enum status delivery_open(struct delivery *delivery, struct generator *generator, int64_t due_s,
-                                     struct delivery_totals *totals, struct err *err);
-void delivery_close(struct delivery *delivery);
-
-/* The items of one kind: the first, and how many follow one another. */
-struct delivery_item *delivery_items_of(const struct delivery *delivery, enum delivery_kind kind,
-                                        size_t *count_out);
+/* Copy row with its texts; ST_NOMEM.  Free with delivery_item_done, also after a failure. */
+MUST_CHECK enum status delivery_item_init(struct delivery_item *item, const struct ledger_delivery *row,
+                                          struct err *err);
+void delivery_item_drop_body(struct delivery_item *item);
+void delivery_item_done(struct delivery_item *item);
 
 /* ---- one attempt ---- */
 
-/* Mark these items as being sent, in one transaction, and read their reports.  False: see delivery.status. */
-bool delivery_begin(struct delivery *delivery, struct delivery_item *const *items, size_t count,
-                    struct arena *arena);
+/* Mark the item as being sent and read its report; nothing may be sent before delivery_commit.  False: see status. */
+bool delivery_begin(struct delivery *delivery, struct delivery_item *item);
 
 /*
  * What became of an item; the next delivery_commit makes it durable.
  *   record             delivered, due again, expired or given up; a mailbox that refused for good is
  *                      suppressed for some days
  *   record_suppressed  not sent because its mailbox is suppressed
+ *   record_expired     not delivered within 24 hours after it was due
  *   put_back           marked but not tried: due as before
+ *   put_off            not tried because others to the same destination failed: due later, as after a failure
  */
 void delivery_record(struct delivery *delivery, struct delivery_item *item,
                      const struct delivery_result *result);
 void delivery_record_suppressed(struct delivery *delivery, const struct delivery_item *item);
-void delivery_put_back(struct delivery *delivery, const struct delivery_item *item);
-void delivery_commit(struct delivery *delivery);
+void delivery_record_expired(struct delivery *delivery, const struct delivery_item *item);
+void delivery_put_back(struct delivery *delivery, const struct delivery_item *item, const char *reason);
 
-/* Is the item's mailbox suppressed now?  False also if the ledger cannot be read: see delivery.status. */
+void delivery_put_off(struct delivery *delivery, const struct delivery_item *item);
+
+/* Make all of the above durable.  False: see status. */
+bool delivery_commit(struct delivery *delivery);
+
+/* Is the item's mailbox suppressed now?  False also if the ledger cannot be read: see status. */
 bool delivery_is_suppressed(struct delivery *delivery, const struct delivery_item *item);
-
-/* ---- limits ---- */
-
-/* at_once and failures are the transport's; the others are settings. */
-struct queue_limits delivery_limits(const struct delivery *delivery, size_t at_once, size_t failures);
-
-/* Log what was not started, and why: one line for each failing host, one for each other reason. */
-void delivery_log_left(const struct queue *queue, enum delivery_kind kind);
 
 #endif

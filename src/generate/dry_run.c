@@ -16,7 +16,8 @@
 #include "report_mail.h"
 #include "reportable_days.h"
 
-#define LINE_MAX_BYTES (300u << 20)
+#define BATCH_ARENA_MAX (64u << 20)
+#define LINE_MAX_BYTES  (300u << 20)
 
 /* ---- json ---- */
 
@@ -84,7 +85,7 @@ static enum status mail_one(struct dry_run *dry_run, const struct rua *rua, unsi
         .gzip_len = file->gzip.len,
     };
     enum status status =
-        report_message_id_format(file->meta.report_id, number, &dry_run->batch.arena, &parts.message_id, err);
+        report_message_id_format(file->meta.report_id, number, &dry_run->arena, &parts.message_id, err);
 
     strbuf_reset(&dry_run->text);
     if (status == ST_OK)
@@ -132,7 +133,7 @@ static enum status show_one(struct dry_run *dry_run, const struct candidate *can
     dry_run->shown++;
     if (candidate->disposition == CANDIDATE_REPORT)
         status = report_file_build(&dry_run->generator, dry_run->utc_day, candidate->domain,
-                                   dry_run->needs_json, &dry_run->batch.arena, &dry_run->file, err);
+                                   dry_run->needs_json, &dry_run->arena, &dry_run->file, err);
     return status == ST_OK ? dry_run->view->show(dry_run, candidate, err) : status;
 }
 
@@ -183,13 +184,17 @@ static enum status show_domains(struct dry_run *dry_run, struct err *err)
     struct candidates *batch = &dry_run->batch;
     enum status status;
 
-    candidates_open(batch, &dry_run->generator, dry_run->utc_day,
-                    dry_run->options->days == DRY_RUN_OPEN_DAYS ? CANDIDATES_OPEN : CANDIDATES_ALL,
-                    dry_run->options->domain);
+    candidates_open(batch, &(struct candidates_order){.generator = &dry_run->generator,
+                                                      .utc_day = dry_run->utc_day,
+                                                      .scope = dry_run->options->days == DRY_RUN_OPEN_DAYS
+                                                                   ? DAY_DOMAINS_OPEN
+                                                                   : DAY_DOMAINS_ALL,
+                                                      .only = dry_run->options->domain,
+                                                      .is_sorted = true});
     while ((status = candidates_next(batch, err)) == ST_OK && batch->count > 0) {
-        status = candidates_look_up(batch, err);
+        arena_reset(&dry_run->arena);
         for (size_t i = 0; status == ST_OK && i < batch->count; i++)
-            status = show_one(dry_run, &batch->items[i], err);
+            status = show_one(dry_run, batch->items[i], err);
         if (status != ST_OK)
             break;
         show_progress(&dry_run->progress, batch->count);
@@ -315,6 +320,7 @@ int cmd_dry_run(const struct config *config, const struct dry_run_options *optio
 
     dry_run.needs_json = dry_run.view->needs_json || (options->format == DRY_RUN_TABLE &&
                                                       (options->is_verbose || options->domain != NULL));
+    arena_init(&dry_run.arena, BATCH_ARENA_MAX);
     report_file_init(&dry_run.file);
     strbuf_init(&dry_run.text, LINE_MAX_BYTES);
     strbuf_init(&dry_run.held, REPORT_MAIL_MAX);
@@ -332,5 +338,6 @@ int cmd_dry_run(const struct config *config, const struct dry_run_options *optio
     strbuf_done(&dry_run.held);
     strbuf_done(&dry_run.text);
     report_file_done(&dry_run.file);
+    arena_done(&dry_run.arena);
     return status == ST_OK ? 0 : program_fail(&program, &err);
 }

@@ -39,6 +39,7 @@ struct dry_run {
     int32_t utc_day;
     char day[UTC_DAY_TEXT_SIZE];
     struct candidates batch;
+    struct arena arena; /* of the batch's reports */
     struct report_file file;
     struct strbuf text; /* one line or message */
     struct strbuf held; /* view mail: the first message, until a second one comes or the run ends */

@@ -8,7 +8,7 @@
  *    share after the other.
  * 3. Recover deliveries that a crash interrupted.
  * 4. Build the reports of complete days (build_reports.c).
- * 5. Deliver what is due, mail first (by_mail.c), then HTTPS (by_https.c).
+ * 5. Deliver what is due, mail and HTTPS at the same time (dispatch.c).
  * 6. Log a summary.
  * 7. With --linger: wait until something is due, and start again.
  *
@@ -22,9 +22,8 @@
 #include "app/program.h"
 #include "base/clock.h"
 #include "build_reports.h"
-#include "by_https.h"
-#include "by_mail.h"
 #include "clock_guard.h"
+#include "dispatch.h"
 #include "generate/push.h"
 #include "model/utc_day.h"
 #include "reportable_days.h"
@@ -82,36 +81,16 @@ static enum status recover(struct generator *generator, struct err *err)
     return status;
 }
 
-/* Mail may use all of the time only if there is nothing to post. */
-static void deliver(struct generator_run *run)
-{
-    const int64_t begin_ms = clock_monotonic_ms();
-    const int64_t limit_ms = run->generator.config->run_limit_s * 1000;
-    const int64_t due_s = run->is_flush ? INT64_MAX : run->generator.now_s;
-    struct delivery delivery;
-    struct err err;
-    enum status status = delivery_open(&delivery, &run->generator, due_s, &run->sent, &err);
-    size_t posts = 0;
-
-    keep_first(run, status, &err);
-    if (status == ST_OK) {
-        (void)delivery_items_of(&delivery, DELIVERY_HTTPS, &posts);
-        delivery.stop_at_ms = begin_ms + (posts > 0 ? limit_ms / 2 : limit_ms);
-        keep_first(run, deliver_mail(&delivery, &err), &err);
-        delivery.stop_at_ms = begin_ms + limit_ms;
-        keep_first(run, deliver_https(&delivery, &err), &err);
-    }
-    delivery_close(&delivery);
-}
-
 static void work(struct generator_run *run)
 {
     struct err err;
 
     run->has_worked = true;
     keep_first(run, recover(&run->generator, &err), &err);
-    keep_first(run, build_reports(&run->generator, &run->built, &err), &err);
-    deliver(run);
+    keep_first(run, build_reports(&run->generator, run->is_flush, &run->built, &err), &err);
+    if (run->is_flush)
+        keep_first(run, ledger_make_due(run->generator.ledger, run->generator.now_s, &err), &err);
+    keep_first(run, dispatch(&run->generator, &run->sent, &err), &err);
 }
 
 /* ---- step 2: the work of a fleet ---- */

@@ -197,6 +197,19 @@ static enum status take_suppressed(void *context, const char *address, int64_t u
     return ST_OK;
 }
 
+static enum status take_budget(void *context, const struct ledger_budget *row, struct err *err)
+{
+    struct status_facts *facts = ((struct gathering *)context)->facts;
+
+    (void)err;
+    facts->budgets[facts->budget_count++] = (struct status_budget){
+        .destination = status_facts_copy(facts, row->destination),
+        .owner = status_facts_copy(facts, row->owner),
+        .setting = *row->owner != '\0' ? "max_per_owner_and_destination" : "max_per_destination",
+        .reports = (uint64_t)row->started};
+    return ST_OK;
+}
+
 /* By destination, so that it is found again. */
 static void sort_errors(struct status_facts *facts)
 {
@@ -228,12 +241,16 @@ static enum status gather_ledger(struct gathering *gathering, struct err *err)
     if (status == ST_OK)
         status = ledger_count(gathering->ledger, -1, &facts->totals, err);
     if (status == ST_OK)
-        status = ledger_each_due(gathering->ledger, INT64_MAX, take_open, gathering, err);
+        status = ledger_each_open(gathering->ledger, take_open, gathering, err);
     first = facts->day_count > ERROR_DAYS ? facts->day_count - ERROR_DAYS : 0;
     for (size_t i = first; status == ST_OK && i < facts->day_count; i++)
         status = ledger_each_delivery(gathering->ledger, facts->days[i].utc_day, take_error, gathering, err);
     if (status == ST_OK)
         status = ledger_each_suppression(gathering->ledger, facts->now_s, take_suppressed, gathering, err);
+    if (status == ST_OK)
+        status = ledger_each_budget(
+            gathering->ledger, utc_day_of(facts->now_s), gathering->config->max_per_destination,
+            gathering->config->max_per_owner_and_destination, STATUS_OVER_MAX, take_budget, gathering, err);
     sort_errors(facts);
     return status;
 }

@@ -4,7 +4,7 @@
  *
  * Texts live in the facts' arena.  Limits: STATUS_DAYS_MAX days (the newest), STATUS_ERRORS_MAX destinations
  * (those that failed last), STATUS_LIST_MAX suppressed addresses and refused users, STATUS_OVER_MAX organizations over
- * max_subdomains (of the newest days those with the most sessions).
+ * max_subdomains (of the newest days those with the most sessions), and as many delivery budgets.
  */
 #ifndef INSPECT_STATUS_FACTS_H
 #define INSPECT_STATUS_FACTS_H
@@ -55,6 +55,14 @@ struct status_suppressed {
     const char *address;
     const char *reason;
     int64_t until_s;
+};
+
+/* A delivery budget of today that is used up. */
+struct status_budget {
+    const char *destination;
+    const char *owner; /* "": of all owners together */
+    const char *setting;
+    uint64_t reports;
 };
 
 struct status_refused {
@@ -114,6 +122,8 @@ struct status_facts {
     struct status_suppressed suppressed[STATUS_LIST_MAX];
     size_t suppressed_count;
     size_t suppressed_total;
+    struct status_budget budgets[STATUS_OVER_MAX];
+    size_t budget_count;
 
     struct status_day days[STATUS_DAYS_MAX]; /* oldest first */
     size_t day_count;

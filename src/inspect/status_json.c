@@ -148,6 +148,18 @@ static void add_errors(struct json_out *json, const struct status_facts *facts)
         json_out_end_object(json);
     }
     json_out_end_array(json);
+    json_out_begin_array(json, "budgets_reached");
+    for (size_t i = 0; i < facts->budget_count; i++) {
+        const struct status_budget *budget = &facts->budgets[i];
+
+        json_out_begin_object(json, NULL);
+        json_out_text(json, "destination", budget->destination);
+        json_out_text(json, "owner", *budget->owner != '\0' ? budget->owner : NULL);
+        json_out_text(json, "setting", budget->setting);
+        json_out_number(json, "reports", (int64_t)budget->reports);
+        json_out_end_object(json);
+    }
+    json_out_end_array(json);
     json_out_begin_array(json, "suppressed");
     for (size_t i = 0; i < facts->suppressed_count; i++) {
         json_out_begin_object(json, NULL);

@@ -87,6 +87,8 @@ static void print_deliveries(const struct status_facts *facts, FILE *out)
     gauge(out, "next_attempt_timestamp_seconds", "when the next open delivery is tried, 0 if there is none",
           facts->has_due ? facts->next_attempt_s : 0);
     gauge(out, "reports", "reports that are kept", facts->totals.reports);
+    gauge(out, "budgets_reached", "delivery budgets of today that are used up, at most 20",
+          (int64_t)facts->budget_count);
     gauge(out, "suppressed_addresses", "addresses that get no report for a while because they refused one",
           (int64_t)facts->suppressed_total);
 }

@@ -346,6 +346,24 @@ static void print_errors(const struct status_screen *screen)
     }
 }
 
+static void print_budgets(const struct status_screen *screen)
+{
+    const struct status_facts *facts = screen->facts;
+
+    for (size_t i = 0; i < facts->budget_count; i++) {
+        const struct status_budget *budget = &facts->budgets[i];
+        char text[1200], reports[TABLE_NUMBER_SIZE];
+
+        (void)snprintf(
+            text, sizeof text,
+            "%s got %s reports%s%s today, as many as %s allows; further ones are given up: set it higher if "
+            "they are wanted",
+            budget->destination, table_number(budget->reports, reports),
+            *budget->owner != '\0' ? " about domains of " : "", budget->owner, budget->setting);
+        print_line(screen, "warning", text);
+    }
+}
+
 static void print_suppressed(const struct status_screen *screen)
 {
     const struct status_facts *facts = screen->facts;
@@ -383,5 +401,6 @@ enum status status_print_table(const struct status_facts *facts, const struct te
     print_due(&screen);
     print_errors(&screen);
     print_suppressed(&screen);
+    print_budgets(&screen);
     return status;
 }

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "../names.h"
-#include "generate/candidates.h"
+#include "generate/day_domains.h"
 #include "model/utc_day.h"
 #include "store/session_writer.h"
 
@@ -37,7 +37,7 @@ static void open_stores(struct fixture *fixture)
     const struct session_limits limits = {.max_policies = 100, .max_details = 1000, .max_subdomains = 1000};
     char path[96];
 
-    strcpy(fixture->folder, "/tmp/candidates_test.XXXXXX");
+    strcpy(fixture->folder, "/tmp/day_domains_test.XXXXXX");
     assert_non_null(mkdtemp(fixture->folder));
     (void)snprintf(path, sizeof path, "%s/sessions.db", fixture->folder);
     must(fixture, session_writer_open(path, &limits, &fixture->writer, &fixture->err));
@@ -89,6 +89,18 @@ static void add_domains(struct fixture *fixture, unsigned count)
 typedef enum status settle_fn(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,
                               int64_t now_s, struct err *err);
 
+static enum status wait_until_now(struct ledger *ledger, int32_t utc_day, const char *domain,
+                                  const char *reason, int64_t now_s, struct err *err)
+{
+    return ledger_wait(ledger, utc_day, domain, reason, now_s, now_s, err);
+}
+
+static enum status wait_longer(struct ledger *ledger, int32_t utc_day, const char *domain, const char *reason,
+                               int64_t now_s, struct err *err)
+{
+    return ledger_wait(ledger, utc_day, domain, reason, now_s, now_s + 1, err);
+}
+
 /* What the ledger says about the first count domains. */
 static void settle(struct fixture *fixture, settle_fn *fn, unsigned count)
 {
@@ -100,65 +112,67 @@ static void settle(struct fixture *fixture, settle_fn *fn, unsigned count)
     must(fixture, ledger_commit(fixture->generator.ledger, &fixture->err));
 }
 
-/* "size of a batch:its first domain ..." */
-static void list_batches(struct fixture *fixture, enum candidates_scope scope, const char *only,
-                         struct strbuf *out)
+/* "size of a page:its first domain ..." */
+static void list_pages(struct fixture *fixture, enum day_domains_scope scope, const char *only,
+                       struct strbuf *out)
 {
-    struct candidates batch;
+    struct day_domains page;
 
-    candidates_open(&batch, &fixture->generator, DAY, scope, only);
+    day_domains_open(&page, &fixture->generator, DAY, scope, only);
     for (;;) {
-        must(fixture, candidates_next(&batch, &fixture->err));
-        if (batch.count == 0)
+        must(fixture, day_domains_next(&page, &fixture->err));
+        if (page.count == 0)
             break;
-        strbuf_addf(out, "%s%zu:%s", out->len > 0 ? " " : "", batch.count, batch.items[0].domain);
-        for (size_t i = 0; i < batch.count; i++)
-            assert_int_equal(batch.items[i].sessions.success, 1);
+        strbuf_addf(out, "%s%zu:%s", out->len > 0 ? " " : "", page.count, page.items[0].name);
+        for (size_t i = 0; i < page.count; i++)
+            assert_int_equal(page.items[i].sessions.success, 1);
     }
-    must(fixture, candidates_next(&batch, &fixture->err)); /* the end stays the end */
-    assert_int_equal(batch.count, 0);
-    candidates_close(&batch);
+    must(fixture, day_domains_next(&page, &fixture->err)); /* the end stays the end */
+    assert_int_equal(page.count, 0);
+    day_domains_close(&page);
 }
 
-static void test_batches(void **state)
+static void test_pages(void **state)
 {
     static const struct {
         const char *text;
         unsigned domains;
         settle_fn *settle;
         unsigned settled;
-        enum candidates_scope scope;
+        enum day_domains_scope scope;
         const char *only;
         const char *want;
     } rows[] = {
-        {"a day without sessions", 0, ledger_skip, 0, CANDIDATES_OPEN, NULL, ""},
-        {"fewer than a batch", 3, ledger_skip, 0, CANDIDATES_OPEN, NULL, "3:d000.example"},
-        {"exactly one batch", 200, ledger_skip, 0, CANDIDATES_OPEN, NULL, "200:d000.example"},
-        {"one more than two batches", 401, ledger_skip, 0, CANDIDATES_OPEN, NULL,
+        {"a day without sessions", 0, ledger_skip, 0, DAY_DOMAINS_OPEN, NULL, ""},
+        {"fewer than a page", 3, ledger_skip, 0, DAY_DOMAINS_OPEN, NULL, "3:d000.example"},
+        {"exactly one page", 200, ledger_skip, 0, DAY_DOMAINS_OPEN, NULL, "200:d000.example"},
+        {"one more than two pages", 401, ledger_skip, 0, DAY_DOMAINS_OPEN, NULL,
          "200:d000.example 200:d200.example 1:d400.example"},
-        {"part of a batch is settled", 250, ledger_skip, 150, CANDIDATES_OPEN, NULL,
+        {"part of a page is settled", 250, ledger_skip, 150, DAY_DOMAINS_OPEN, NULL,
          "50:d150.example 50:d200.example"},
-        {"a whole batch is settled", 201, ledger_skip, 200, CANDIDATES_OPEN, NULL, "1:d200.example"},
-        {"everything is settled", 400, ledger_skip, 400, CANDIDATES_OPEN, NULL, ""},
-        {"what is settled counts too", 201, ledger_skip, 201, CANDIDATES_ALL, NULL,
+        {"a whole page is settled", 201, ledger_skip, 200, DAY_DOMAINS_OPEN, NULL, "1:d200.example"},
+        {"everything is settled", 400, ledger_skip, 400, DAY_DOMAINS_OPEN, NULL, ""},
+        {"what is settled counts too", 201, ledger_skip, 201, DAY_DOMAINS_ALL, NULL,
          "200:d000.example 1:d200.example"},
-        {"what waits is open", 201, ledger_wait, 201, CANDIDATES_OPEN, NULL,
+        {"what waits is open", 201, wait_until_now, 201, DAY_DOMAINS_DUE, NULL,
          "200:d000.example 1:d200.example"},
-        {"one domain", 250, ledger_skip, 0, CANDIDATES_OPEN, "d222.example", "1:d222.example"},
-        {"one domain that is settled", 250, ledger_skip, 250, CANDIDATES_OPEN, "d222.example", ""},
-        {"one domain without sessions", 250, ledger_skip, 0, CANDIDATES_ALL, "d999.example", ""},
+        {"what waits for a later time is left alone", 201, wait_longer, 200, DAY_DOMAINS_DUE, NULL,
+         "1:d200.example"},
+        {"one domain", 250, ledger_skip, 0, DAY_DOMAINS_OPEN, "d222.example", "1:d222.example"},
+        {"one domain that is settled", 250, ledger_skip, 250, DAY_DOMAINS_OPEN, "d222.example", ""},
+        {"one domain without sessions", 250, ledger_skip, 0, DAY_DOMAINS_ALL, "d999.example", ""},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct fixture fixture = {.generator = {.lock_fd = -1}};
+        struct fixture fixture = {.generator = {.lock_fd = -1, .now_s = NOW_S}};
         struct strbuf got;
 
         strbuf_init(&got, 4096);
         open_stores(&fixture);
         add_domains(&fixture, rows[i].domains);
         settle(&fixture, rows[i].settle, rows[i].settled);
-        list_batches(&fixture, rows[i].scope, rows[i].only, &got);
+        list_pages(&fixture, rows[i].scope, rows[i].only, &got);
         if (strcmp(got.data, rows[i].want) != 0)
             print_error("%s\n", rows[i].text);
         assert_string_equal(got.data, rows[i].want);
@@ -169,7 +183,7 @@ static void test_batches(void **state)
 
 static void test_without_a_ledger_every_domain_is_open(void **state)
 {
-    struct fixture fixture = {.generator = {.lock_fd = -1}};
+    struct fixture fixture = {.generator = {.lock_fd = -1, .now_s = NOW_S}};
     struct strbuf got;
 
     (void)state;
@@ -178,7 +192,7 @@ static void test_without_a_ledger_every_domain_is_open(void **state)
     add_domains(&fixture, 2);
     settle(&fixture, ledger_skip, 2);
     ledger_close(&fixture.generator.ledger);
-    list_batches(&fixture, CANDIDATES_OPEN, NULL, &got);
+    list_pages(&fixture, DAY_DOMAINS_OPEN, NULL, &got);
     assert_string_equal(got.data, "2:d000.example");
     close_stores(&fixture);
     strbuf_done(&got);
@@ -187,7 +201,7 @@ static void test_without_a_ledger_every_domain_is_open(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_pages),
         cmocka_unit_test(test_without_a_ledger_every_domain_is_open),
     };
 
