@@ -226,7 +226,7 @@ static enum status build_domains(struct day_build *build, struct err *err)
     enum status status;
 
     candidates_open(&batch, build->generator, build->utc_day, CANDIDATES_OPEN, NULL);
-    while ((status = candidates_next(&batch, err)) == ST_OK && batch.count > 0) {
+    while ((status = candidates_next(&batch, err)) == ST_OK && batch.count > 0 && !generator_is_stopping) {
         status = candidates_look_up(&batch, err);
         if (status == ST_OK)
             status = build_batch(build, &batch, err);
@@ -277,7 +277,7 @@ static enum status build_day(struct day_build *build, struct err *err)
     status = session_reader_close_day(generator->sessions, build->utc_day, generator->now_s, err); /* 1 */
     if (status == ST_OK)
         status = build_domains(build, err); /* 2 */
-    if (status == ST_OK && build->waiting == 0)
+    if (status == ST_OK && build->waiting == 0 && !generator_is_stopping)
         status = close_in_ledger(build, err); /* 3 */
     if (status != ST_OK)
         return err_wrap(err, "day %s", build->day);
@@ -340,7 +340,7 @@ enum status build_reports(struct generator *generator, struct build_totals *tota
         LOG_FACT(EV_DAYS_MISSED, log_number("days", (int64_t)days.missed),
                  log_number("max_age_days", generator->config->max_age_days));
     report_file_init(&build.file);
-    for (size_t i = 0; status == ST_OK && i < days.count; i++)
+    for (size_t i = 0; status == ST_OK && i < days.count && !generator_is_stopping; i++)
         status = take_day(&build, &days.items[i], err);
     report_file_done(&build.file);
     return status;

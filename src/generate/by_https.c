@@ -227,7 +227,7 @@ static bool next_post(void *context, struct https_post *post_out)
     struct post_run *run = context;
     size_t index;
 
-    while (run->delivery->status == ST_OK && queue_take(&run->queue, &index)) {
+    while (run->delivery->status == ST_OK && !generator_is_stopping && queue_take(&run->queue, &index)) {
         if (run->posts[index].batch == NULL && !mark(run, index))
             return false;
         if (prepare(run, index, post_out))

@@ -210,7 +210,7 @@ static bool next_batch(void *context, struct smtp_batch *batch_out)
 {
     struct mail_run *run = context;
 
-    while (run->relay_failures < FAILURES_MAX) {
+    while (run->relay_failures < FAILURES_MAX && !generator_is_stopping) {
         struct mail_batch *batch = batch_new();
 
         if (batch == NULL)
