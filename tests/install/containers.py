@@ -27,13 +27,19 @@ class Archive:
             self.manifest = json.load(archive.extractfile("manifest.json"))[0]
             self.config = json.load(archive.extractfile(self.manifest["Config"]))["config"]
             self.bytes = sum(archive.getmember(layer).size for layer in self.manifest["Layers"])
+            self.privileged = [member.name for layer in self._layers(archive) for member in layer
+                               if member.isfile() and member.mode & 0o6000]
         self.uid, self.gid = map(int, self.config["User"].split(":"))
+
+    def _layers(self, archive):
+        for name in self.manifest["Layers"]:
+            with tarfile.open(fileobj=archive.extractfile(name)) as layer:
+                yield layer
 
     def unpack(self, folder):
         with tarfile.open(self.path) as archive:
-            for layer in self.manifest["Layers"]:
-                with tarfile.open(fileobj=archive.extractfile(layer)) as inner:
-                    inner.extractall(folder, numeric_owner=True)
+            for layer in self._layers(archive):
+                layer.extractall(folder, numeric_owner=True)
 
 
 class Container:
