@@ -45,6 +45,7 @@ BUILD_PACKAGES = build-essential pkg-config libjansson-dev libesmtp-dev libcurl4
 # Not needed, but used where it is there: a fleet of hosts on PostgreSQL (WITH_PGSQL).
 PGSQL_PACKAGES = libpq-dev
 DEMO_PACKAGES  = $(BUILD_PACKAGES) python3 python3-aiosmtpd nsd openssl
+IMAGE_PACKAGES = dpkg-dev buildah mmdebstrap
 DEB_PACKAGES   = $(BUILD_PACKAGES) $(PGSQL_PACKAGES) libcmocka-dev python3 dpkg-dev debhelper lintian
 
 # ---- sources ---------------------------------------------------------------------------------------------
@@ -179,14 +180,25 @@ deb: deps-deb $(BUILD)/$(NAME_VERSION) ## a Debian package, build/deb/tlsrpt-gen
 	@rm -rf $(BUILD)/deb/$(NAME_VERSION)
 	@ls -l $(BUILD)/deb/*.deb
 
+# ---- container image -------------------------------------------------------------------------------------
+IMAGE = $(BUILD)/image/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).tar
+
+.PHONY: image
+image: deps-image $(BUILD)/$(NAME_VERSION) ## root: a container image, build/image/tlsrpt-gen_VERSION_ARCH.tar; BASE=NAME: from that Debian 13
+	@conf/container/build-image $(BUILD)/$(NAME_VERSION) $(IMAGE) $(VERSION) $(BASE) >$(BUILD)/image.log 2>&1 || \
+	    { tail -n 60 $(BUILD)/image.log; exit 1; }
+	@ls -l $(IMAGE)
+
 # ---- packages --------------------------------------------------------------------------------------------
-.PHONY: deps deps-demo deps-deb deps-pgsql
+.PHONY: deps deps-demo deps-deb deps-image deps-pgsql
 deps: ## install what building needs (Debian; root or sudo)
 	@conf/install-packages $(BUILD_PACKAGES)
 deps-demo:
 	@conf/install-packages $(DEMO_PACKAGES)
 deps-deb:
 	@conf/install-packages $(DEB_PACKAGES)
+deps-image:
+	@conf/install-packages $(IMAGE_PACKAGES)
 deps-pgsql: ## install what a fleet on PostgreSQL needs besides to be built in
 	@conf/install-packages $(PGSQL_PACKAGES)
 

@@ -12,9 +12,10 @@ LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck 
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 TREE_PACKAGES         = mmdebstrap systemd-container python3
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) mmdebstrap util-linux iproute2
+IMAGE_TEST_PACKAGES   = $(IMAGE_PACKAGES) podman crun iproute2 util-linux python3 python3-aiosmtpd nsd openssl
 INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) python3-aiosmtpd nsd openssl
 
-.PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test deps-tree
+.PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test deps-image-test deps-tree
 deps-test: ## install what the tests need
 	@conf/install-packages $(TEST_PACKAGES)
 deps-lint: ## install what lint needs
@@ -25,6 +26,8 @@ deps-mta-test:
 	@conf/install-packages $(MTA_TEST_PACKAGES)
 deps-install-test:
 	@conf/install-packages $(INSTALL_TEST_PACKAGES)
+deps-image-test:
+	@conf/install-packages $(IMAGE_TEST_PACKAGES)
 deps-tree:
 	@conf/install-packages $(TREE_PACKAGES)
 
@@ -153,7 +156,7 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian13 check-arm64 check-s390x check-install check-bare check-fleet check-mta
+.PHONY: check-debian13 check-arm64 check-s390x check-install check-image check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
@@ -172,6 +175,10 @@ check-install: deps-install-test ## root: install the Debian package into a Debi
 	@[ "$$(id -u)" -ne 0 ] || \
 	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
 	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
+
+check-image: deps-image-test ## root: build the container image and use it, with loopback alone: collect, generate, deliver, health, stop
+	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory image
+	@BUILD=$(abspath $(BUILD)) tests/install/check_image $(IMAGE)
 
 check-bare: deps-install-test ## root: the README's commands on a clean Debian 12 and a clean Debian 13
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)

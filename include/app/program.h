@@ -18,7 +18,7 @@
 
 /* Exit codes, from 64 on as sysexits.h numbers them. */
 enum {
-    EXIT_NEGATIVE = 1,       /* check found a fault; explain found no usable destination */
+    EXIT_NEGATIVE = 1,       /* what was asked about does not work: check, explain, status --require */
     EXIT_USAGE = 64,         /* wrong words on the command line */
     EXIT_DATA = 65,          /* input is not what it should be */
     EXIT_NO_INPUT = 66,      /* a named file is not there */

@@ -7,6 +7,8 @@
  * unknown, or has a bad value is an error that names file, line, key and fix.
  *
  * Units: durations take s, min, h, d (a bare number is seconds); sizes take K, M, G (powers of 1024).
+ *
+ * Precedence: -o overrides the environment, which overrides the file, which overrides the default.
  */
 #ifndef BASE_OPTIONS_H
 #define BASE_OPTIONS_H
@@ -56,7 +58,7 @@ struct option_row {
 };
 
 struct option_origin {
-    const char *file; /* NULL: the default; "-o": command line */
+    const char *file; /* NULL: the default; "-o": command line; or a variable of the environment */
     unsigned line;
     const char *text; /* value as written */
 };
@@ -89,13 +91,23 @@ void options_done(struct options *options);
 MUST_CHECK enum status options_read_file(struct options *options, const char *path, struct err *err);
 
 /*
- * One "name=value" from the command line; it overrides the file.
+ * Take each variable of environment ("NAME=value" texts, NULL-terminated) whose name is prefix and a setting's
+ * name in capitals; it overrides the file.  Variables in others (names, NULL-terminated) are skipped.
+ * ST_CONFIG  a value is wrong, or no setting has that name; err names the variable
+ * ST_NOMEM
+ */
+MUST_CHECK enum status options_read_environment(struct options *options, const char *prefix,
+                                                const char *const *others, char *const *environment,
+                                                struct err *err);
+
+/*
+ * One "name=value" from the command line; it overrides the file and the environment.
  * ST_CONFIG  it is wrong
  * ST_NOMEM
  */
 MUST_CHECK enum status options_override(struct options *options, const char *assignment, struct err *err);
 
-/* "FILE:LINE" or "-o" or "default", for messages about this option. */
+/* "FILE:LINE", "-o", the variable's name or "default", for messages about this option. */
 void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size);
 
 /* "name = value   # from" for each row. */

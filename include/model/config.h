@@ -3,7 +3,8 @@
  * config.h - every setting, as the programs use it.  The rows of the options table in config.c are the single
  * truth for names, defaults, bounds, help and `--show-config`; this struct only holds the values.
  *
- * Source: one file of "name = value" lines (see base/options.h); the manual is tlsrpt-gen.conf(5).
+ * Source: one file of "name = value" lines (see base/options.h), and variables TLSRPT_GEN_NAME of the environment;
+ * the manual is tlsrpt-gen.conf(5).
  */
 #ifndef MODEL_CONFIG_H
 #define MODEL_CONFIG_H
@@ -101,10 +102,10 @@ struct config {
 };
 
 /*
- * Read path ("" : no file) and then overrides ("name=value", count of them), check every value and fill
- * config_out.  If needs_identity, organization_name and contact_info must be set.  Free with config_done, also
+ * Read path ("" : no file), then the environment, then overrides ("name=value", count of them), check every value
+ * and fill config_out.  If needs_identity, organization_name and contact_info must be set.  Free with config_done, also
  * after a failure.
- * ST_CONFIG     a line is wrong; err names file, line, key and fix
+ * ST_CONFIG     a line or variable is wrong; err names file and line or the variable, key and fix
  * ST_NOT_FOUND  there is no such file
  * ST_IO         the file cannot be read
  * ST_NOMEM

@@ -4,6 +4,7 @@
  * 2. A logical line is split at its first "=", and its name is looked up in the table.
  * 3. The value is parsed by the row's kind and stored at the row's offset in the caller's struct; where it came
  *    from is kept for messages and --show-config.
+ * A variable of the environment or a word of the command line begins at step 2.
  */
 #include "base/options.h"
 
@@ -408,6 +409,63 @@ enum status options_override(struct options *options, const char *assignment, st
         return err_set(err, ST_CONFIG, "-o \"%.80s\": not of the form name=value", assignment);
     status = assign(options, &parsed, err);
     return status == ST_OK ? ST_OK : err_wrap(err, "-o");
+}
+
+/* ---- the environment ---- */
+
+static bool is_among(const char *name, const char *const *names)
+{
+    while (*names != NULL && strcmp(name, *names) != 0)
+        names++;
+    return *names != NULL;
+}
+
+/* "PREFIX_RELAY" to "relay", in place. */
+static const char *setting_of(char *variable, size_t prefix_len)
+{
+    char *name = variable + prefix_len;
+
+    for (char *at = name; *at != '\0'; at++)
+        if (*at >= 'A' && *at <= 'Z')
+            *at = (char)(*at - 'A' + 'a');
+        else if (*at >= 'a' && *at <= 'z')
+            return NULL;
+    return name;
+}
+
+/* "PREFIX_RELAY=localhost:25" */
+static enum status take_variable(struct options *options, const char *text, size_t prefix_len,
+                                 const char *const *others, struct err *err)
+{
+    size_t name_len = strcspn(text, "=");
+    const char *variable = arena_copy_text(&options->arena, text, name_len);
+    char *name = arena_copy_text(&options->arena, text, name_len);
+    char *value = arena_copy_text(&options->arena, text + name_len, strlen(text + name_len));
+    struct assignment assignment = {.file = variable, .line = 0};
+    enum status status;
+
+    if (variable == NULL || name == NULL || value == NULL)
+        return err_set(err, ST_NOMEM, "environment: out of memory");
+    if (is_among(variable, others))
+        return ST_OK;
+    assignment.name = setting_of(name, prefix_len);
+    assignment.value = *value == '=' ? trim(value + 1) : value;
+    if (assignment.name == NULL)
+        return err_set(err, ST_CONFIG, "%.80s: unknown variable; write its name in capitals", variable);
+    status = assign(options, &assignment, err);
+    return status == ST_OK ? ST_OK : err_wrap(err, "%.80s", variable);
+}
+
+enum status options_read_environment(struct options *options, const char *prefix, const char *const *others,
+                                     char *const *environment, struct err *err)
+{
+    size_t prefix_len = strlen(prefix);
+    enum status status = ST_OK;
+
+    for (; status == ST_OK && *environment != NULL; environment++)
+        if (strncmp(*environment, prefix, prefix_len) == 0)
+            status = take_variable(options, *environment, prefix_len, others, err);
+    return status;
 }
 
 /* ---- the whole ---- */

@@ -404,7 +404,7 @@ enum status build_reports(struct generator *generator, bool is_flush, struct bui
     if (days.missed > 0)
         LOG_FACT(EV_DAYS_MISSED, log_number("days", (int64_t)days.missed),
                  log_number("max_age_days", generator->config->max_age_days));
-    for (size_t i = 0; status == ST_OK && i < days.count; i++)
+    for (size_t i = 0; status == ST_OK && i < days.count && !generator_is_stopping; i++)
         status = take_day(&build, &days.items[i], err);
     close_build(&build);
     return status;

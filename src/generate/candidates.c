@@ -130,7 +130,8 @@ static enum status ask(struct candidates *candidates, struct candidate_lookup *l
 
 static bool is_time_up(const struct candidates *candidates)
 {
-    return candidates->order.stop_at_ms > 0 && clock_monotonic_ms() >= candidates->order.stop_at_ms;
+    return generator_is_stopping != 0 ||
+           (candidates->order.stop_at_ms > 0 && clock_monotonic_ms() >= candidates->order.stop_at_ms);
 }
 
 /* *domain_out is NULL if there are no more. */

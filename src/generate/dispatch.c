@@ -276,9 +276,19 @@ static void start_all(struct lane *lane)
         lane->methods->start(lane, &start);
 }
 
+/* Once the run is to stop, its time is up: nothing more is started, and what is under way is finished. */
+static void tick(struct lane *lane)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (generator_is_stopping && now_ms < lane->settings.stop_at_ms)
+        now_ms = lane->settings.stop_at_ms;
+    scheduler_tick(lane->scheduler, now_ms, clock_utc_s());
+}
+
 static void turn(struct dispatch *dispatch, struct lane *lane)
 {
-    scheduler_tick(lane->scheduler, clock_monotonic_ms(), clock_utc_s());
+    tick(lane);
     read_pages(dispatch, lane); /* 1 */
     record_leavers(lane);       /* 2 */
     start_all(lane);            /* 3 */
@@ -393,7 +403,7 @@ static void wait_for_news(struct dispatch *dispatch)
 
         if (lane->scheduler == NULL)
             continue;
-        scheduler_tick(lane->scheduler, clock_monotonic_ms(), clock_utc_s());
+        tick(lane);
         lane->methods->step(lane, fds, waiting.of_lane[i]);
         lane->methods->collect(lane);
         fds += waiting.of_lane[i];
@@ -435,7 +445,9 @@ static enum status log_all_left(struct dispatch *dispatch, struct err *err)
 
     for (size_t i = 0; i < LANES; i++) {
         struct lane *lane = &dispatch->lanes[i];
-        const char *reason = is_late ? "the run's time was up" : lane->trouble;
+        const char *reason = generator_is_stopping ? "a signal ended the run"
+                             : is_late             ? "the run's time was up"
+                                                   : lane->trouble;
 
         for (size_t k = 0; k < LANE_LEFT_MAX && lane->left[k].count > 0; k++)
             log_left(lane, lane->left[k].host, lane->left[k].count, "deliveries to this host failed");

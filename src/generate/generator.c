@@ -11,14 +11,17 @@
 #include <unistd.h>
 
 #include "app/host_settings.h"
+#include "app/last_run.h"
 #include "app/stores.h"
 #include "base/clock.h"
 #include "base/file.h"
 
+volatile sig_atomic_t generator_is_stopping;
+
 static enum status take_lock(struct generator *generator, struct err *err)
 {
     char path[PATH_MAX];
-    enum status status = stores_path(generator->config, "tlsrpt-gen.lock", path, err);
+    enum status status = stores_path(generator->config, LAST_RUN_FILE, path, err);
 
     return status == ST_OK ? file_lock(path, &generator->lock_fd, err) : status;
 }

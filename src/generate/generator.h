@@ -5,6 +5,7 @@
 #ifndef GENERATE_GENERATOR_H
 #define GENERATE_GENERATOR_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -22,6 +23,9 @@
 #include "resolve/resolve.h"
 #include "store/ledger.h"
 #include "store/session_reader.h"
+
+/* Set by a signal handler: build and deliver nothing more, finish what is being sent. */
+extern volatile sig_atomic_t generator_is_stopping;
 
 enum generator_mode {
     GENERATOR_DRY_RUN, /* reads the stores; writes nothing */

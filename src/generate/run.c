@@ -13,11 +13,15 @@
  * 7. With --linger: wait until something is due, and start again.
  *
  * The first failure decides the exit code; steps that do not depend on what failed are done all the same.
+ *
+ * SIGTERM and SIGINT only set a flag: nothing more is built or sent, what is being sent is finished and recorded,
+ * and the run ends.  A second one kills.
  */
 #include "generate/run.h"
 
 #include <signal.h>
 
+#include "app/last_run.h"
 #include "app/log_events.h"
 #include "app/program.h"
 #include "base/clock.h"
@@ -32,6 +36,7 @@
 #define LINGER_RETRY_S (15 * 60)   /* for what waits, and for what a run's limits left */
 #define LINGER_MAX_S   (26 * 3600) /* what is still open then is left to the next run */
 #define LINGER_POLL_MS 250         /* the clock may be set while we sleep */
+#define NOTE_EVERY_S   (5 * 60)    /* while lingering: that all is done is noted again */
 
 struct generator_run {
     struct generator generator;
@@ -39,13 +44,28 @@ struct generator_run {
     bool has_worked; /* steps 3 to 5 were done at least once */
     struct build_totals built;
     struct delivery_totals sent;
-    struct err err; /* first failure */
+    struct err err;  /* first failure */
+    bool has_failed; /* since the last step 1 */
+    int64_t noted_s; /* when success was noted last */
 };
 
 static void keep_first(struct generator_run *run, enum status status, const struct err *err)
 {
-    if (status != ST_OK && run->err.code == ST_OK)
+    if (status == ST_OK)
+        return;
+    run->has_failed = true;
+    if (run->err.code == ST_OK)
         run->err = *err;
+}
+
+static void note_success(struct generator_run *run)
+{
+    int64_t now_s = clock_utc_s();
+
+    if (run->has_failed || (now_s >= run->noted_s && now_s < run->noted_s + NOTE_EVERY_S))
+        return;
+    last_run_note(run->generator.lock_fd, now_s);
+    run->noted_s = now_s;
 }
 
 /* ---- step 1: the clock, and old days ---- */
@@ -57,8 +77,10 @@ static bool begin_run(struct generator_run *run, bool is_clock_accepted)
     struct retention_time time = {.now_s = generator->now_s};
     struct clock_answer clock;
     struct err err;
-    enum status status =
-        clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err);
+    enum status status;
+
+    run->has_failed = false;
+    status = clock_guard_check(generator->config, generator->now_s, is_clock_accepted, &clock, &err);
 
     keep_first(run, status, &err);
     time.ledger_s = clock.ledger_s;
@@ -121,7 +143,7 @@ static void work_in_shares(struct generator_run *run)
         LOG_FACT(EV_FLEET_SHARE, log_number("buckets", buckets), log_text("generator", fleet->owner));
         work(run);
         fleet_release_share(fleet);
-        if (clock_monotonic_ms() >= stop_at_ms)
+        if (generator_is_stopping || clock_monotonic_ms() >= stop_at_ms)
             return;
     }
     if (status != ST_NOT_FOUND)
@@ -207,7 +229,7 @@ static enum status find_next_run(struct generator *generator, int64_t *next_s_ou
     return ST_OK;
 }
 
-/* Sleep until it is time for another run; false if none is wanted before begin_s + LINGER_MAX_S. */
+/* Sleep until it is time for another run; false if none is wanted before begin_s + LINGER_MAX_S, or at all. */
 static bool linger(struct generator_run *run, int64_t begin_s)
 {
     struct generator *generator = &run->generator;
@@ -220,13 +242,14 @@ static bool linger(struct generator_run *run, int64_t begin_s)
     keep_first(run, status, &err);
     if (status != ST_OK || next_s > begin_s + LINGER_MAX_S)
         return false;
-    while (clock_utc_s() < next_s) {
+    while (clock_utc_s() < next_s && !generator_is_stopping) {
         if (clock_utc_s() < generator->now_s - LINGER_RETRY_S)
             return false; /* the clock was set back: next_s may be very far away now */
+        note_success(run);
         clock_sleep_ms(LINGER_POLL_MS);
     }
     generator->now_s = clock_utc_s();
-    return true;
+    return !generator_is_stopping;
 }
 
 /* ---- the command ---- */
@@ -238,6 +261,21 @@ static void log_signing(const struct generator *generator)
         LOG_FACT(EV_RELAY_MUST_SIGN, log_text("relay", generator->config->relay),
                  log_text("domain", generator->config->dkim_domain),
                  log_text("mend", "let it sign mail of that domain, or set dkim_key"));
+}
+
+static void stop(int signal_number)
+{
+    (void)signal_number;
+    generator_is_stopping = 1;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = stop, .sa_flags = (int)SA_RESETHAND};
+
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN); /* a server that closes its connection during a post */
 }
 
 int cmd_run(const struct config *config, const struct run_options *options)
@@ -253,13 +291,15 @@ int cmd_run(const struct config *config, const struct run_options *options)
     }
     if (status != ST_OK)
         return program_fail(&program, &run.err);
-    (void)signal(SIGPIPE, SIG_IGN); /* a server that closes its connection during a post */
+    catch_signals();
     log_signing(&run.generator);
     begin_s = run.generator.now_s;
     do {
         if (!begin_run(&run, options->is_clock_accepted))
             break;
         run_once(&run);
+        if (!generator_is_stopping)
+            note_success(&run);
         run.is_flush = false;
         if (run.built.reports > 0)
             begin_s = run.generator.now_s; /* runs that cron started meanwhile left these deliveries to us */

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/last_run.h"
 #include "app/stores.h"
 #include "base/clock.h"
 #include "model/utc_day.h"
@@ -305,6 +306,7 @@ enum status status_facts_gather(const struct config *config, struct status_facts
     enum status status;
 
     *facts = (struct status_facts){.now_s = clock_utc_s(),
+                                   .last_run_s = last_run_read(config),
                                    .missing_setting = config_missing_identity(config),
                                    .settings_file = config->file};
     arena_init(&facts->arena, ARENA_BYTES_MAX);

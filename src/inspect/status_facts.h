@@ -101,6 +101,8 @@ struct status_facts {
     const char *missing_setting; /* without which nothing is sent; NULL: none */
     const char *settings_file;   /* where it is to be set */
 
+    int64_t last_run_s; /* when a run of the generator last did all that it had to do; 0: never */
+
     struct collector_state collector;
     struct status_refused refused[STATUS_LIST_MAX];
     size_t refused_count;

@@ -11,7 +11,7 @@ static int usage(void)
     fputs("Usage: tlsrpt-gen-collect [-c FILE] [-o KEY=VALUE]...\n"
           "Receive session outcomes of MTAs and count them for tlsrpt-gen.\n\n"
           "  -c, --config FILE   settings (default " CONFIG_DEFAULT_FILE ")\n"
-          "  -o KEY=VALUE        a setting that wins over the file\n"
+          "  -o KEY=VALUE        a setting that wins over file and environment\n"
           "      --foreground    stay in the foreground; it always does\n"
           "  -h, --help          this text\n"
           "  -V, --version       the version\n\nSettings:\n",

@@ -68,7 +68,7 @@ static void print_help(void)
         "      --mandatory-tls P   verified or required TLS in Postfix's log means P: dane, sts or unknown\n"
         "      --ignore-sender A   leave out mail from this address (default: the setting envelope_from)\n"
         "  -c, --config FILE       settings (" CONFIG_DEFAULT_FILE ")\n"
-        "  -o NAME=VALUE           one setting that wins over the file\n"
+        "  -o NAME=VALUE           one setting that wins over file and environment\n"
         "  -h, --help              this text\n"
         "  -V, --version           the version");
 }

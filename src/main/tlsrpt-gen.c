@@ -95,7 +95,7 @@ static void print_help(void)
                "Without a command: build the reports of every complete UTC day and deliver what is due.\n"
                "\n"
                "  -c, --config FILE   settings (" CONFIG_DEFAULT_FILE ")\n"
-               "  -o NAME=VALUE       one setting that wins over the file\n"
+               "  -o NAME=VALUE       one setting that wins over file and environment\n"
                "  -n, --dry-run       show what would be sent; change nothing, send nothing\n"
                "  -v, --verbose       with --dry-run: each policy and failure in words\n"
                "      --day DAY       YYYY-MM-DD, yesterday or today (default: every day not yet reported)\n"
@@ -112,7 +112,7 @@ static void print_help(void)
                "Commands:");
     for (size_t i = 0; i < ARRAY_COUNT(SUBCOMMANDS); i++)
         (void)printf("  %-19s %s\n", SUBCOMMANDS[i].name, SUBCOMMANDS[i].help);
-    (void)puts("\nSettings (tlsrpt-gen.conf(5)):");
+    (void)puts("\nSettings (tlsrpt-gen.conf(5)); TLSRPT_GEN_NAME in the environment wins over the file:");
     config_help(stdout);
 }
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One table with a row for each setting: name, kind, place in the struct, default, limits, check and help.  After
- * the file and the -o overrides are read, settings that depend on others are derived and checked together.
+ * the file, the environment and the -o overrides are read, settings that depend on others are derived and checked
+ * together.
  */
 #include "model/config.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cursor.h"
 #include "identity.h"
@@ -355,6 +357,11 @@ static const struct option_row TABLE[] = {
 
 /* ---- the whole ---- */
 
+#define VARIABLE_PREFIX "TLSRPT_GEN_"
+
+/* Variables with our prefix that are no settings: base/clock.h, generate/clock_guard.h. */
+static const char *const OTHER_VARIABLES[] = {"TLSRPT_GEN_CLOCK", "TLSRPT_GEN_BOOT_ID", NULL};
+
 static enum status missing(const char *path, const char *name, const char *example, struct err *err)
 {
     return err_set(err, ST_CONFIG, "%s: %s is not set; add a line such as: %s = %s",
@@ -490,6 +497,9 @@ enum status config_load(const char *path, const char *const *overrides, size_t o
     config_out->file = *path != '\0' ? path : CONFIG_DEFAULT_FILE;
     if (status == ST_OK && *path != '\0')
         status = options_read_file(&config_out->options, path, err);
+    if (status == ST_OK)
+        status =
+            options_read_environment(&config_out->options, VARIABLE_PREFIX, OTHER_VARIABLES, environ, err);
     for (size_t i = 0; status == ST_OK && i < override_count; i++)
         status = options_override(&config_out->options, overrides[i], err);
     if (status == ST_OK)

@@ -194,10 +194,15 @@ static int run_job(struct worker *worker)
     return 0;
 }
 
-/* libesmtp must not see an environment or open files, and the session ends when tlsrpt-gen does. */
+/*
+ * libesmtp must not see an environment or open files, and the session ends when tlsrpt-gen does: no sooner when a
+ * service manager or terminal signals both.
+ */
 static bool isolate(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGINT, SIG_IGN);
     closefrom(STDERR_FILENO + 1);
     return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && clearenv() == 0 && setenv("HOME", "/nonexistent", 1) == 0;
 }

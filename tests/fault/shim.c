@@ -2,14 +2,15 @@
 /*
  * shim.c - LD_PRELOAD library that makes one kind of call fail, for whole programs.
  *
- *   TLSRPT_GEN_FAULT=KIND:NTH[:ERRNO]   call number NTH (from 0) of that kind fails, once; ERRNO "+" in
- * front: and all after it TLSRPT_GEN_FAULT_SEEN=FILE          made when the fault happens
+ *   SHIM_FAULT=KIND:NTH[:ERRNO]   call number NTH (from 0) of that kind fails, once; with "+" before ERRNO all after
+ *                                 it fail too
+ *   SHIM_FAULT_SEEN=FILE          made when the fault happens
  *
  * Kinds: malloc, write, read, stat, send (datagrams on this host), query (those to a DNS server), fsync, mmap, rename, open (files, sockets, pipes), short (each read
  * and write moves half of what was asked), eintr (every third call that may wait is interrupted).  The last
  * two take no number.  die: the process is killed right behind its send number NTH.
  *
- *   TLSRPT_GEN_HURRY=TIMES   the monotonic clock runs so many times as fast
+ *   SHIM_HURRY=TIMES   the monotonic clock runs so many times as fast
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -65,7 +66,7 @@ void *__libc_realloc(void *memory, size_t size); // NOLINT
 
 static void read_orders(void)
 {
-    const char *orders = getenv("TLSRPT_GEN_FAULT");
+    const char *orders = getenv("SHIM_FAULT");
     char *rest;
 
     is_ready = true;
@@ -84,7 +85,7 @@ static void read_orders(void)
 
 static void tell_seen(void)
 {
-    const char *file = getenv("TLSRPT_GEN_FAULT_SEEN");
+    const char *file = getenv("SHIM_FAULT_SEEN");
     long fd = file != NULL ? syscall(SYS_openat, AT_FDCWD, file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600) : -1;
 
     if (fd >= 0)
@@ -391,7 +392,7 @@ ssize_t send(int fd, const void *bytes, size_t size, int flags)
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     NEXT(clock_gettime);
-    const char *hurry = clock == CLOCK_MONOTONIC ? getenv("TLSRPT_GEN_HURRY") : NULL;
+    const char *hurry = clock == CLOCK_MONOTONIC ? getenv("SHIM_HURRY") : NULL;
     int result = next(clock, now);
 
     if (hurry != NULL && result == 0)

@@ -93,15 +93,16 @@ class Nsd:
 
     txt: name -> one TXT RR (str), or a list of RRs, each a str or a list of character-strings.
     lines: further zone file lines, for instance "mx1.quay.example. A 127.0.0.1".
-    broken: zones that answer SERVFAIL.
+    broken: zones that answer SERVFAIL.  wanted_port: a free one if 0.
     After changing txt, lines or broken, call reload() (a change of broken needs restart()).
     """
 
-    def __init__(self, directory, txt=None, lines=(), broken=()):
+    def __init__(self, directory, txt=None, lines=(), broken=(), wanted_port=0):
         self.directory = pathlib.Path(directory)
         self.txt = dict(txt or {})
         self.lines = list(lines)
         self.broken = list(broken)
+        self.wanted_port = wanted_port
         self.port = 0
         self.serial = 0
         self.process = None
@@ -153,7 +154,7 @@ zone:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._write_zone()
         for _ in range(5):  # another program may take the port between our look and nsd's bind
-            self.port = free_port()
+            self.port = self.wanted_port or free_port()
             self._write_config()
             with open(self.directory / "nsd.out", "wb") as out:
                 self.process = subprocess.Popen(["/usr/sbin/nsd", "-d", "-c", str(self.directory / "nsd.conf")],
@@ -232,20 +233,21 @@ class SmtpSink:
     one by one (None in it means: accept this time).
     """
 
-    def __init__(self, tls_context=None):
+    def __init__(self, tls_context=None, host=LOOPBACK, port=0):
         self.tls_context = tls_context
+        self.host = host
         self.mails = []
         self.refused = []
         self.attempts = []
         self.answers = {}
-        self.port = 0
+        self.port = port
         self._loop = None
         self._thread = None
 
     @property
     def address(self):
         """As the setting `relay` takes it."""
-        return f"{LOOPBACK}:{self.port}"
+        return f"{self.host}:{self.port}"
 
     def answer_for(self, key):
         answer = self.answers.get(key)
@@ -259,7 +261,7 @@ class SmtpSink:
 
     def start(self):
         self._loop = asyncio.new_event_loop()
-        server = self._loop.run_until_complete(self._loop.create_server(self._protocol, LOOPBACK, self.port))
+        server = self._loop.run_until_complete(self._loop.create_server(self._protocol, self.host, self.port))
         self.port = server.sockets[0].getsockname()[1]
         self._server = server
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)

@@ -4,8 +4,11 @@ import collections
 import contextlib
 import json
 import os
+import pathlib
+import signal
 import sqlite3
 import subprocess
+import threading
 
 import pytest
 
@@ -507,6 +510,51 @@ def test_linger_ends_when_the_clock_is_set_back(make_delivery, smtp_sink, start)
     servers.wait_until(lambda: is_due_again(site, 1), "the first try")
     site.set_time("2025-03-15T00:05:00Z")
     assert run.wait(20) == 0
+
+
+def test_sigterm_finishes_what_is_being_sent_and_leaves_the_rest_due(make_delivery, https_server, start):
+    ruas = {f"d{n}.example": [url(https_server, f"/{n}")] for n in range(20)}
+    site = make_delivery(ruas, https_allow=["127.0.0.0/8", f":{https_server.port}"])
+    https_server.gate.clear()
+    run = start(site, "--linger")
+    servers.wait_until(lambda: https_server.requests, "the first post")
+    run.send_signal(signal.SIGTERM)
+    https_server.gate.set()
+    assert run.wait(30) == 0
+    begun = len(https_server.requests)
+    assert begun < 20
+    assert states(site) == {"delivered": begun, "due": 20 - begun}
+    assert "deliveries_recovered" not in [event["event"] for event in events(site.run())]
+    assert states(site) == {"delivered": 20}
+    assert len(https_server.requests) == 20
+
+
+def test_sigterm_finishes_the_mail_that_is_being_sent(make_delivery, start):
+    is_sending, may_go_on = threading.Event(), threading.Event()
+    def body(_connection):
+        is_sending.set()
+        may_go_on.wait(30)
+    with SmtpFaulty({"body": body}) as relay:
+        site = make_delivery({"d.example": ["mailto:a@m.example"]}, relay=f"127.0.0.1:{relay.port}")
+        run = start(site)
+        assert is_sending.wait(20)
+        for child in pathlib.Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)  # a service manager signals the worker too
+        run.send_signal(signal.SIGTERM)
+        may_go_on.set()
+        assert run.wait(30) == 0
+        assert len(relay.accepted) == 1
+    assert states(site) == {"delivered": 1}
+
+
+def test_sigterm_ends_a_run_that_lingers(make_delivery, smtp_sink, start):
+    smtp_sink.answers["DATA"] = "451 4.3.0 never"
+    site = make_delivery({"d.example": ["mailto:a@m.example"]})
+    run = start(site, "--linger")
+    servers.wait_until(lambda: is_due_again(site, 1), "the first try")
+    run.send_signal(signal.SIGTERM)
+    assert run.wait(20) == 0
+    assert states(site) == {"due": 1}
 
 
 def test_linger_with_nothing_to_do_ends_at_once(make_site, nsd):

@@ -43,7 +43,7 @@ def datagrams(count=6):
 
 
 def environment(site, fault, seen):
-    return dict(site.environment, LD_PRELOAD=str(SHIM), TLSRPT_GEN_FAULT=fault, TLSRPT_GEN_FAULT_SEEN=str(seen))
+    return dict(site.environment, LD_PRELOAD=str(SHIM), SHIM_FAULT=fault, SHIM_FAULT_SEEN=str(seen))
 
 
 def places(kind):

@@ -68,7 +68,7 @@ def world(make_site, postgres, database, smtp_sink):
 
 
 def run_hit(world, fault, *command):
-    hurry = dict(TLSRPT_GEN_HURRY="300") if "send" in fault else {}
+    hurry = dict(SHIM_HURRY="300") if "send" in fault else {}
     return run_with(world.host, fault, *command, **hurry)
 
 

@@ -42,7 +42,7 @@ class Host:
 
     def environment(self, fault):
         self.seen.unlink(missing_ok=True)
-        faulty = {"LD_PRELOAD": str(SHIM), "TLSRPT_GEN_FAULT": fault, "TLSRPT_GEN_FAULT_SEEN": str(self.seen)} if fault else {}
+        faulty = {"LD_PRELOAD": str(SHIM), "SHIM_FAULT": fault, "SHIM_FAULT_SEEN": str(self.seen)} if fault else {}
         return dict(os.environ, TLSRPT_GEN_CLOCK=str(self.clock), TZ="UTC", LC_ALL="C.UTF-8", **faulty)
 
     def run(self, fault=None):

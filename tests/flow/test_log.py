@@ -112,7 +112,7 @@ class Follower:
             self.process = None
 
     def wait_dead(self):
-        """Until it was killed by what TLSRPT_GEN_FAULT=die ordered."""
+        """Until it was killed by what SHIM_FAULT=die ordered."""
         assert self.process.wait(20) == -signal.SIGKILL, self.output.read_text()
         self.process = None
 
@@ -418,7 +418,7 @@ def test_an_open_session_lives_through_a_restart_and_a_rotation(follow, receiver
 
 def dies_behind(number, **more):
     """Environment of a follower that is killed right behind datagram `number` (from 0)."""
-    return {"LD_PRELOAD": str(SHIM), "TLSRPT_GEN_FAULT": f"die:{number}", **more}
+    return {"LD_PRELOAD": str(SHIM), "SHIM_FAULT": f"die:{number}", **more}
 
 
 def wait_for_repeated(receiver, numbers):
@@ -486,7 +486,7 @@ def test_killed_while_it_closes_what_is_long_open(follow, run, receiver, tmp_pat
                   "2026-11-21 18:21:09 1x{0:04d}-0007fm-0J => u@d{0}.test R=dns T=smtp H=mx2.d{0}.test [192.0.2.9]:25\n")
     log = tmp_path / "mainlog"
     append(log, *(open_lines.format(n) for n in range(1, 4)))
-    follower = follow(log, **dies_behind(number, TLSRPT_GEN_HURRY="100"))
+    follower = follow(log, **dies_behind(number, SHIM_HURRY="100"))
     follower.wait_dead()
     wait_for(receiver, range(1, number + 2))
     if has_more:
@@ -494,7 +494,7 @@ def test_killed_while_it_closes_what_is_long_open(follow, run, receiver, tmp_pat
     if is_once:
         run("--mta", "exim", "--follow", log, "--once", "--socket", receiver.path)
     else:
-        follower.start(LD_PRELOAD=str(SHIM), TLSRPT_GEN_HURRY="100")
+        follower.start(LD_PRELOAD=str(SHIM), SHIM_HURRY="100")
     wait_for_repeated(receiver, range(1, 5 if has_more else 4))
 
 

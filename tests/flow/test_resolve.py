@@ -124,7 +124,7 @@ def test_failed_send_costs_only_its_own_query_a_try(nsd, tmp_path):
     nsd.reload()
     seen = tmp_path / "seen"
     answers = lookup("tlsrpt", names, nsd.address, tries=1, environment={
-        "LD_PRELOAD": str(SHIM), "TLSRPT_GEN_FAULT": "query:150:105", "TLSRPT_GEN_FAULT_SEEN": str(seen)})
+        "LD_PRELOAD": str(SHIM), "SHIM_FAULT": "query:150:105", "SHIM_FAULT_SEEN": str(seen)})
     assert seen.exists()
     assert [answer["outcome"] for answer in answers].count("found") >= len(names) - 1
 

@@ -338,6 +338,37 @@ def test_status_sees_what_waits_in_the_ring(collector):
     assert "ring        0.0 % of 16 MiB wait to be counted" in collector.run("status").stdout
 
 
+@pytest.mark.parametrize("what, part, words", [
+    ("collector up", "collector", None),
+    ("collector down", "collector", "the collector is not running"),
+    ("no run yet", "generator", "no run of tlsrpt-gen has succeeded yet"),
+    ("a run that failed", "generator", "no run of tlsrpt-gen has succeeded yet"),
+    ("a run just now", "generator", None),
+    ("a run 50 minutes ago", "generator", None),
+    ("a run two hours ago", "generator", "no run of tlsrpt-gen has succeeded in the last hour"),
+    ("a run in the future", "generator", "no run of tlsrpt-gen has succeeded in the last hour"),
+])
+def test_status_exits_with_1_if_what_is_required_does_not_work(site, nsd, what, part, words):
+    site.set(resolver=nsd.address)
+    site.start_collector()
+    if what == "collector down":
+        site.stop_collector()
+    elif what == "a run that failed":
+        (site.state / "reports.db").write_text("no database")
+        assert site.run(check=False).returncode != 0
+        (site.state / "reports.db").unlink()
+    elif what.startswith("a run"):
+        site.run()
+    shift = {"a run 50 minutes ago": "12:50", "a run two hours ago": "14:00", "a run in the future": "10:00"}.get(what)
+    if shift:
+        site.jump_to(f"2026-03-14T{shift}:00Z")
+    done = site.run("status", "--require", part, check=False)
+    assert done.returncode == (1 if words else 0)
+    assert done.stderr == (f"tlsrpt-gen status: {words}\n" if words else "")
+    assert done.stdout.startswith("collector")
+    assert site.run("status").returncode == 0
+
+
 # ---- show DOMAIN -------------------------------------------------------------------------------------------
 
 def test_show_domain_as_json_is_the_frozen_report(reported):

@@ -17,7 +17,7 @@
  * Compared are domain, policy type, policy domain, result type and number of sessions.  The texts of failure
  * reasons are each library's own and are in the rows for the reader.
  *
- * TLSRPT_GEN_SHOW_OUTCOMES=1 prints the rows instead (without verdicts).
+ * SHOW_OUTCOMES=1 prints the rows instead (without verdicts).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -340,7 +340,7 @@ static void check_scenario(size_t source, const char *scenario)
     is_equal = strcmp(compared, expected) == 0;
     (void)snprintf(file, sizeof file, "%s%s/%s%s", SOURCES[source].folder,
                    SOURCES[source].has_dns ? "+dns" : "", scenario, SOURCES[source].suffix);
-    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") != NULL) {
+    if (getenv("SHOW_OUTCOMES") != NULL) {
         printf("%s\t%s\t%s\t%s\n", file, is_equal ? "equal" : "?", result, is_equal ? "" : expected);
         return;
     }
@@ -413,7 +413,7 @@ int main(void)
         tests[i] = (struct CMUnitTest){
             .name = SOURCES[i].folder, .test_func = test_source, .initial_state = (void *)(uintptr_t)i};
     tests[ARRAY_COUNT(SOURCES)] = (struct CMUnitTest)cmocka_unit_test(test_every_row_was_used);
-    if (getenv("TLSRPT_GEN_SHOW_OUTCOMES") == NULL) {
+    if (getenv("SHOW_OUTCOMES") == NULL) {
         read_table(&MTA, &table_bytes[0]);
         read_table(&STS, &table_bytes[1]);
     }

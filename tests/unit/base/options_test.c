@@ -142,6 +142,54 @@ static void the_command_line_wins_over_the_file(void **state)
     assert_string_equal(origin, "-o");
 }
 
+static void the_environment_wins_over_the_file_and_loses_to_the_command_line(void **state)
+{
+    char name[] = "OUR_NAME=  bob ", number[] = "OUR_NUMBER=3", other[] = "OUR_OTHER=x", foreign[] = "OURS=x";
+    char *environment[] = {name, number, other, foreign, NULL};
+    static const char *const OTHERS[] = {"OUR_OTHER", NULL};
+    struct fixture *fixture = *state;
+    char origin[128];
+
+    assert_int_equal(read_text(fixture, "number = 2\nname = file\n", 23, NULL), ST_OK);
+    assert_int_equal(options_read_environment(&fixture->options, "OUR_", OTHERS, environment, NULL), ST_OK);
+    assert_string_equal(fixture->values.name, "bob");
+    assert_int_equal(fixture->values.number, 3);
+    options_origin_format(&fixture->options, "number", origin, sizeof origin);
+    assert_string_equal(origin, "OUR_NUMBER");
+    assert_int_equal(options_override(&fixture->options, "number=4", NULL), ST_OK);
+    assert_int_equal(fixture->values.number, 4);
+}
+
+static void a_wrong_variable_is_named(void **state)
+{
+    static const struct {
+        const char *variable;
+        const char *want;
+    } ROWS[] = {
+        {"OUR_NMAE=x", "OUR_NMAE: nmae: unknown setting; did you mean name?"},
+        {"OUR_name=x", "OUR_name: unknown variable; write its name in capitals"},
+        {"OUR_=x", "OUR_: : unknown setting"},
+        {"OUR_NUMBER", "OUR_NUMBER: number: \"\": not a number"},
+        {"OUR_NUMBER=1\n2", "OUR_NUMBER: number: \"1\n2\": not a number"},
+        {"OUR_NAME=Bob", "OUR_NAME: name: \"Bob\": has capital letters"},
+        {"OUR_NAME=", "OUR_NAME: name: empty; remove it for the default, nobody"},
+    };
+    static const char *const NONE[] = {NULL};
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(ROWS); i++) {
+        struct err err = {.text = ""};
+        char text[64];
+        char *environment[] = {text, NULL};
+
+        (void)snprintf(text, sizeof text, "%s", ROWS[i].variable);
+        if (options_read_environment(&fixture->options, "OUR_", NONE, environment, &err) != ST_CONFIG ||
+            strncmp(err.text, ROWS[i].want, strlen(ROWS[i].want)) != 0)
+            fail_msg("%s: got \"%s\", want \"%s\"", ROWS[i].variable, err.text, ROWS[i].want);
+    }
+    assert_string_equal(fixture->values.name, "nobody");
+}
+
 static void every_mistake_names_file_line_key_and_fix(void **state)
 {
     static const struct {
@@ -240,6 +288,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(defaults_stand_without_a_file, setup, teardown),
         cmocka_unit_test_setup_teardown(a_file_is_read_as_postfix_reads_main_cf, setup, teardown),
         cmocka_unit_test_setup_teardown(the_command_line_wins_over_the_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(the_environment_wins_over_the_file_and_loses_to_the_command_line,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(a_wrong_variable_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(every_mistake_names_file_line_key_and_fix, setup, teardown),
         cmocka_unit_test_setup_teardown(a_wrong_override_is_named, setup, teardown),
         cmocka_unit_test_setup_teardown(an_obsolete_setting_is_taken_and_shown_as_such, setup, teardown),
