@@ -128,7 +128,7 @@ struct exim_line {
 
 static bool is_refused_by_policy(const struct exim_line *line)
 {
-    return line->sts.mode != EXIM_STS_NONE && line->mx != NULL && !exim_sts_allows(&line->sts, line->mx);
+    return line->sts.mode != EXIM_STS_NONE && line->mx != NULL && !line->sts.allows_mx;
 }
 
 /* Exim refused the connection at tcp:connect: event_action gave a text (ERRNO_EVENT, 4.98: -58, 4.100: -65). */
@@ -231,7 +231,7 @@ static enum status read_line(const json_t *root, struct arena *arena, struct exi
     if (!line.is_failure && !line.is_refused && !line.is_clear && !span_is(what, "success"))
         return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure, refused or clear");
     if (domain_normalise(host.at, host.len, arena, &line.mx, NULL) == ST_NOMEM ||
-        exim_sts_parse(span_of(root, "sts"), arena, &line.sts) == ST_NOMEM)
+        exim_sts_parse(span_of(root, "sts"), line.mx, arena, &line.sts) == ST_NOMEM)
         return err_set(err, ST_NOMEM, "Exim's line: out of memory");
     if (line.is_clear && line.sts.mode != EXIM_STS_TESTING) /* enforce: Exim's refusal is a line of its own */
         return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
@@ -242,7 +242,7 @@ static enum status read_line(const json_t *root, struct arena *arena, struct exi
 static enum status decode(const json_t *root, int64_t now_s, struct arena *arena,
                           struct session_result *result, struct err *err)
 {
-    struct exim_line line;
+    struct exim_line line = {0};
     enum status status;
 
     if (!span_is(span_of(root, "v"), "exim1"))

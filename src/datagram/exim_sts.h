@@ -3,8 +3,9 @@
  * exim_sts.h - the MTA-STS policy that an Exim transport applied, as the "sts" key of its event line carries it.
  *
  * In:     the policy's lines joined by '|': "version: STSv1|mode: testing|mx: *.a.test|max_age: 604800".
- * Out:    RFC 8460's policy-string and mx-host.  Source: RFC 8461 sections 3.2 and 4.1.
- * Limits: POLICY_LINES_MAX lines of POLICY_LINE_MAX bytes; more are left out.
+ * Out:    RFC 8460's policy-string and mx-host, and whether the policy allows the session's host.
+ * Source: RFC 8461 sections 3.2 and 4.1.
+ * Limits: all lines are read; the first POLICY_LINES_MAX, cut to POLICY_LINE_MAX bytes, and as many patterns are kept.
  */
 #ifndef DATAGRAM_EXIM_STS_H
 #define DATAGRAM_EXIM_STS_H
@@ -27,12 +28,14 @@ struct exim_sts {
     enum exim_sts_mode mode;
     struct text_list lines;
     struct text_list patterns; /* canonical (domain.h) */
+    bool allows_mx;            /* one of the patterns, kept or not */
 };
 
-/* The texts live as long as arena.  ST_NOMEM */
-MUST_CHECK enum status exim_sts_parse(struct span text, struct arena *arena, struct exim_sts *sts_out);
-
-/* Does one of the patterns allow this MX host (canonical)?  "*." stands for exactly one label (RFC 8461 section 4.1). */
-bool exim_sts_allows(const struct exim_sts *sts, const char *mx);
+/*
+ * mx: the session's MX host (canonical), or NULL.  "*." of a pattern stands for exactly one label (RFC 8461 section 4.1).
+ * The texts live as long as arena.  ST_NOMEM
+ */
+MUST_CHECK enum status exim_sts_parse(struct span text, const char *mx, struct arena *arena,
+                                      struct exim_sts *sts_out);
 
 #endif
