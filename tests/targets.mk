@@ -172,6 +172,6 @@ check-fleet: deps-install-test ## root: the fleet's tests against PostgreSQL 15 
 	@$(MAKE) --no-print-directory -s -j2 all
 	@BUILD=$(abspath $(BUILD)) tests/install/check_fleet $(SUITES)
 
-check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12 and 13 against receivers with TLS faults; their reports against what they knew
+check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12, 13 and sid against receivers with TLS faults; their reports against what they knew
 	@$(MAKE) --no-print-directory -s -j2 all
 	@BUILD=$(abspath $(BUILD)) tests/mta/check_mta $(MTAS)

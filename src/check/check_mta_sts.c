@@ -77,8 +77,7 @@ void check_mta_sts(struct checkup *checkup, const char *maps, const char *securi
     checkup_say(checkup, VERDICT_WARN, "mta-sts",
                 "add tlsrpt: true to /etc/mta-sts-daemon.yml (postfix-mta-sts-resolver), or use "
                 "QUERYwithTLSRPT (postfix-tlspol)",
-                "a policy plugin seems to pass policies without TLSRPT attributes: since yesterday %llu "
-                "sessions with domains that publish MTA-STS (%s) failed for their certificate and were "
-                "counted as no-policy-found",
-                (unsigned long long)counts.sessions, counts.names);
+                "a policy plugin seems to pass policies without TLSRPT attributes: certificate failures of "
+                "domains that publish MTA-STS (%s) were counted as no-policy-found, %llu since yesterday",
+                counts.names, (unsigned long long)counts.sessions);
 }
