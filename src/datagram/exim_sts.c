@@ -80,6 +80,20 @@ static void set_mode(struct parse *parse, struct span value)
                                                   : EXIM_STS_NONE;
 }
 
+/* In place of a policy; another result type is no error of a policy. */
+static void set_error(struct parse *parse, struct span value)
+{
+    static const enum result_type TYPES[] = {RESULT_STS_POLICY_FETCH_ERROR, RESULT_STS_POLICY_INVALID,
+                                             RESULT_STS_WEBPKI_INVALID};
+
+    for (size_t i = 0; i < ARRAY_COUNT(TYPES) && !parse->has_mode; i++)
+        if (span_is(value, result_type_name(TYPES[i]))) {
+            parse->has_mode = true;
+            parse->sts.mode = EXIM_STS_ERROR;
+            parse->sts.error = TYPES[i];
+        }
+}
+
 static enum status add_line(struct parse *parse, struct span line)
 {
     struct text_list *lines = &parse->sts.lines;
@@ -94,6 +108,8 @@ static enum status add_line(struct parse *parse, struct span line)
         return ST_NOMEM;
     if (has_name(line, "mode", &value))
         set_mode(parse, value);
+    if (has_name(line, "error", &value))
+        set_error(parse, value);
     return has_name(line, "mx", &value) ? add_pattern(parse, value) : ST_OK;
 }
 

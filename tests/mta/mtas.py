@@ -62,6 +62,9 @@ HOOKED_EXIM = LIVE_EXIM | {
     "sts-plain.test": sts("sts-plain.test", starttls_not_supported=1),
     "sts-dane.test": tlsa("sts-dane.test", certificate_not_trusted=1),
     "sts-bad.test": sts("sts-bad.test", certificate_host_mismatch=1),
+    "sts-fetch.test": sts("sts-fetch.test", sts_policy_fetch_error=1),
+    "sts-webpki.test": sts("sts-webpki.test", sts_webpki_invalid=1),
+    "sts-syntax.test": sts("sts-syntax.test", sts_policy_invalid=1),
 }
 LOGGED_EXIM = LIVE_EXIM | {  # GnuTLS's words do not tell expired from untrusted
     "valid.test": none("valid.test", 7),  # and those whose events nobody took
@@ -268,6 +271,8 @@ class Exim(Mta):
                 lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {pattern}" for pattern in patterns), "max_age: 604800"]
                 store.execute("INSERT INTO policy VALUES (?, ?, ?, ?, 0)",
                               (domain, mode, ":".join(patterns), "|".join(lines)))
+            for domain, error in stage.POLICY_ERRORS.items():
+                store.execute("INSERT INTO policy VALUES (?, 'error', '', ?, 0)", (domain, f"error: {error}"))
 
     def forget_hang(self):
         """What Exim remembers of a collector that hung, for a minute."""

@@ -51,6 +51,7 @@ FINE_DOMAINS = {
     "sts-ok.test": (VALID, None), "sts-wrong.test": (WRONG, None), "sts-expired.test": (EXPIRED, None),
     "sts-outside.test": (VALID, None), "sts-plain.test": (PLAIN, None), "sts-dane.test": (VALID, "wrong"),
     "sts-bad.test": (WRONG, None),
+    "sts-fetch.test": (VALID, None), "sts-webpki.test": (PLAIN, None), "sts-syntax.test": (WRONG, None),
 }
 # domain -> (mode, mx patterns); what a policy plug-in or Exim's store knows
 POLICIES = {
@@ -63,6 +64,11 @@ POLICIES = {
 STRICT = ["strict.test", "expired.test", "wrongname.test", "selfsigned.test"]
 # One mail to each, and a second one in a session of its own to valid.test.
 MAILS = [*DOMAINS, "valid.test"]
+
+
+# domain -> why its policy cannot be used; no plug-in of Postfix passes this on
+POLICY_ERRORS = {"sts-fetch.test": "sts-policy-fetch-error", "sts-webpki.test": "sts-webpki-invalid",
+                 "sts-syntax.test": "sts-policy-invalid"}
 
 
 class Receiver:
@@ -263,8 +269,8 @@ stub-zone:
         """Our programs, with their state on the lab's tmpfs; the clock is the machine's."""
         directory = LAB / name
         shutil.rmtree(directory, ignore_errors=True)
-        settings = {"contact_info": "people@lab.test", "envelope_from": REPORT_SENDER, "organization_name": "Lab", "resolver": f"{RESOLVER}:53",
-                    "relay": "127.0.0.1:25", "https_ca_file": self.authority.ca_file, "https_allow": "127.0.0.0/8",
+        settings = {"contact_info": "people@lab.test", "envelope_from": REPORT_SENDER, "organization_name": "Lab",
+                    "resolver": f"{RESOLVER}:53", "relay": "127.0.0.1:25", "https_ca_file": self.authority.ca_file, "https_allow": "127.0.0.0/8",
                     "socket_mode": "0666", **settings}
         site = lib.Site(directory, **settings)
         site.clock.write_text("0\n")
