@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import collecting
 import scene as stage
 import servers
 import trees
@@ -487,11 +488,8 @@ smtp_tlsrpt_skip_reused_handshakes = no
         logged.start_collector()
         self.read_log(logged, "postfix", self.root / self.LOG)
         logged.stop_collector()
-        same = ("success", "failure")
-        def totals(site):
-            return {name: sum(row[i] for row in site_rows(site)) for i, name in enumerate(same)}
-        report.check(f"{self.name}: its log's TLSRPT lines tell as many sessions as its datagrams",
-                     totals(live) == totals(logged), (totals(live), totals(logged)))
+        report.check(f"{self.name}: its log tells the same sessions, policies and result types as its datagrams",
+                     counted(live) == counted(logged), f"datagrams {counted(live)}\nlog       {counted(logged)}")
 
 
 class PostfixNewest(Postfix310):
@@ -564,10 +562,9 @@ zones:
         self.report(report, live, f"{self.name}, live", PLUGGED_POSTFIX)
 
 
-def site_rows(site):
-    import sqlite3
-    with contextlib.closing(sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True)) as store:
-        return store.execute("SELECT success, failure FROM tally").fetchall()
+def counted(site):
+    """Each policy's row: domain, type, policy domain, successes, failures, [(result type, sessions)]."""
+    return [(*row[:1], *row[2:6], [(kind, sessions) for kind, _, sessions in row[6]]) for row in collecting.stored(site)]
 
 
 MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest,
