@@ -270,7 +270,8 @@ stub-zone:
         directory = LAB / name
         shutil.rmtree(directory, ignore_errors=True)
         settings = {"contact_info": "people@lab.test", "envelope_from": REPORT_SENDER, "organization_name": "Lab",
-                    "resolver": f"{RESOLVER}:53", "relay": "127.0.0.1:25", "https_ca_file": self.authority.ca_file, "https_allow": "127.0.0.0/8",
+                    "resolver": f"{RESOLVER}:53",
+                    "relay": "127.0.0.1:25", "https_ca_file": self.authority.ca_file, "https_allow": "127.0.0.0/8",
                     "socket_mode": "0666", **settings}
         site = lib.Site(directory, **settings)
         site.clock.write_text("0\n")
