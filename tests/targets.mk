@@ -7,7 +7,7 @@
 PGSQL_TEST_PACKAGES   = $(if $(filter no,$(PGSQL_TOLD)),,$(PGSQL_PACKAGES) postgresql)
 TEST_PACKAGES         = $(DEMO_PACKAGES) $(PGSQL_TEST_PACKAGES) git libcmocka-dev python3-pytest python3-pytest-xdist \
                         python3-dnspython python3-dkim libmail-dkim-perl python3-cryptography sqlite3 jq e2fsprogs xfsprogs btrfs-progs procps \
-                        mount tzdata
+                        mount tzdata runit s6
 LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck mandoc groff shellcheck flake8 valgrind
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 TREE_PACKAGES         = mmdebstrap systemd-container python3
@@ -188,6 +188,6 @@ check-fleet: deps-install-test ## root: the fleet's tests against PostgreSQL 15 
 	@$(MAKE) --no-print-directory -s -j2 all
 	@BUILD=$(abspath $(BUILD)) tests/install/check_fleet $(SUITES)
 
-check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12 and 13 against receivers with TLS faults; their reports against what they knew
+check-mta: deps-mta-test ## root: real Exim and Postfix of Debian 12, 13 and sid against receivers with TLS faults; their reports against what they knew
 	@$(MAKE) --no-print-directory -s -j2 all
 	@BUILD=$(abspath $(BUILD)) tests/mta/check_mta $(MTAS)

@@ -13,7 +13,6 @@
     X(COLLECTOR_STARTED,   "collector_started",   INFO,    "version sockets state_dir waiting_bytes") \
     X(COLLECTOR_STOPPED,   "collector_stopped",   INFO,    "received stored malformed waiting_bytes") \
     X(COLLECTOR_COUNTERS,  "collector_counters",  INFO,    "received stored repaired late malformed refused no_outcome repeated dropped corrupt unknown_policies folded_policies folded_details over_budget store_retries ring_high_water waiting_bytes") \
-    X(COLLECTOR_RELOADED,  "collector_reloaded",  INFO,    "note") \
     X(DATAGRAM_MALFORMED,  "datagram_malformed",  WARNING, "bytes reason begin") \
     X(DATAGRAM_NEWER,      "datagram_newer",      WARNING, "version hint") \
     X(DATAGRAM_REFUSED,    "datagram_refused",    WARNING, "uid count mend") \

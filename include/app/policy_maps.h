@@ -6,7 +6,7 @@
  * In:     main.cf's smtp_tls_policy_maps, asked through postmap(1).
  * Out:    one finding for each table that answers "secure".
  * Source: TLS_README of Postfix 3.10 (policy_type and its kin); postfix-mta-sts-resolver, postfix-tlspol.
- * Limits: POLICY_MAPS_MAX tables, POLICY_MAPS_TIMEOUT_MS for each: a socketmap may hang.
+ * Limits: POLICY_MAPS_MAX tables, POLICY_MAPS_TIMEOUT_MS for each question: a socketmap may hang.
  */
 #ifndef APP_POLICY_MAPS_H
 #define APP_POLICY_MAPS_H
@@ -35,7 +35,8 @@ struct policy_map_finding {
 struct policy_maps_question {
     const char *maps;           /* smtp_tls_policy_maps */
     const char *security_level; /* smtp_tls_security_level */
-    const char *domain;         /* one that enforces MTA-STS */
+    const char *counted;        /* a domain whose sessions were counted under an enforced policy, or "" */
+    const char *domain;         /* one that enforces MTA-STS, asked if the tables do not know the former */
     bool knows_attributes;      /* Postfix >= 3.10 */
 };
 

@@ -15,8 +15,9 @@
 #include "model/config.h"
 
 /*
- * Collect until SIGTERM or SIGINT.  Borrows config; log_open comes first.  Once per process: it blocks
- * signals and leaves them blocked.
+ * Collect until SIGTERM or SIGINT.  SIGHUP restarts the program: argv[0] is searched as a shell does and executed with
+ * argv, and gets the sockets.  Borrows config and argv; log_open comes first.  Once per process: it blocks signals and
+ * leaves them blocked.
  * ST_CONFIG       a setting is wrong, or a socket cannot be made with it
  * ST_BUSY         another collector uses the state directory or a socket, or the store is locked
  * ST_DENIED       no permission, or the ring belongs to another store
@@ -26,6 +27,6 @@
  * ST_NOMEM
  * ST_INTERNAL
  */
-MUST_CHECK enum status collector_run(const struct config *config, struct err *err);
+MUST_CHECK enum status collector_run(const struct config *config, char *const argv[], struct err *err);
 
 #endif

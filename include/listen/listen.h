@@ -23,7 +23,7 @@
 
 struct listener {
     int fd;            /* non-blocking; -1: closed */
-    bool is_inherited; /* the service manager's: it stays bound when the process ends */
+    bool is_inherited; /* it stays bound when the process ends: the service manager's, or listen_keep */
     bool is_stream;    /* for connections (exim_stream.h), not for datagrams */
     bool wants_uid;
     struct sockaddr_un address;
@@ -76,6 +76,24 @@ void listen_stop(struct listener *listener);
 
 /* Close; also removes the file that listen_open made, if it is still the same one. */
 void listen_close(struct listener *listener);
+
+/* ---- passing the sockets on ---- */
+
+/* For a program that will replace this one: from now on the socket is as an inherited one. */
+void listen_keep(struct listener *listener);
+
+/*
+ * A copy of the descriptor that stays open when the listener is closed and in a new program; give it to listen_pass.
+ * ST_IO
+ */
+MUST_CHECK enum status listen_copy(const struct listener *listener, int *fd_out, struct err *err);
+
+/*
+ * Right before exec: let listen_inherit of the new program find these copies.  They take the descriptors behind standard
+ * error, which must not be in use any more.
+ * ST_IO
+ */
+MUST_CHECK enum status listen_pass(const int *fds, size_t count, struct err *err);
 
 /* ---- receiving ---- */
 

@@ -55,12 +55,21 @@ struct session_day {
     struct session_counts sessions; /* summed over policies */
 };
 
+/* A domain that publishes an MTA-STS policy, as far as its sessions show. */
+struct session_sts {
+    const char *domain;
+    bool is_enforced; /* sessions were counted under a policy with "mode: enforce" */
+    uint64_t
+        without_type; /* sessions that failed for their certificate and were counted as no-policy-found */
+};
+
 typedef enum status session_day_fn(void *context, const struct session_day *day, struct err *err);
 typedef enum status session_domain_fn(void *context, const char *domain,
                                       const struct session_counts *sessions, struct err *err);
 typedef enum status session_record_fn(void *context, const char *record, int64_t last_seen_s,
                                       struct err *err);
 typedef enum status session_refused_fn(void *context, int64_t uid, uint64_t count, struct err *err);
+typedef enum status session_sts_fn(void *context, const struct session_sts *sts, struct err *err);
 typedef enum status session_note_fn(void *context, const char *name, const char *text, struct err *err);
 
 /* Sessions that were counted under no report: too many subdomains of one organization on one day. */
@@ -92,6 +101,10 @@ struct session_reader_methods {
     /* NULL: there is nothing to gain */
     enum status (*prefetch)(struct session_reader *reader, int32_t utc_day, const char *const *domains,
                             size_t count, struct err *err);
+
+    /* NULL: this store does not look for them */
+    enum status (*each_sts)(struct session_reader *reader, int32_t since_day, const char *domain,
+                            session_sts_fn *fn, void *context, struct err *err);
 
     /* NULL: days are not closed here */
     enum status (*close_day)(struct session_reader *reader, int32_t utc_day, int64_t now_s, struct err *err);
@@ -216,6 +229,20 @@ MUST_CHECK static inline enum status session_reader_each_record(struct session_r
                                                                 struct err *err)
 {
     return reader->methods->each_record(reader, utc_day, domain, fn, context, err);
+}
+
+/*
+ * By name: the given domain, if it has sessions, and each domain with sessions under an MTA-STS policy on any kept day.
+ * without_type covers since_day and the day after it, and no day before the first one with such a policy.  The search
+ * is bounded: in a very large store it misses some.  A fleet's database gives none.
+ */
+MUST_CHECK static inline enum status session_reader_each_sts(struct session_reader *reader, int32_t since_day,
+                                                             const char *domain, session_sts_fn *fn,
+                                                             void *context, struct err *err)
+{
+    return reader->methods->each_sts != NULL
+               ? reader->methods->each_sts(reader, since_day, domain, fn, context, err)
+               : ST_OK;
 }
 
 /* ---- the collector's work; a fleet's database has nothing of it ---- */

@@ -112,6 +112,20 @@
     X(DELETE_DOMAINS, "DELETE FROM domain WHERE id NOT IN (SELECT domain_id FROM tally)") \
     X(DELETE_DAYS,    "DELETE FROM day WHERE utc_day < ?1") \
     X(DELETE_ORGANIZATIONS, "DELETE FROM organization WHERE utc_day < ?1") \
+    /* Policies have no index by type: at most ?3 of them are read, in one pass, and at most 1,000 are of type sts.  The \
+     * rest is found by primary keys. */ \
+    X(LIST_STS,       "SELECT d.name, coalesce((SELECT max(replace(strings, ' ', '') LIKE '%mode:enforce%') FROM policy" \
+                      "  WHERE domain_id = d.id AND type = 1), 0)," \
+                      " (SELECT coalesce(sum(t.sessions), 0)" \
+                      "  FROM detail AS f CROSS JOIN policy AS p CROSS JOIN detail_tally AS t" \
+                      "  WHERE f.domain_id = d.id AND f.result_type IN ('certificate-expired'," \
+                      "   'certificate-host-mismatch', 'certificate-not-trusted')" \
+                      "  AND p.domain_id = d.id AND p.type = 2 AND t.domain_id = d.id" \
+                      "  AND t.utc_day IN (?1, ?1 + 1) AND t.policy_id = p.id AND t.detail_id = f.id" \
+                      "  AND +t.utc_day >= coalesce((SELECT min(s.utc_day) FROM tally AS s WHERE s.domain_id = d.id" \
+                      "   AND s.policy_id IN (SELECT id FROM policy WHERE domain_id = d.id AND type = 1)), 0))" \
+                      " FROM domain AS d WHERE d.name = ?2 OR d.id IN (SELECT domain_id FROM" \
+                      "  (SELECT domain_id, type FROM policy LIMIT ?3) WHERE type = 1 LIMIT 1000) ORDER BY d.name") \
     X(READ_RECORDS,   "SELECT r.text, r.last_seen_s FROM domain AS d JOIN record AS r" \
                       " ON r.domain_id = d.id AND r.utc_day = ?1 WHERE d.name = ?2" \
                       " ORDER BY r.last_seen_s DESC, r.text")
@@ -148,5 +162,7 @@ enum status session_sqlite_read_domain(struct session_reader *reader, int32_t ut
                                        const struct report_visitor *visitor, struct err *err);
 enum status session_sqlite_each_record(struct session_reader *reader, int32_t utc_day, const char *domain,
                                        session_record_fn *fn, void *context, struct err *err);
+enum status session_sqlite_each_sts(struct session_reader *reader, int32_t since_day, const char *domain,
+                                    session_sts_fn *fn, void *context, struct err *err);
 
 #endif

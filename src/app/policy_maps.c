@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Each table of smtp_tls_policy_maps is asked for the domain.  Its name tells which program answers, and so which
+ * Each table of smtp_tls_policy_maps is asked for the domains.  Its name tells which program answers, and so which
  * fix helps: postfix-tlspol's ends with QUERY or QUERYwithTLSRPT, anything else is postfix-mta-sts-resolver.
  */
 #include "app/policy_maps.h"
@@ -13,6 +13,7 @@
 
 #define TLSPOL_PLAIN  ":QUERY"
 #define TLSPOL_TLSRPT ":QUERYwithTLSRPT"
+#define SECURE        "secure"
 #define RESOLVER_FIX                                                                                         \
     "add tlsrpt: true to the zone in /etc/mta-sts-daemon.yml and run systemctl restart "                     \
     "postfix-mta-sts-resolver"
@@ -77,7 +78,7 @@ static void judge(const struct policy_maps_question *question, const char *table
     bool is_dane = strstr(question->security_level, "dane") != NULL;
     struct policy_map_finding finding = {.table = table};
 
-    if (strncmp(answer, "secure", 6) != 0)
+    if (strncmp(answer, SECURE, strlen(SECURE)) != 0)
         return;
     if (question->knows_attributes)
         finding.state = has_attributes ? POLICY_MAP_REPORTED : POLICY_MAP_NOT_REPORTED;
@@ -92,6 +93,21 @@ static void judge(const struct policy_maps_question *question, const char *table
     finding.state = POLICY_MAP_HIDES_DANE;
     set_fix(question, &finding);
     callback(context, &finding);
+}
+
+/* Statuses as postmap_query. */
+static enum status ask(const struct policy_maps_question *question, const char *table,
+                       char answer[POSTCONF_VALUE_MAX], struct err *err)
+{
+    enum status status = ST_OK;
+
+    *answer = '\0';
+    if (*question->counted != '\0')
+        status =
+            postmap_query(table, question->counted, POLICY_MAPS_TIMEOUT_MS, answer, POSTCONF_VALUE_MAX, err);
+    if (status != ST_OK || strncmp(answer, SECURE, strlen(SECURE)) == 0)
+        return status;
+    return postmap_query(table, question->domain, POLICY_MAPS_TIMEOUT_MS, answer, POSTCONF_VALUE_MAX, err);
 }
 
 enum status policy_maps_look(const struct policy_maps_question *question, policy_map_fn *callback,
@@ -110,7 +126,7 @@ enum status policy_maps_look(const struct policy_maps_question *question, policy
         if (name.len == 0 || name.len >= sizeof table)
             continue;
         (void)snprintf(table, sizeof table, "%.*s", (int)name.len, name.at);
-        status = postmap_query(table, question->domain, POLICY_MAPS_TIMEOUT_MS, answer, sizeof answer, err);
+        status = ask(question, table, answer, err);
         if (status == ST_OK)
             judge(question, table, answer, callback, context);
         else if (status != ST_NOT_FOUND)

@@ -13,9 +13,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "app/policy_maps.h"
 #include "app/postconf.h"
 #include "base/file.h"
+#include "check_mta_sts.h"
 #include "check_socket.h"
 #include "checkup.h"
 
@@ -250,49 +250,6 @@ static void check_main_cf(struct checkup *checkup, const struct postfix_facts *p
                     "are too few");
 }
 
-static void say_policy_map(void *context, const struct policy_map_finding *finding)
-{
-    struct checkup *checkup = context;
-    const char *fix = checkup_format(checkup, "%s", finding->fix);
-
-    switch (finding->state) {
-    case POLICY_MAP_REPORTED:
-        checkup_say(checkup, VERDICT_OK, "mta-sts", NULL, "%s passes policies with TLSRPT attributes",
-                    finding->table);
-        break;
-    case POLICY_MAP_NOT_REPORTED:
-        checkup_say(checkup, VERDICT_WARN, "mta-sts", fix,
-                    "%s passes policies without TLSRPT attributes: MTA-STS is reported as no-policy-found",
-                    finding->table);
-        break;
-    case POLICY_MAP_DEFERS:
-        checkup_say(
-            checkup, VERDICT_FAIL, "mta-sts", fix,
-            "%s passes TLSRPT attributes, which need Postfix 3.10: mail to domains with MTA-STS is deferred",
-            finding->table);
-        break;
-    case POLICY_MAP_HIDES_DANE:
-        checkup_say(checkup, VERDICT_WARN, "mta-sts", fix,
-                    "%s wins over DANE: broken DANE is reported as success under MTA-STS", finding->table);
-        break;
-    }
-}
-
-static void check_policy_maps(struct checkup *checkup, const struct postfix_facts *postfix)
-{
-    const struct policy_maps_question question = {.maps = postfix->policy_maps,
-                                                  .security_level = postfix->security_level,
-                                                  .domain = checkup->config->mta_sts_domain,
-                                                  .knows_attributes =
-                                                      postfix->number >= POSTFIX_VERSION(3, 10, 0)};
-    struct err err;
-
-    if (policy_maps_look(&question, say_policy_map, checkup, &err) != ST_OK)
-        checkup_say(checkup, VERDICT_WARN, "mta-sts",
-                    "let postmap, which is part of Postfix, be found in PATH",
-                    "Postfix's policy tables cannot be asked: %s", err.text);
-}
-
 /* Postfix before 3.10 ignores TLS-Required: No: reports about broken domains need a transport without TLS policy. */
 static void check_report_transport(struct checkup *checkup, const struct postfix_facts *postfix)
 {
@@ -317,6 +274,7 @@ void check_postfix(struct checkup *checkup)
     if (status == ST_NOT_FOUND) {
         checkup_say(checkup, VERDICT_OK, "postfix", NULL,
                     "not installed here (no postconf): nothing to look at");
+        check_mta_sts(checkup, "", "", true);
         return;
     }
     if (status != ST_OK) {
@@ -327,6 +285,7 @@ void check_postfix(struct checkup *checkup)
     postfix.number = postfix_version_parse(postfix.version);
     if (check_version(checkup, &postfix))
         check_main_cf(checkup, &postfix);
-    check_policy_maps(checkup, &postfix);
+    check_mta_sts(checkup, postfix.policy_maps, postfix.security_level,
+                  postfix.number >= POSTFIX_VERSION(3, 10, 0));
     check_report_transport(checkup, &postfix);
 }

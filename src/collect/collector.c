@@ -4,13 +4,18 @@
  * and once a second logs what the receiving thread noticed and reports to the service manager, until SIGTERM
  * or SIGINT.  Then the receiving thread takes what the sockets still hold and the counting thread empties the
  * ring, both within COLLECT_DEADLINE_MS.
+ *
+ * SIGHUP does the same, but the sockets stay open, and the program executes itself with them, as a service manager would
+ * start it: what senders send meanwhile waits in the sockets.  The process keeps its number, so that no supervisor notices.
  */
 #include "collect/collector.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "app/log_events.h"
 #include "base/clock.h"
@@ -31,6 +36,7 @@ struct watch {
     uint64_t receive_beats, count_beats; /* at the last WATCHDOG=1 */
     enum receiver_class logged_class;
     struct durable durable;
+    bool is_restarting; /* SIGHUP came */
 };
 
 /* ---- each tick ---- */
@@ -115,16 +121,14 @@ static void block_signals(sigset_t *signals)
 }
 
 /* True: stop. */
-static bool handle_signal(struct collector *collector, int signal_number)
+static bool handle_signal(struct collector *collector, struct watch *watch, int signal_number)
 {
-    if (signal_number == SIGHUP)
-        LOG_FACT(EV_COLLECTOR_RELOADED,
-                 log_text("note", "nothing needs to be opened again; settings are read at start only"));
+    watch->is_restarting = signal_number == SIGHUP;
     if (signal_number == SIGUSR1) {
         atomic_store(&collector->wants_counters, true);
         counter_wake(collector);
     }
-    return signal_number == SIGTERM || signal_number == SIGINT;
+    return signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP;
 }
 
 static void watch_until_stopped(struct collector *collector, struct watch *watch, const sigset_t *signals)
@@ -132,7 +136,7 @@ static void watch_until_stopped(struct collector *collector, struct watch *watch
     const int64_t tick_ms = durable_tick_ms(collector);
     const struct timespec tick = {.tv_sec = tick_ms / 1000, .tv_nsec = tick_ms % 1000 * 1000000};
 
-    while (!handle_signal(collector, sigtimedwait(signals, NULL, &tick))) {
+    while (!handle_signal(collector, watch, sigtimedwait(signals, NULL, &tick))) {
         int64_t now_ms = clock_monotonic_ms();
 
         log_receiver_class(collector, watch);
@@ -144,6 +148,12 @@ static void watch_until_stopped(struct collector *collector, struct watch *watch
 }
 
 /* ---- threads ---- */
+
+static void keep_sockets(struct collector *collector)
+{
+    for (size_t i = 0; i < collector->listener_count; i++)
+        listen_keep(&collector->listeners[i]);
+}
 
 static void stop_receiving(struct collector *collector)
 {
@@ -169,7 +179,8 @@ static enum status start_threads(struct collector *collector, pthread_t *receivi
     return err_set_errno(err, ST_NOMEM, code, "start a thread");
 }
 
-static enum status serve(struct collector *collector, const sigset_t *signals, struct err *err)
+static enum status serve(struct collector *collector, const sigset_t *signals, bool *is_restarting_out,
+                         struct err *err)
 {
     struct watch watch = {.watchdog_ms = service_watchdog_ms(),
                           .last_dropped_ms = -DROPPED_EVERY_MS,
@@ -188,7 +199,10 @@ static enum status serve(struct collector *collector, const sigset_t *signals, s
              log_text("state_dir", collector->config->state_dir),
              log_number("waiting_bytes", (int64_t)waiting_bytes));
     watch_until_stopped(collector, &watch, signals);
-    service_notify("STOPPING=1");
+    if (watch.is_restarting)
+        keep_sockets(collector);
+    else
+        service_notify("STOPPING=1");
     stop_receiving(collector);
     (void)pthread_join(receiving, NULL);
     (void)pthread_join(counting, NULL);
@@ -197,19 +211,52 @@ static enum status serve(struct collector *collector, const sigset_t *signals, s
              log_number("stored", (int64_t)atomic_load(&collector->stored)),
              log_number("malformed", (int64_t)atomic_load(&collector->malformed)),
              log_number("waiting_bytes", (int64_t)ring_used_bytes(collector->ring)));
+    *is_restarting_out = watch.is_restarting;
     return ST_OK;
 }
 
-enum status collector_run(const struct config *config, struct err *err)
+/* ---- the whole ---- */
+
+/* The sockets that the next program gets; none unless it is wanted. */
+struct kept {
+    bool is_restarting;
+    int fds[LISTEN_SOCKETS_MAX];
+    size_t count;
+};
+
+static enum status copy_sockets(const struct collector *collector, struct kept *kept, struct err *err)
+{
+    enum status status = ST_OK;
+
+    for (kept->count = 0; status == ST_OK && kept->count < collector->listener_count; kept->count++)
+        status = listen_copy(&collector->listeners[kept->count], &kept->fds[kept->count], err);
+    return status;
+}
+
+/* Returns only if it fails. */
+static enum status execute_again(const struct kept *kept, char *const argv[], struct err *err)
+{
+    enum status status = listen_pass(kept->fds, kept->count, err);
+
+    if (status != ST_OK)
+        return status;
+    (void)execvp(argv[0], argv);
+    return err_set_errno(err, ST_IO, errno, "start %s again", argv[0]);
+}
+
+enum status collector_run(const struct config *config, char *const argv[], struct err *err)
 {
     struct collector collector;
+    struct kept kept = {0};
     sigset_t signals;
     enum status status;
 
     block_signals(&signals);
     status = collector_open(&collector, config, err);
     if (status == ST_OK)
-        status = serve(&collector, &signals, err);
+        status = serve(&collector, &signals, &kept.is_restarting, err);
+    if (status == ST_OK && kept.is_restarting)
+        status = copy_sockets(&collector, &kept, err);
     collector_close(&collector);
-    return status;
+    return status == ST_OK && kept.is_restarting ? execute_again(&kept, argv, err) : status;
 }

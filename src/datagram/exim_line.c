@@ -126,9 +126,15 @@ struct exim_line {
     bool is_failure, is_refused, is_clear; /* "what"; all false: success */
 };
 
+/* A policy was applied. */
+static bool has_policy(const struct exim_line *line)
+{
+    return line->sts.mode == EXIM_STS_TESTING || line->sts.mode == EXIM_STS_ENFORCE;
+}
+
 static bool is_refused_by_policy(const struct exim_line *line)
 {
-    return line->sts.mode != EXIM_STS_NONE && line->mx != NULL && !exim_sts_allows(&line->sts, line->mx);
+    return has_policy(line) && line->mx != NULL && !line->sts.allows_mx;
 }
 
 /* Exim refused the connection at tcp:connect: event_action gave a text (ERRNO_EVENT, 4.98: -58, 4.100: -65). */
@@ -151,6 +157,12 @@ static struct tls_reason reason_of_certificate(const json_t *root, int64_t now_s
                                                          : RESULT_CERTIFICATE_HOST_MISMATCH};
 }
 
+/* A failure of TLS itself says more. */
+static bool has_policy_error(const struct exim_line *line, bool is_dane)
+{
+    return line->sts.mode == EXIM_STS_ERROR && !is_dane && !line->is_failure;
+}
+
 /*
  * Did the session fail, and why?  DANE has the first word, then the MTA-STS policy that the transport applied.
  * False: it did not fail.
@@ -160,13 +172,15 @@ static bool find_failure(const json_t *root, const struct exim_line *line, int64
 {
     static const struct span MISMATCH = {TLS_REASON_MX_MISMATCH, sizeof TLS_REASON_MX_MISMATCH - 1};
     bool is_dane = span_is(span_of(root, "dane"), "yes") || span_of(root, "danefail").len > 0;
-    bool is_sts = line->sts.mode != EXIM_STS_NONE && !is_dane;
+    bool is_sts = has_policy(line) && !is_dane;
 
     *reason_out = (struct tls_reason){.result_type = RESULT_VALIDATION_FAILURE, .reason = MISMATCH};
     if (is_sts && (line->is_failure ? was_refused(root) : is_refused_by_policy(line)))
         return true;
     if (line->is_failure)
         *reason_out = reason_of_words(root, now_s);
+    else if (has_policy_error(line, is_dane))
+        *reason_out = (struct tls_reason){.result_type = line->sts.error};
     else if (line->is_clear || line->is_refused)
         *reason_out = (struct tls_reason){.result_type = RESULT_STARTTLS_NOT_SUPPORTED, .is_dane = is_dane};
     else if (is_sts && !span_is(span_of(root, "verified"), "1"))
@@ -185,7 +199,9 @@ static void choose_policy(const json_t *root, const struct exim_line *line, cons
     if (is_dane) {
         out->type = POLICY_TLSA;
         out->domain = line->mx != NULL ? line->mx : domain;
-    } else if (line->sts.mode != EXIM_STS_NONE) {
+    } else if (has_policy_error(line, is_dane)) {
+        out->type = POLICY_STS;
+    } else if (has_policy(line)) {
         out->type = POLICY_STS;
         out->strings = line->sts.lines;
         out->mx_hosts = line->sts.patterns;
@@ -231,9 +247,11 @@ static enum status read_line(const json_t *root, struct arena *arena, struct exi
     if (!line.is_failure && !line.is_refused && !line.is_clear && !span_is(what, "success"))
         return err_set(err, ST_SYNTAX, "Exim's line: \"what\" is not success, failure, refused or clear");
     if (domain_normalise(host.at, host.len, arena, &line.mx, NULL) == ST_NOMEM ||
-        exim_sts_parse(span_of(root, "sts"), arena, &line.sts) == ST_NOMEM)
+        exim_sts_parse(span_of(root, "sts"), line.mx, arena, &line.sts) == ST_NOMEM)
         return err_set(err, ST_NOMEM, "Exim's line: out of memory");
-    if (line.is_clear && line.sts.mode != EXIM_STS_TESTING) /* enforce: Exim's refusal is a line of its own */
+    if (line.is_clear &&
+        line.sts.mode != EXIM_STS_TESTING && /* enforce: Exim's refusal is a line of its own */
+        line.sts.mode != EXIM_STS_ERROR)
         return err_set(err, ST_NOT_FOUND, "a session without TLS, and none was asked for");
     *line_out = line;
     return ST_OK;
@@ -242,7 +260,7 @@ static enum status read_line(const json_t *root, struct arena *arena, struct exi
 static enum status decode(const json_t *root, int64_t now_s, struct arena *arena,
                           struct session_result *result, struct err *err)
 {
-    struct exim_line line;
+    struct exim_line line = {0};
     enum status status;
 
     if (!span_is(span_of(root, "v"), "exim1"))

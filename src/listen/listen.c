@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -209,6 +210,40 @@ enum status listen_inherit(struct listener *listeners, size_t max, size_t *count
             return status;
     }
     *count_out = (size_t)count;
+    return ST_OK;
+}
+
+/* ---- passed on ---- */
+
+void listen_keep(struct listener *listener)
+{
+    listener->is_inherited = true;
+}
+
+/* Above the descriptors that listen_pass fills. */
+enum status listen_copy(const struct listener *listener, int *fd_out, struct err *err)
+{
+    int fd = fcntl(listener->fd, F_DUPFD, FIRST_INHERITED_FD + LISTEN_SOCKETS_MAX);
+
+    if (fd < 0)
+        return err_set_errno(err, ST_IO, errno, "copy a socket's descriptor");
+    *fd_out = fd;
+    return ST_OK;
+}
+
+enum status listen_pass(const int *fds, size_t count, struct err *err)
+{
+    char number[24], pid[24];
+
+    for (size_t i = 0; i < count; i++) {
+        if (dup2(fds[i], FIRST_INHERITED_FD + (int)i) < 0)
+            return err_set_errno(err, ST_IO, errno, "pass a socket on");
+        (void)close(fds[i]);
+    }
+    (void)snprintf(number, sizeof number, "%zu", count);
+    (void)snprintf(pid, sizeof pid, "%ld", (long)getpid());
+    if (setenv("LISTEN_FDS", number, 1) != 0 || setenv("LISTEN_PID", pid, 1) != 0)
+        return err_set_errno(err, ST_IO, errno, "set LISTEN_FDS");
     return ST_OK;
 }
 

@@ -56,7 +56,7 @@ int main(int argc, char **argv)
     log_open(program.name, LOG_TO_STDERR);
     status = program_load_config(&program, false, &err);
     if (status == ST_OK)
-        status = collector_run(&program.config, &err);
+        status = collector_run(&program.config, argv, &err);
     code = status == ST_OK ? 0 : program_fail(&program, &err);
     config_done(&program.config);
     return code;

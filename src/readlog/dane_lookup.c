@@ -18,7 +18,8 @@
 
 #define FAILED_MS   600000
 #define BUDGET_PART 10
-#define STEP_MS     100 /* so that a signal is seen */
+#define STEP_MS     100  /* so that a signal is seen */
+#define ARENA_BYTES 8192 /* a name and the labels that it is made from */
 #define PREFIX      "_25._tcp."
 
 enum host_state {
@@ -42,6 +43,7 @@ struct dane_lookup {
     size_t pending;
     int64_t burst_ms, budget_ms, filled_ms;
     bool is_validating; /* an authentic answer was seen */
+    struct arena arena; /* for one name */
 };
 
 static const struct resolve_limits LIMITS = {
@@ -92,19 +94,6 @@ static void on_answer(void *context, const struct resolve_answer *answer)
 }
 
 /* ---- questions ---- */
-
-/* Lower case, as the resolver hands it back; false if it is no name. */
-static bool fold(struct span mx, char name[DOMAIN_NAME_MAX + 1])
-{
-    if (mx.len > 0 && mx.at[mx.len - 1] == '.')
-        mx.len--;
-    if (mx.len == 0 || mx.len > DOMAIN_NAME_MAX)
-        return false;
-    for (size_t i = 0; i < mx.len; i++)
-        name[i] = mx.at[i] >= 'A' && mx.at[i] <= 'Z' ? (char)(mx.at[i] - 'A' + 'a') : mx.at[i];
-    name[mx.len] = '\0';
-    return memchr(name, '\0', mx.len) == NULL;
-}
 
 static void ask(struct dane_lookup *lookup, struct dane_host *host, const char *name)
 {
@@ -166,11 +155,14 @@ static void wait_for(struct dane_lookup *lookup, const struct dane_host *host)
 enum mtalog_dane dane_lookup_of(void *context, struct span mx, bool is_needed)
 {
     struct dane_lookup *lookup = context;
-    char name[DOMAIN_NAME_MAX + 1];
+    const char *name;
     struct dane_host *host;
+    enum status status;
 
-    if (!fold(mx, name))
-        return MTALOG_DANE_NO;
+    arena_reset(&lookup->arena);
+    status = domain_normalise(mx.at, mx.len, &lookup->arena, &name, NULL);
+    if (status != ST_OK)
+        return status == ST_NOMEM ? MTALOG_DANE_UNKNOWN : MTALOG_DANE_NO;
     host = get_host(lookup, name);
     if (resolve_is_busy(lookup->resolver))
         resolve_step(lookup->resolver, 0);
@@ -198,6 +190,7 @@ enum status dane_lookup_open(const struct option_list *servers, int64_t burst_ms
         dane_lookup_close(&lookup);
         return err_set(err, ST_NOMEM, "DANE lookup: out of memory");
     }
+    arena_init(&lookup->arena, ARENA_BYTES);
     lookup->burst_ms = lookup->budget_ms = burst_ms;
     lookup->filled_ms = clock_monotonic_ms();
     status = resolve_open(servers->items, servers->count, &LIMITS, &lookup->resolver, err);
@@ -218,6 +211,7 @@ void dane_lookup_close(struct dane_lookup **lookup)
         return;
     resolve_close(&(*lookup)->resolver);
     slots_done(&(*lookup)->hosts);
+    arena_done(&(*lookup)->arena);
     free(*lookup);
     *lookup = NULL;
 }

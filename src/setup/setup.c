@@ -18,6 +18,7 @@
 #include "app/policy_maps.h"
 #include "app/postconf.h"
 #include "app/program.h"
+#include "app/sts_counts.h"
 #include "base/file.h"
 #include "base/strbuf.h"
 #include "report_transport.h"
@@ -239,8 +240,10 @@ static void show_policy_map(void *context, const struct policy_map_finding *find
 static void show_policy_maps(const struct config *config, bool knows_attributes)
 {
     char maps[1024] = "", level[64] = "";
+    struct sts_counts counts;
     struct policy_maps_question question = {.maps = maps,
                                             .security_level = level,
+                                            .counted = counts.enforced,
                                             .domain = config->mta_sts_domain,
                                             .knows_attributes = knows_attributes};
     bool has_plugin = false;
@@ -249,6 +252,7 @@ static void show_policy_maps(const struct config *config, bool knows_attributes)
     if (postconf_get("smtp_tls_policy_maps", maps, sizeof maps, &err) != ST_OK ||
         postconf_get("smtp_tls_security_level", level, sizeof level, &err) != ST_OK)
         return;
+    sts_counts_read(config, &counts);
     if (policy_maps_look(&question, show_policy_map, &has_plugin, &err) != ST_OK)
         (void)printf("\nPostfix's policy tables cannot be asked: %s\n", err.text);
     if (has_plugin && knows_attributes)

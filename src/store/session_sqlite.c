@@ -227,6 +227,7 @@ static const struct session_reader_methods METHODS = {
     .each_domain = session_sqlite_each_domain,
     .read_domain = session_sqlite_read_domain,
     .each_record = session_sqlite_each_record,
+    .each_sts = session_sqlite_each_sts,
     .close_day = sqlite_close_day,
     .is_closed = sqlite_is_closed,
     .counters = sqlite_counters,

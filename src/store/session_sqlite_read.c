@@ -6,6 +6,8 @@
 #include "store/session_sqlite.h"
 #include "store/session_text.h"
 
+#define POLICIES_READ_MAX 500000 /* by a search for MTA-STS policies: about a second */
+
 /* One policy's texts: two lists of at most POLICY_LINES_MAX lines. */
 #define POLICY_ARENA_BYTES ((size_t)4 * POLICY_LINES_MAX * (POLICY_LINE_MAX + 1))
 
@@ -143,6 +145,23 @@ enum status session_sqlite_read_domain(struct session_reader *reader, int32_t ut
         status = give_policies(&sqlite->db, utc_day, domain_id, visitor, err);
     if (status == ST_NOT_FOUND)
         return err_set(err, ST_NOT_FOUND, "no session of %s on that day", domain);
+    return status;
+}
+
+enum status session_sqlite_each_sts(struct session_reader *reader, int32_t since_day, const char *domain,
+                                    session_sts_fn *fn, void *context, struct err *err)
+{
+    struct db *db = session_sqlite_db(reader);
+    struct sqlite3_stmt *row = NULL;
+    enum status status =
+        db_query(db, SQL_LIST_STS, BIND(INT(since_day), TEXT(domain), INT(POLICIES_READ_MAX)), &row, err);
+
+    while (db_next(db, row, &status, err)) {
+        const struct session_sts sts = {db_column_text(row, 0), db_column_int(row, 1) != 0,
+                                        (uint64_t)db_column_int(row, 2)};
+
+        status = fn(context, &sts, err);
+    }
     return status;
 }
 

@@ -9,6 +9,7 @@ import subprocess
 import threading
 
 import check_world
+import collecting
 from check_world import CRON, QLEN, SUBMITTER, scenario
 
 KEY = f"sel._domainkey.{SUBMITTER}"
@@ -467,6 +468,21 @@ def use_tlspol(world):
 @scenario("warn", "mta-sts", f"{RESOLVER}:rpt wins over DANE", use_tlspol)
 def a_plugin_that_hides_dane(world):
     world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", smtp_tls_security_level="dane")
+
+
+STS = '{"policy-type":2,"policy-string":["version: STSv1","mode: enforce"],"t":0,"f":0}'
+
+
+def let_a_plugin_pass_attributes(world):
+    world.set_postfix(smtp_tls_policy_maps=f"{RESOLVER}:rpt", smtp_tls_security_level="may")
+
+
+@scenario("warn", "mta-sts", "MTA-STS (harbour.example) were counted as no-policy-found, 3 since", let_a_plugin_pass_attributes)
+def a_plugin_that_cannot_be_asked(world):
+    """What it did is in the counts: some MTA applied the policy, another took the domain for one without."""
+    expired = collecting.failed('{"c":202}')
+    world.site.send(collecting.datagram("harbour.example", STS), *[collecting.datagram("harbour.example", expired)] * 3,
+                    collecting.datagram("other.example", expired))
 
 
 def give_reports_a_transport(world):

@@ -381,8 +381,6 @@ def test_no_watchdog_for_another_process(make_site, tmp_path):
 
 def test_signals(collector):
     collector.send(*many(3))
-    collector.collector.send_signal(signal.SIGHUP)
-    assert wait_for_event(collector, "collector_reloaded")
     collector.collector.send_signal(signal.SIGUSR1)
     assert wait_for_event(collector, "collector_counters")[0]["stored"] == "3"
     collector.collector.send_signal(signal.SIGINT)

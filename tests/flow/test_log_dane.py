@@ -80,6 +80,14 @@ def test_a_host_is_asked_about_once(serve, summary):
     assert stub.names().count("_25._tcp.mx.a.test") == 1
 
 
+@pytest.mark.parametrize("host", ["MX.XN--BCHER-KVA.test", "mx.b\u00fccher.test", "mx.xn--bcher-kva.test."])
+def test_a_host_is_asked_about_by_its_canonical_name(serve, summary, host):
+    stub = serve(tlsa("mx.xn--bcher-kva.test", SECURE), insecure=[])
+    rows, _, _ = summary(stub, session(host))
+    assert rows == {("tlsa", "success", "a.test"): 1}
+    assert "_25._tcp.mx.xn--bcher-kva.test" in stub.names()
+
+
 def test_name_servers_that_never_answer_cost_two_seconds(serve, summary):
     """A pipe must not fill up; each host that is not known is read as if nobody could be asked."""
     stub = serve(default=dns_stub.SILENT, insecure=[])

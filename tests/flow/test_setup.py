@@ -5,6 +5,8 @@ import subprocess
 
 import pytest
 
+from programs import Site
+
 POSTCONF = r"""#!/bin/sh
 # A postconf with the parts that setup-postfix uses; main.cf is beside it.
 main_cf=${0%/*}/main.cf
@@ -47,12 +49,12 @@ class FakePostfix:
     def writes(self):
         return [line for line in (self.directory / "calls").read_text().splitlines() if line.startswith("-e")]
 
-    def add_policy_table(self, name, answer):
+    def add_policy_table(self, name, answer, key="gmail.com"):
         """A policy plug-in, and a postmap that asks it."""
         with open(self.main_cf, "a", encoding="ascii") as main_cf:
             main_cf.write(f"smtp_tls_policy_maps = {name}\nsmtp_tls_security_level = dane\n")
         postmap = self.directory / "postmap"
-        postmap.write_text(f"#!/bin/sh\n[ \"$1 $3\" = '-q {name}' ] && echo '{answer}'\n")
+        postmap.write_text(f"#!/bin/sh\n[ \"$*\" = '-q {key} {name}' ] && echo '{answer}'\n")
         postmap.chmod(0o755)
 
 
@@ -180,6 +182,17 @@ def test_policy_plugins_are_judged(fake_postfix, version, table, answer, wanted,
     for words in unwanted:
         assert words not in done.stdout
     assert postfix.writes() == []
+
+
+def test_policy_tables_are_asked_about_a_counted_domain(fake_postfix, programs, tmp_path):
+    with Site(tmp_path / "site", programs) as site:
+        site.collect(['{"d":"harbour.example","policies":[{"policy-type":2,"policy-string":["version: STSv1","mode: enforce"],'
+                      '"t":0,"f":0}]}'])
+        postfix = fake_postfix("3.10.13")
+        postfix.add_policy_table(f"{TLSPOL}:QUERY", SECURE, key="harbour.example")
+        done = subprocess.run([programs.generate, "-c", site.config, "setup-postfix"], capture_output=True, text=True,
+                              env=dict(site.environment, PATH=f"{postfix.directory}:/usr/bin:/bin"), timeout=20, check=False)
+    assert "without TLSRPT attributes" in done.stdout, done.stdout + done.stderr
 
 
 REPORT_TRANSPORT = ["-M tlsrpt-smtp/unix=tlsrpt-smtp unix - - y - - smtp", "-P tlsrpt-smtp/unix/syslog_name=postfix/tlsrpt",

@@ -80,6 +80,8 @@ def make(suite, name, packages=(), variant="apt", foreign=()):
         WORK.mkdir(parents=True, exist_ok=True)
         own = run(["dpkg", "--print-architecture"]).stdout.strip()
         run(["mmdebstrap", "--mode=root", f"--variant={variant}", f"--architectures={','.join([own, *foreign])}",
+             # a mirror may be a snapshot that is older than its own Valid-Until
+             "--aptopt=Acquire::Check-Valid-Until \"false\"",
              *(f"--include={package}" for package in packages), "--skip=cleanup/apt/lists", suite, tree, mirror()],
             timeout=30 * MINUTES)
         made.write_text(wanted)
@@ -105,7 +107,9 @@ def with_packages(suite, name, *packages):
                                                "postfix postfix/mailname string mail.example\n")
             chroot(tree, "debconf-set-selections", "/srv/preseed")
             (tree / "srv/preseed").unlink()
-            chroot(tree, *APT_INSTALL, *packages, timeout=20 * MINUTES)
+            # with a /proc of its own: systemd-tmpfiles, which packages run, needs it
+            run(["unshare", "--mount", "--pid", "--fork", f"--root={tree}", "--mount-proc", "--wd=/", *APT_INSTALL, *packages],
+                env=ENVIRONMENT, timeout=20 * MINUTES)
         made.write_text(" ".join(packages))
     return tree
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 
+import collecting
 import scene as stage
 import servers
 import trees
@@ -41,6 +42,7 @@ LIVE_EXIM = {
     "dane-bad.test": tlsa("dane-bad.test", certificate_not_trusted=1),
     "dane-nostarttls.test": tlsa("dane-nostarttls.test", starttls_not_supported=1),
     "dane-broken.test": tlsa("dane-broken.test", validation_failure=1),
+    "held.test": tlsa("held.test", certificate_not_trusted=1),
 }
 
 
@@ -60,6 +62,10 @@ HOOKED_EXIM = LIVE_EXIM | {
     "sts-outside.test": sts("sts-outside.test", validation_failure=1),
     "sts-plain.test": sts("sts-plain.test", starttls_not_supported=1),
     "sts-dane.test": tlsa("sts-dane.test", certificate_not_trusted=1),
+    "sts-bad.test": sts("sts-bad.test", certificate_host_mismatch=1),
+    "sts-fetch.test": sts("sts-fetch.test", sts_policy_fetch_error=1),
+    "sts-webpki.test": sts("sts-webpki.test", sts_webpki_invalid=1),
+    "sts-syntax.test": sts("sts-syntax.test", sts_policy_invalid=1),
 }
 LOGGED_EXIM = LIVE_EXIM | {  # GnuTLS's words do not tell expired from untrusted
     "valid.test": none("valid.test", 7),  # and those whose events nobody took
@@ -70,6 +76,17 @@ LOGGED_POSTFIX = LIVE_EXIM | {"valid.test": none("valid.test", 2)}  # a TLSA loo
 SENT_POSTFIX = LIVE_EXIM | {
     "valid.test": none("valid.test", 2),
     "selfsigned.test": none("selfsigned.test", validation_failure=1),  # with its reason: self-signed_certificate
+}
+
+
+# With a policy plug-in: first with TLSRPT attributes, then without.  It passes no policy in testing mode, and hides DANE.
+PLUGGED_POSTFIX = {
+    "sts-ok.test": sts("sts-ok.test", 1) | none("sts-ok.test", 1),
+    "sts-bad.test": sts("sts-bad.test", certificate_host_mismatch=1) | none("sts-bad.test", certificate_host_mismatch=1),
+    "sts-outside.test": sts("sts-outside.test", validation_failure=1) | none("sts-outside.test", certificate_host_mismatch=1),
+    "sts-dane.test": sts("sts-dane.test", 1),
+    "sts-wrong.test": none("sts-wrong.test", 1),
+    "sts-expired.test": none("sts-expired.test", 1),
 }
 
 
@@ -119,16 +136,25 @@ class Mta:
         report.check(f"{what}: tlsrpt-gen delivers everything", done.returncode == 0, done.stdout + done.stderr)
         with contextlib.suppress(TimeoutError):
             servers.wait_until(lambda: len(self.scene.mails) >= len(expected), "the mails", 60)
-        by_mail = stage.reports_of_mails(self.scene.collect_mails())
+        mails = self.scene.collect_mails()
+        by_mail = stage.reports_of_mails(mails)
         by_post = stage.reports_of_posts(self.scene.https.requests)
         self.compare(report, f"{what}, by mail", by_mail, expected)
         self.compare(report, f"{what}, by HTTPS", by_post, expected)
         report.check(f"{what}: both transports carried the same reports", by_mail == by_post,
                      (self.root / self.LOG).read_text()[-6000:])
+        if stage.HELD_DOMAIN in expected:
+            self.check_held(report, what, mails)
         site.stop_collector()
         after = site.counters()
         report.check(f"{what}: the delivery of reports was not reported",
                      after["received"] == before["received"], f"{before}\n{after}")
+
+    def check_held(self, report, what, mails):
+        """The report to the domain whose TLSA records are wrong arrived (compare); nothing else to it may."""
+        report.check(f"{what}: other mail to {stage.HELD_DOMAIN} is held back",
+                     not any(b"\nSubject: check\r\n" in mail for mail in mails) and f"user@{stage.HELD_DOMAIN}" in self.queue(),
+                     self.queue())
 
     @staticmethod
     def compare(report, what, found, expected):
@@ -143,7 +169,7 @@ class Mta:
 
 EXIM_CONFIG = """
 .include /srv/tlsrpt-gen-main.conf
-STS_MAIN
+RECIPES_MAIN
 primary_hostname = mta.lab.test
 local_interfaces = 127.0.0.1
 log_selector = +outgoing_interface +outgoing_port +tls_cipher +tls_certificate_verified +tls_peerdn +dnssec
@@ -160,7 +186,7 @@ check_rcpt:
   accept
 .include /srv/tlsrpt-gen-acl.conf
 begin routers
-STS_ROUTERS
+RECIPES_ROUTERS
 dns:
   driver = dnslookup
   transport = ${if inlist{$domain}{STRICT}{strict_smtp}{remote_smtp}}
@@ -168,7 +194,7 @@ dns:
   self = send
   no_more
 begin transports
-STS_TRANSPORTS
+RECIPES_TRANSPORTS
 remote_smtp:
   driver = smtp
 .include /srv/tlsrpt-gen-transport.conf
@@ -191,9 +217,9 @@ begin retry
 """
 
 
-def sts_pieces():
-    """The recipe of conf/exim, for the sections main, routers and transports; the lab has its own CA and loopback hosts."""
-    text = (ROOT / "conf/exim/tlsrpt-gen-mta-sts.conf").read_text()
+def pieces(name):
+    """A recipe of conf/exim, for the sections main, routers and transports; the lab has its own CA and loopback hosts."""
+    text = (ROOT / f"conf/exim/tlsrpt-gen-{name}.conf").read_text().replace("tlsrpt@example.org", stage.REPORT_SENDER)
     main, routers, transports = (piece.split("\n", 1)[1] for piece in text.split("# ---- ")[1:])
     return main, routers.replace("  no_more", "  self = send\n  no_more"), transports.replace("= system", "= /srv/ca.pem")
 
@@ -231,8 +257,8 @@ class Exim(Mta):
             shutil.copy(ROOT / f"conf/exim/tlsrpt-gen-{name}.conf", self.root / "srv")
         shutil.copy(self.scene.authority.ca_file, self.root / "srv/ca.pem")
         text = EXIM_CONFIG.replace("STRICT", ":".join(stage.STRICT))
-        for name, piece in zip(("STS_MAIN", "STS_ROUTERS", "STS_TRANSPORTS"), sts_pieces(), strict=True):
-            text = text.replace(name, piece)
+        for name, section in zip(("MAIN", "ROUTERS", "TRANSPORTS"), zip(pieces("reports"), pieces("mta-sts")), strict=True):
+            text = text.replace(f"RECIPES_{name}", "".join(section))
         (self.root / "etc/exim4/exim4.conf").write_text(text)
         self.fill_policy_store()
         (self.root / self.SOCKET).parent.mkdir(parents=True, exist_ok=True)
@@ -246,6 +272,8 @@ class Exim(Mta):
                 lines = ["version: STSv1", f"mode: {mode}", *(f"mx: {pattern}" for pattern in patterns), "max_age: 604800"]
                 store.execute("INSERT INTO policy VALUES (?, ?, ?, ?, 0)",
                               (domain, mode, ":".join(patterns), "|".join(lines)))
+            for domain, error in stage.POLICY_ERRORS.items():
+                store.execute("INSERT INTO policy VALUES (?, 'error', '', ?, 0)", (domain, f"error: {error}"))
 
     def forget_hang(self):
         """What Exim remembers of a collector that hung, for a minute."""
@@ -261,6 +289,9 @@ class Exim(Mta):
         if done.returncode != 0:
             raise RuntimeError(done.stderr)
         return time.monotonic() - begin
+
+    def queue(self):
+        return self.inside("exim4", "-bp").stdout
 
     def start_mta(self):
         self.daemon = self.scene.spawn(self.name, "exim4", "-bdf")
@@ -364,6 +395,21 @@ class Postfix(Mta):
         (self.root / self.SOCKET).parent.mkdir(parents=True, exist_ok=True)
         self.version = self.inside("postconf", "-hd", "mail_version").stdout.strip()
 
+    def queue(self):
+        return self.inside("postqueue", "-p").stdout
+
+    def run_ours(self, site, *words):
+        """tlsrpt-gen with Postfix's own postconf and postmap."""
+        tools = stage.LAB / f"{self.name}.bin"
+        tools.mkdir(exist_ok=True)
+        for tool in ("postconf", "postmap"):
+            (tools / tool).write_text(f'#!/bin/sh\nexec chroot {self.root} /usr/sbin/{tool} "$@"\n')
+            (tools / tool).chmod(0o755)
+        environment = dict(site.environment, PATH=f"{tools}:{os.environ['PATH']}", COLUMNS="999")
+        done = subprocess.run([site.programs.generate, "-c", site.config, *words], env=environment, capture_output=True,
+                              text=True, timeout=120, check=False)
+        return done.stdout + done.stderr
+
     def start_mta(self):
         self.inside("postfix", "start")
         servers.wait_until(lambda: b":0019 " in pathlib.Path("/proc/net/tcp").read_bytes(), "Postfix to listen")
@@ -384,8 +430,11 @@ class Postfix(Mta):
         return 0
 
     def deliver_all(self):
+        self.deliver_each(stage.MAILS)
+
+    def deliver_each(self, domains):
         """One after the other, so that each is a session of its own."""
-        for domain in stage.MAILS:
+        for domain in domains:
             before = self.outcomes()
             self.deliver(domain)
             servers.wait_until(lambda before=before: self.outcomes() > before, f"the delivery to {domain}", 60)
@@ -393,13 +442,22 @@ class Postfix(Mta):
     def check_version(self, report):
         report.check(f"{self.name}: it is Debian's {self.VERSION}*", self.version.startswith(self.VERSION), self.version)
 
+    def make_report_transport(self, report, site):
+        """As setup-postfix makes it: this Postfix ignores TLS-Required: No."""
+        missing = "ignores TLS-Required: No"
+        report.check(f"{self.name}: check misses the transport for reports", missing in self.run_ours(site, "check"))
+        said = self.run_ours(site, "setup-postfix", "--apply", "--unit-dir", stage.LAB)
+        report.check(f"{self.name}: check is content when setup-postfix has made it",
+                     missing not in self.run_ours(site, "check"), said)
+
     def check(self, report):
         self.set_up()
         self.check_version(report)
+        site = self.site("log")
+        self.make_report_transport(report, site)
         self.start_mta()
         self.deliver_all()
         log = self.root / self.LOG
-        site = self.site("log")
         site.start_collector()
         self.read_log(site, "postfix", log)
         site.stop_collector()
@@ -430,11 +488,8 @@ smtp_tlsrpt_skip_reused_handshakes = no
         logged.start_collector()
         self.read_log(logged, "postfix", self.root / self.LOG)
         logged.stop_collector()
-        same = ("success", "failure")
-        def totals(site):
-            return {name: sum(row[i] for row in site_rows(site)) for i, name in enumerate(same)}
-        report.check(f"{self.name}: its log's TLSRPT lines tell as many sessions as its datagrams",
-                     totals(live) == totals(logged), (totals(live), totals(logged)))
+        report.check(f"{self.name}: its log tells the same sessions, policies and result types as its datagrams",
+                     counted(live) == counted(logged), f"datagrams {counted(live)}\nlog       {counted(logged)}")
 
 
 class PostfixNewest(Postfix310):
@@ -442,11 +497,75 @@ class PostfixNewest(Postfix310):
     VERSION = "3."
 
 
-def site_rows(site):
-    import sqlite3
-    with contextlib.closing(sqlite3.connect(f"file:{site.state}/sessions.db?mode=ro", uri=True)) as store:
-        return store.execute("SELECT success, failure FROM tally").fetchall()
+class PostfixWithResolver(Postfix310):
+    """A policy plug-in applies MTA-STS; its cache has the policies, so that it asks nobody."""
+    ZONES = "socketmap:inet:127.0.0.1:8461:{}"
+
+    def set_up(self):
+        super().set_up()
+        folder = self.root / "srv/mta-sts"
+        folder.mkdir()
+        (folder / "mta-sts-daemon.yml").write_text("""host: 127.0.0.1
+port: 8461
+cache_grace: 86400
+cache: {type: sqlite, options: {filename: /srv/mta-sts/cache.db}}
+default_zone: {strict_testing: false, timeout: 4}
+zones:
+  reported: {strict_testing: false, timeout: 4, tlsrpt: true}
+  plain: {strict_testing: false, timeout: 4}
+""")
+        self.fill_cache(folder / "cache.db")
+        self.daemon = self.scene.spawn(self.name, "mta-sts-daemon", "-c", "/srv/mta-sts/mta-sts-daemon.yml")
+        servers.wait_until(lambda: b":210D " in pathlib.Path("/proc/net/tcp").read_bytes(), "the resolver to listen")
+
+    @staticmethod
+    def fill_cache(path):
+        import json
+        import sqlite3
+        with contextlib.closing(sqlite3.connect(path)) as cache, cache:
+            cache.execute("CREATE TABLE sts_policy_cache (domain text, ts integer, pol_id text, pol_body text)")
+            for domain, (mode, patterns) in stage.POLICIES.items():
+                body = {"version": "STSv1", "mode": mode, "mx": patterns, "max_age": 604800}
+                cache.execute("INSERT INTO sts_policy_cache VALUES (?, ?, ?, ?)", (domain, int(time.time()), "1", json.dumps(body)))
+
+    def use_zone(self, zone):
+        self.inside("postconf", "-e", f"smtp_tls_policy_maps = {self.ZONES.format(zone)}")
+        self.inside("postfix", "reload")
+
+    def look(self, report, site, sentence, words):
+        said = self.run_ours(site, "check")
+        report.check(f"{self.name}: {sentence}", words in said, said)
+
+    def check(self, report):
+        self.set_up()
+        live = self.site("live", socket=self.root / self.SOCKET, mta_sts_domain="sts-ok.test")
+        live.socket = self.root / self.SOCKET
+        live.start_collector()
+        self.start_mta()
+        self.use_zone("reported")
+        self.deliver_each(stage.POLICIES)
+        self.look(report, live, "check is content with tlsrpt: true",
+                  f"{self.ZONES.format('reported')} passes policies with TLSRPT attributes")
+        self.look(report, live, "check says that the resolver hides DANE", "wins over DANE")
+        self.read_log(live, "postfix-sts", self.root / self.LOG)
+        self.use_zone("plain")
+        self.deliver_each(["sts-ok.test", "sts-bad.test", "sts-outside.test"])
+        self.look(report, live, "check finds the zone without tlsrpt: true",
+                  f"{self.ZONES.format('plain')} passes policies without TLSRPT attributes")
+        self.daemon.terminate()
+        self.daemon.wait()
+        self.look(report, live, "check finds it in the counts when the resolver cannot be asked",
+                  "domains that publish MTA-STS (sts-bad.test, sts-outside.test) were counted as no-policy-found, 2 since yesterday")
+        self.inside("postconf", "-e", "smtp_tls_policy_maps =")
+        self.inside("postfix", "reload")
+        live.stop_collector()
+        self.report(report, live, f"{self.name}, live", PLUGGED_POSTFIX)
+
+
+def counted(site):
+    """Each policy's row: domain, type, policy domain, successes, failures, [(result type, sessions)]."""
+    return [(*row[:1], *row[2:6], [(kind, sessions) for kind, _, sessions in row[6]]) for row in collecting.stored(site)]
 
 
 MTAS = {"exim": Exim, "exim-4.98": Exim498, "exim-sid": EximNewest,
-        "postfix-3.7": Postfix, "postfix-3.10": Postfix310, "postfix-sid": PostfixNewest}
+        "postfix-3.7": Postfix, "postfix-3.10": Postfix310, "postfix-3.10-resolver": PostfixWithResolver, "postfix-sid": PostfixNewest}

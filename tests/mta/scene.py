@@ -25,7 +25,16 @@ import trees
 LAB = pathlib.Path("/mnt")  # a tmpfs of our own mount namespace: short paths, gone with us
 RESOLVER, AUTHORITATIVE = "127.0.0.1", "127.0.0.2"
 MAIL_HOST, MAIL_ADDRESS = "mx.reports.test", "127.0.25.9"
-RUA = f"v=TLSRPTv1; rua=mailto:tlsrpt@reports.test,https://{MAIL_HOST}/tlsrpt"
+REPORT_SENDER = "tlsrpt@lab.test"  # nothing else sends from it
+
+# Wants its reports at an address of its own, although its TLSA records are wrong: what TLS-Required: No is for.
+HELD_DOMAIN, HELD_ADDRESS = "held.test", "127.0.25.8"
+
+
+def record_of(domain):
+    mailbox = "tlsrpt@" + (domain if domain == HELD_DOMAIN else "reports.test")
+    return f"v=TLSRPTv1; rua=mailto:{mailbox},https://{MAIL_HOST}/tlsrpt"
+
 
 # domain -> (address of its MX, TLSA: none, right or wrong)
 VALID, EXPIRED, WRONG, SELF, PLAIN, BROKEN, REFUSE = (f"127.0.25.{n}" for n in range(1, 8))
@@ -34,23 +43,32 @@ DOMAINS = {
     "wrongname.test": (WRONG, None), "selfsigned.test": (SELF, None), "nostarttls.test": (PLAIN, None),
     "broken.test": (BROKEN, None), "dane-ok.test": (VALID, "right"), "dane-bad.test": (VALID, "wrong"),
     "dane-nostarttls.test": (PLAIN, "right"), "dane-broken.test": (BROKEN, "right"),
+    HELD_DOMAIN: (HELD_ADDRESS, "wrong"),
 }
 # For the MTAs whose hook or lookup tells these apart: a refused STARTTLS, an IDN, MTA-STS policies.
 FINE_DOMAINS = {
     "refuse.test": (REFUSE, None), "dane-refuse.test": (REFUSE, "right"), "xn--bcher-kva.test": (VALID, None),
     "sts-ok.test": (VALID, None), "sts-wrong.test": (WRONG, None), "sts-expired.test": (EXPIRED, None),
     "sts-outside.test": (VALID, None), "sts-plain.test": (PLAIN, None), "sts-dane.test": (VALID, "wrong"),
+    "sts-bad.test": (WRONG, None),
+    "sts-fetch.test": (VALID, None), "sts-webpki.test": (PLAIN, None), "sts-syntax.test": (WRONG, None),
 }
 # domain -> (mode, mx patterns); what a policy plug-in or Exim's store knows
 POLICIES = {
     "sts-ok.test": ("enforce", ["*.sts-ok.test"]), "sts-wrong.test": ("testing", ["mx1.sts-wrong.test"]),
     "sts-expired.test": ("testing", ["mx1.sts-expired.test"]), "sts-outside.test": ("enforce", ["other.sts-outside.test"]),
     "sts-plain.test": ("testing", ["mx1.sts-plain.test"]), "sts-dane.test": ("enforce", ["mx1.sts-dane.test"]),
+    "sts-bad.test": ("enforce", ["mx1.sts-bad.test"]),
 }
 # Where certificates are demanded without DANE: as MTA-STS in enforce mode would.
 STRICT = ["strict.test", "expired.test", "wrongname.test", "selfsigned.test"]
 # One mail to each, and a second one in a session of its own to valid.test.
 MAILS = [*DOMAINS, "valid.test"]
+
+
+# domain -> why its policy cannot be used; no plug-in of Postfix passes this on
+POLICY_ERRORS = {"sts-fetch.test": "sts-policy-fetch-error", "sts-webpki.test": "sts-webpki-invalid",
+                 "sts-syntax.test": "sts-policy-invalid"}
 
 
 class Receiver:
@@ -140,7 +158,7 @@ class Scene:
         make = self.authority.issue
         self.certificate = {VALID: make(*names), EXPIRED: make("mx1.expired.test", expired=True),
                             WRONG: make("elsewhere.test"), SELF: make("mx1.selfsigned.test", self_signed=True),
-                            MAIL_ADDRESS: make(MAIL_HOST)}
+                            MAIL_ADDRESS: make(MAIL_HOST), HELD_ADDRESS: make(f"mx1.{HELD_DOMAIN}")}
         der = ssl.PEM_cert_to_DER_cert(self.certificate[VALID].certificate.read_text())
         done = subprocess.run(["openssl", "x509", "-inform", "DER", "-noout", "-pubkey"], input=der, capture_output=True,
                               check=True)
@@ -153,7 +171,7 @@ class Scene:
         contexts |= {PLAIN: None, BROKEN: "broken", REFUSE: "refuse"}
         self.loop = asyncio.new_event_loop()
         for address, context in contexts.items():
-            keep = self.mails if address == MAIL_ADDRESS else None
+            keep = self.mails if address in (MAIL_ADDRESS, HELD_ADDRESS) else None
             self.loop.run_until_complete(Receiver(address, context, keep).start(self.loop))
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.https = HttpsAt(MAIL_ADDRESS, self.certificate[MAIL_ADDRESS]).start()
@@ -161,9 +179,9 @@ class Scene:
     def zone(self):
         rows = ["$ORIGIN test.", "$TTL 60", "@ SOA ns postmaster 1 3600 600 86400 60", "@ NS ns", f"ns A {AUTHORITATIVE}",
                 "lab A 127.0.0.1", "lab MX 10 lab", "mta.lab A 127.0.0.1",
-                "reports MX 10 mx.reports", f"mx.reports A {MAIL_ADDRESS}", f'_smtp._tls.reports TXT "{RUA}"']
+                "reports MX 10 mx.reports", f"mx.reports A {MAIL_ADDRESS}", f'_smtp._tls.reports TXT "{record_of("reports.test")}"']
         for domain, (address, tlsa) in {**DOMAINS, **FINE_DOMAINS}.items():
-            rows += [f"{domain}. MX 10 mx1.{domain}.", f"mx1.{domain}. A {address}", f'_smtp._tls.{domain}. TXT "{RUA}"']
+            rows += [f"{domain}. MX 10 mx1.{domain}.", f"mx1.{domain}. A {address}", f'_smtp._tls.{domain}. TXT "{record_of(domain)}"']
             if tlsa:
                 rows.append(f"_25._tcp.mx1.{domain}. TLSA 3 1 1 {self.tlsa[tlsa]}")
         return "\n".join(rows) + "\n"
@@ -251,7 +269,8 @@ stub-zone:
         """Our programs, with their state on the lab's tmpfs; the clock is the machine's."""
         directory = LAB / name
         shutil.rmtree(directory, ignore_errors=True)
-        settings = {"contact_info": "tlsrpt@sender.test", "organization_name": "Lab", "resolver": f"{RESOLVER}:53",
+        settings = {"contact_info": "people@lab.test", "envelope_from": REPORT_SENDER, "organization_name": "Lab",
+                    "resolver": f"{RESOLVER}:53",
                     "relay": "127.0.0.1:25", "https_ca_file": self.authority.ca_file, "https_allow": "127.0.0.0/8",
                     "socket_mode": "0666", **settings}
         site = lib.Site(directory, **settings)

@@ -65,8 +65,8 @@ static const struct {
     {&MTA, "postfix-3.10", ".log", false, MTALOG_POSTFIX, 77, true},
     {&STS, "ex496-sts", ".events", true, MTALOG_EXIM, 35, false},
     {&STS, "ex498-sts", ".events", true, MTALOG_EXIM, 35, false},
-    {&STS, "hook-4.96", ".events", true, MTALOG_EXIM, 35, false},
-    {&STS, "hook-4.98", ".events", true, MTALOG_EXIM, 35, false},
+    {&STS, "hook-4.96", ".events", true, MTALOG_EXIM, 70, false},
+    {&STS, "hook-4.98", ".events", true, MTALOG_EXIM, 70, false},
 };
 
 /* Outcomes of one scenario: text of each, and how often. */

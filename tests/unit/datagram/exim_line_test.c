@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/strbuf.h"
 #include "datagram/exim_line.h"
 
 #define NOW_S 1795290000 /* 2026-11-21 */
@@ -109,6 +110,34 @@ static const struct {
      "a.test no-policy-found a.test success"},
     {"an unknown mode is no policy", LINE("success", "a.test", "\"sts\":\"mode: strict|mx: b.test\","),
      "a.test no-policy-found a.test success"},
+    {"a policy that could not be fetched",
+     LINE("success", "a.test", "\"verified\":\"1\",\"sts\":\"error: sts-policy-fetch-error\","),
+     "a.test sts a.test sts-policy-fetch-error"},
+    {"its host has a bad certificate", LINE("success", "a.test", "\"sts\":\"error: sts-webpki-invalid\","),
+     "a.test sts a.test sts-webpki-invalid"},
+    {"it is not valid, and the session has no TLS",
+     LINE("clear", "a.test", "\"sts\":\"error: sts-policy-invalid\","),
+     "a.test sts a.test sts-policy-invalid"},
+    {"DANE does not need it",
+     LINE("success", "a.test", "\"dane\":\"yes\",\"sts\":\"error: sts-policy-fetch-error\","),
+     "a.test tlsa mx1.a.test success"},
+    {"TLS failed too",
+     LINE("failure", "a.test",
+          "\"errno\":\"-37\",\"reason\":\"TLS session: (gnutls_handshake): x\","
+          "\"sts\":\"error: sts-policy-fetch-error\","),
+     "a.test no-policy-found a.test validation-failure ((gnutls_handshake): x)"},
+    {"an error that is none of a policy",
+     LINE("success", "a.test", "\"sts\":\"error: certificate-expired\","),
+     "a.test no-policy-found a.test success"},
+    {"the first of two modes counts",
+     LINE("success", "a.test", "\"verified\":\"0\",\"sts\":\"mode: none|mode: enforce|mx: b.test\","),
+     "a.test no-policy-found a.test success"},
+    {"also if it is not known",
+     LINE("success", "a.test", "\"sts\":\"mode: strict|mode: enforce|mx: b.test\","),
+     "a.test no-policy-found a.test success"},
+    {"testing before enforce",
+     LINE("success", "a.test", "\"verified\":\"1\",\"sts\":\"mode: testing|mx: *.a.test|mode: none\","),
+     "a.test sts a.test success 3/1"},
     {"a text that is no policy", LINE("success", "a.test", "\"sts\":\"||||: |mode|mx\","),
      "a.test no-policy-found a.test success"},
     {"sts is no text", LINE("success", "a.test", "\"sts\":7,"), "a.test no-policy-found a.test success"},
@@ -143,9 +172,44 @@ static void test_lines(void **state)
     assert_int_equal(failed, 0);
 }
 
+/* Behind 300 other hosts, and the mode behind all: read, but not kept. */
+static void test_a_long_policy_is_read_whole(void **state)
+{
+    static const struct {
+        const char *last, *want;
+    } rows[] = {
+        {"mx: *.a.test|mode: enforce", "a.test sts a.test success 200/200"},
+        {"mx: other.test|mode: enforce",
+         "a.test sts a.test validation-failure (mtasts-policy-mx-mismatch) 200/200"},
+    };
+
+    (void)state;
+    for (size_t row = 0; row < ARRAY_COUNT(rows); row++) {
+        struct session_result result = {0};
+        struct arena arena;
+        struct strbuf line;
+        struct err err = {0};
+        enum status status;
+
+        strbuf_init(&line, EXIM_LINE_BYTES_MAX);
+        strbuf_addf(&line,
+                    "{\"v\":\"exim1\",\"what\":\"success\",\"domain\":\"a.test\",\"mx\":\"mx1.a.test\","
+                    "\"verified\":\"1\",\"sts\":\"version: STSv1|");
+        for (int i = 0; i < 300; i++)
+            strbuf_addf(&line, "mx: mx%d.elsewhere.test|", i);
+        strbuf_addf(&line, "%s\"}", rows[row].last);
+        arena_init(&arena, EXIM_LINE_ARENA_BYTES);
+        status = exim_line_decode(line.data, line.len, NOW_S, &arena, &result, &err);
+        assert_string_equal(result_text(status, &result, &err), rows[row].want);
+        arena_done(&arena);
+        strbuf_done(&line);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines),
+                                       cmocka_unit_test(test_a_long_policy_is_read_whole)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -341,6 +341,66 @@ static void test_domains_are_read_page_by_page(void **state)
     }
 }
 
+static enum status write_sts(void *context, const struct session_sts *sts, struct err *err)
+{
+    (void)err;
+    strbuf_addf(context, "%s %s %llu\n", sts->domain, sts->is_enforced ? "enforced" : "-",
+                (unsigned long long)sts->without_type);
+    return ST_OK;
+}
+
+static void test_domains_with_mta_sts_and_their_certificate_failures(void **state)
+{
+    const char *enforce[] = {"version: STSv1", "mode: enforce"}, *testing[] = {"mode: testing"};
+    const struct policy none = none_of("x.example");
+    const struct policy enforced = {POLICY_STS, "x.example", {enforce, 2}, {NULL, 0}};
+    const struct policy tested = {POLICY_STS, "x.example", {testing, 1}, {NULL, 0}};
+    const struct policy dane = {POLICY_TLSA, "mx.x.example", {NULL, 0}, {NULL, 0}};
+    const struct {
+        const char *domain;
+        const struct policy *policy;
+        int day;                 /* counted from DAY */
+        enum result_type failed; /* RESULT_TYPE_COUNT: success */
+        uint64_t count;
+    } rows[] = {
+        {"ok.example", &enforced, 0, RESULT_TYPE_COUNT, 1},
+        {"failing.example", &enforced, -9, RESULT_TYPE_COUNT, 1},
+        {"failing.example", &none, 0, RESULT_CERTIFICATE_HOST_MISMATCH, 2},
+        {"failing.example", &none, 1, RESULT_CERTIFICATE_EXPIRED, 3},
+        {"failing.example", &none, 1, RESULT_CERTIFICATE_NOT_TRUSTED, 4},
+        {"failing.example", &none, 1, RESULT_STARTTLS_NOT_SUPPORTED, 100},
+        {"failing.example", &none, -1, RESULT_CERTIFICATE_EXPIRED, 100},
+        {"failing.example", &none, 2, RESULT_CERTIFICATE_EXPIRED, 100},
+        {"failing.example", &tested, 0, RESULT_CERTIFICATE_EXPIRED, 100},
+        {"tested.example", &tested, 0, RESULT_CERTIFICATE_EXPIRED, 1},
+        {"later.example", &none, 0, RESULT_CERTIFICATE_EXPIRED, 100}, /* its policy came on the day after */
+        {"later.example", &enforced, 1, RESULT_TYPE_COUNT, 1},
+        {"none.example", &none, 0, RESULT_CERTIFICATE_EXPIRED, 100},
+        {"dane.example", &dane, 0, RESULT_CERTIFICATE_EXPIRED, 100},
+        {"known.example", &none, 0, RESULT_CERTIFICATE_EXPIRED, 5},
+    };
+    struct fixture *fixture = *state;
+
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        bool is_failed = rows[i].failed != RESULT_TYPE_COUNT;
+        struct failure_detail detail = {.result_type =
+                                            is_failed ? rows[i].failed : RESULT_STARTTLS_NOT_SUPPORTED};
+        struct result_policy policy = {
+            .policy = *rows[i].policy, .is_failed = is_failed, .details = &detail, .detail_count = is_failed};
+        struct session_result result = {.domain = rows[i].domain, .policies = &policy, .policy_count = 1};
+
+        assert_true(add_result(fixture, &result, DAY + rows[i].day, rows[i].count));
+    }
+    strbuf_reset(&fixture->out);
+    must(fixture, session_reader_each_sts(fixture->reader, DAY, "known.example", write_sts, &fixture->out,
+                                          &fixture->err));
+    assert_string_equal(fixture->out.data, "failing.example enforced 9\n"
+                                           "known.example - 5\n"
+                                           "later.example enforced 0\n"
+                                           "ok.example enforced 0\n"
+                                           "tested.example - 0\n");
+}
+
 static void test_a_result_with_several_policies(void **state)
 {
     struct fixture *fixture = *state;
@@ -705,6 +765,7 @@ int main(void)
         TEST(test_details_stay_with_their_policy),
         TEST(test_days_and_domains_are_apart),
         TEST(test_domains_are_read_page_by_page),
+        TEST(test_domains_with_mta_sts_and_their_certificate_failures),
         TEST(test_a_result_with_several_policies),
         TEST(test_what_comes_for_a_closed_day_is_late),
         TEST(test_caps_fold_with_exact_totals),
