@@ -12,7 +12,7 @@ LINT_PACKAGES         = $(TEST_PACKAGES) clang clang-format clang-tidy cppcheck 
 BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 TREE_PACKAGES         = mmdebstrap systemd-container python3
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) mmdebstrap util-linux iproute2
-INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) python3-aiosmtpd nsd openssl
+INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) autopkgtest python3-aiosmtpd nsd openssl
 
 .PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test deps-tree
 deps-test: ## install what the tests need
@@ -153,7 +153,7 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian13 check-arm64 check-s390x check-install check-bare check-fleet check-mta
+.PHONY: check-debian13 check-arm64 check-s390x check-autopkgtest check-install check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
@@ -166,12 +166,15 @@ check-arm64: deps-tree $(BUILD)/$(NAME_VERSION) ## root: cross build for arm64, 
 check-s390x: deps-tree $(BUILD)/$(NAME_VERSION) ## root: the same for s390x, which is big-endian
 	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
 
+check-autopkgtest: deps-install-test deb ## root: the package's own tests (conf/debian/tests) in a Debian 12 and a Debian 13 tree
+	@BUILD=$(abspath $(BUILD)) tests/install/check_autopkgtest $(BUILD)/deb $(SUITES)
+
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
 	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory deb $(BUILD)/$(NAME_VERSION) >$(BUILD)/deb.log 2>&1 || \
 	    { tail -n 60 $(BUILD)/deb.log; exit 1; }; }
 	@[ "$$(id -u)" -ne 0 ] || \
 	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
-	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(DEB_VERSION)_$(DEB_ARCH).deb $(SUITES)
 
 check-bare: deps-install-test ## root: the README's commands on a clean Debian 12 and a clean Debian 13
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
