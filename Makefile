@@ -156,8 +156,10 @@ TREE = if [ -e .git ]; then git ls-files -z --cached --others --exclude-standard
        else find . \( -path ./$(BUILD) -o -name __pycache__ \) -prune -o -type f -printf '%P\0'; fi
 # A make of its own: no variable or flag of this one reaches it.
 CLEAN_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u BUILD -u DESTDIR -u PREFIX
-# Debian 12's lintian is older than the policy that conf/debian follows.
-LINTIAN ?= lintian -I --pedantic --fail-on error,warning,info,pedantic --suppress-tags newer-standards-version
+# Debian 12's lintian is older than the policy that conf/debian follows, and asks for an init script beside each unit.
+LINTIAN_12 = --suppress-tags newer-standards-version,package-supports-alternative-init-but-no-init.d-script
+LINTIAN ?= lintian -I --pedantic --fail-on error,warning,info,pedantic \
+           $(if $(filter 2.116.%,$(shell dpkg-query -W -f '$${Version}' lintian)),$(LINTIAN_12))
 changelog = $(shell dpkg-parsechangelog -l conf/debian/changelog -S $(1))
 DEB_VERSION = $(call changelog,Version)
 DEB_ARCH = $(shell dpkg --print-architecture)

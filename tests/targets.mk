@@ -75,7 +75,7 @@ check: deps-test ## unit tests, flow tests, corpus replay, document checks
 	@BUILD=$(abspath $(BUILD)) tests/run
 
 check-unit: ## only the unit tests and the corpus replay
-	@$(MAKE) --no-print-directory -s -j2 check-programs
+	@$(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) check-programs
 	@BUILD=$(abspath $(BUILD)) tests/run --unit
 
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
@@ -153,7 +153,7 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian13 check-arm64 check-s390x check-autopkgtest check-install check-bare check-fleet check-mta
+.PHONY: check-debian13 check-arm64 check-s390x check-autopkgtest check-upgrade check-install check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
@@ -175,6 +175,18 @@ check-install: deps-install-test ## root: install the Debian package into a Debi
 	@[ "$$(id -u)" -ne 0 ] || \
 	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
 	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(DEB_VERSION)_$(DEB_ARCH).deb $(SUITES)
+
+# The commit of 0.1.0, which has no tag.
+OLD_RELEASE ?= 3ade95d
+OLD_DEB ?= $(BUILD)/old/deb/tlsrpt-gen_old.deb
+$(BUILD)/old/deb/tlsrpt-gen_old.deb:
+	@rm -rf $(BUILD)/old && mkdir -p $(BUILD)/old/src
+	git archive $(OLD_RELEASE) | tar -x -C $(BUILD)/old/src
+	$(CLEAN_ENV) DEB_BUILD_OPTIONS=nocheck LINTIAN=true $(MAKE) -C $(BUILD)/old/src deb >$(BUILD)/old/log 2>&1 || { tail -n 60 $(BUILD)/old/log; exit 1; }
+	@mkdir -p $(@D) && cp $(BUILD)/old/src/build/deb/*.deb $@
+
+check-upgrade: deps-install-test deb $(OLD_DEB) ## root: from OLD_RELEASE or OLD_DEB to this, and back, on running Debian 12 and 13 trees
+	@BUILD=$(abspath $(BUILD)) tests/install/check_upgrade $(OLD_DEB) $(BUILD)/deb/tlsrpt-gen_$(DEB_VERSION)_$(DEB_ARCH).deb $(SUITES)
 
 check-bare: deps-install-test ## root: the README's commands on a clean Debian 12 and a clean Debian 13
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory -s $(BUILD)/$(NAME_VERSION)
