@@ -164,7 +164,7 @@ changelog = $(shell dpkg-parsechangelog -l conf/debian/changelog -S $(1))
 DEB_VERSION = $(call changelog,Version)
 DEB_ARCH = $(shell dpkg --print-architecture)
 
-.PHONY: dist deb deb-src
+.PHONY: dist deb deb-src release
 $(BUILD)/$(NAME_VERSION): FORCE
 	@rm -rf $@ && mkdir -p $@
 	@{ $(TREE); } | sort -zu | tar -c --null -T - | tar -x -C $@
@@ -195,6 +195,10 @@ deb-src: deps-deb $(BUILD)/deb ## a Debian source package, build/deb/tlsrpt-gen_
 deb: deps-deb $(BUILD)/deb ## the source package and the package for this architecture, build/deb/*.deb, checked with lintian
 	$(call build_deb)
 	@ls -l $(BUILD)/deb/*.deb
+
+KEY ?=
+release: ## root: everything that is published, in build/release; VERSION=x must be that of the tree, KEY the GnuPG key that signs
+	@conf/release/build '$(VERSION)' '$(KEY)'
 
 # ---- packages --------------------------------------------------------------------------------------------
 .PHONY: deps deps-demo deps-deb deps-pgsql

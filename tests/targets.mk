@@ -153,18 +153,24 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian13 check-arm64 check-s390x check-autopkgtest check-upgrade check-install check-bare check-fleet check-mta
+.PHONY: check-debian12 check-debian13 check-arm64 check-s390x check-ppc64el check-riscv64 check-autopkgtest check-upgrade check-install check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
-check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
-	@BUILD=$(abspath $(BUILD)) tests/install/check_debian trixie $(BUILD)/$(NAME_VERSION) "$(or $(TARGETS),deb check)" \
-	    $(DEB_PACKAGES) $(TEST_PACKAGES)
+SUITE12 = bookworm
+SUITE13 = trixie
 
-check-arm64: deps-tree $(BUILD)/$(NAME_VERSION) ## root: cross build for arm64, unit tests and corpus under qemu-user
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) arm64 $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+check-debian12: ## root: the same as check-debian13 in a Debian 12 tree
+check-debian13: ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
+check-debian12 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_debian $(SUITE$(@:check-debian%=%)) $(BUILD)/$(NAME_VERSION) \
+	    "$(or $(TARGETS),deb check)" $(DEB_PACKAGES) $(TEST_PACKAGES)
 
-check-s390x: deps-tree $(BUILD)/$(NAME_VERSION) ## root: the same for s390x, which is big-endian
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+check-arm64: ## root: cross build for arm64, unit tests and corpus under qemu-user
+check-s390x: ## root: the same for s390x, which is big-endian
+check-ppc64el: ## root: the same for ppc64el
+check-riscv64: ## root: the same for riscv64
+check-arm64 check-s390x check-ppc64el check-riscv64: deps-tree $(BUILD)/$(NAME_VERSION)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) $(@:check-%=%) $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
 
 check-autopkgtest: deps-install-test deb ## root: the package's own tests (conf/debian/tests) in a Debian 12 and a Debian 13 tree
 	@BUILD=$(abspath $(BUILD)) tests/install/check_autopkgtest $(BUILD)/deb $(SUITES)
