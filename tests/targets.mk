@@ -153,7 +153,7 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian12 check-debian13 check-arm64 check-s390x check-ppc64el check-riscv64 check-autopkgtest check-upgrade check-install check-bare check-fleet check-mta
+.PHONY: check-debian12 check-debian13 check-arm64 check-s390x check-riscv64 check-autopkgtest check-upgrade check-install check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
 SUITE12 = bookworm
@@ -167,9 +167,8 @@ check-debian12 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION)
 
 check-arm64: ## root: cross build for arm64, unit tests and corpus under qemu-user
 check-s390x: ## root: the same for s390x, which is big-endian
-check-ppc64el: ## root: the same for ppc64el
 check-riscv64: ## root: the same for riscv64
-check-arm64 check-s390x check-ppc64el check-riscv64: deps-tree $(BUILD)/$(NAME_VERSION)
+check-arm64 check-s390x check-riscv64: deps-tree $(BUILD)/$(NAME_VERSION)
 	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) $(@:check-%=%) $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
 
 check-autopkgtest: deps-install-test deb ## root: the package's own tests (conf/debian/tests) in a Debian 12 and a Debian 13 tree
