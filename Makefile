@@ -1,6 +1,6 @@
 # tlsrpt-gen: SMTP TLS reports (RFC 8460) for Postfix, Exim and others.  `make help` lists the targets.
 
-VERSION = 0.1.0
+VERSION = 1.0.0
 
 # ---- where things go -------------------------------------------------------------------------------------
 BUILD      ?= build
@@ -157,27 +157,44 @@ TREE = if [ -e .git ]; then git ls-files -z --cached --others --exclude-standard
        else find . \( -path ./$(BUILD) -o -name __pycache__ \) -prune -o -type f -printf '%P\0'; fi
 # A make of its own: no variable or flag of this one reaches it.
 CLEAN_ENV = env -u MAKEFLAGS -u MFLAGS -u MAKELEVEL -u MAKEOVERRIDES -u BUILD -u DESTDIR -u PREFIX
-LINTIAN ?= lintian
+# Debian 12's lintian is older than the policy that conf/debian follows, and asks for an init script beside each unit.
+LINTIAN_12 = --suppress-tags newer-standards-version,package-supports-alternative-init-but-no-init.d-script
+LINTIAN ?= lintian -I --pedantic --fail-on error,warning,info,pedantic \
+           $(if $(filter 2.116.%,$(shell dpkg-query -W -f '$${Version}' lintian)),$(LINTIAN_12))
+changelog = $(shell dpkg-parsechangelog -l conf/debian/changelog -S $(1))
+DEB_VERSION = $(call changelog,Version)
 DEB_ARCH = $(shell dpkg --print-architecture)
 
-.PHONY: dist deb
+.PHONY: dist deb deb-src release
 $(BUILD)/$(NAME_VERSION): FORCE
 	@rm -rf $@ && mkdir -p $@
 	@{ $(TREE); } | sort -zu | tar -c --null -T - | tar -x -C $@
 	@chmod -R u=rwX,go=rX $@
 
 dist: $(BUILD)/$(NAME_VERSION) ## the sources as build/tlsrpt-gen-VERSION.tar.gz, the same bytes each time
-	tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(dpkg-parsechangelog -l conf/debian/changelog -S Timestamp) \
+	tar -c --sort=name --owner=0 --group=0 --numeric-owner --format=gnu --mtime=@$(call changelog,Timestamp) \
 	    -C $(BUILD) $(NAME_VERSION) | gzip -9n > $(BUILD)/$(NAME_VERSION).tar.gz
 
-deb: deps-deb $(BUILD)/$(NAME_VERSION) ## a Debian package, build/deb/tlsrpt-gen_VERSION_ARCH.deb, checked with lintian
-	@[ "$$(dpkg-parsechangelog -l conf/debian/changelog -S Version)" = "$(VERSION)" ] || \
-	    { echo "conf/debian/changelog does not begin with version $(VERSION)" >&2; exit 1; }
-	@rm -rf $(BUILD)/deb && mkdir -p $(BUILD)/deb && cp -r $(BUILD)/$(NAME_VERSION) $(BUILD)/deb/
-	@cp -r conf/debian $(BUILD)/deb/$(NAME_VERSION)/debian
-	cd $(BUILD)/deb/$(NAME_VERSION) && DEB_BUILD_OPTIONS="$$DEB_BUILD_OPTIONS noautodbgsym" $(CLEAN_ENV) dpkg-buildpackage -b -us -uc
-	$(LINTIAN) --allow-root --fail-on error,warning --show-overrides $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).changes
-	@rm -rf $(BUILD)/deb/$(NAME_VERSION)
+# The archive, and beside it the sources with debian/, made from conf/debian.
+$(BUILD)/deb: dist
+	@[ -n "$(filter $(VERSION)-%,$(DEB_VERSION))" ] || \
+	    { echo "conf/debian/changelog does not begin with a revision of version $(VERSION)" >&2; exit 1; }
+	@rm -rf $@ && mkdir -p $@ && cp -r $(BUILD)/$(NAME_VERSION) $@/
+	@cp $(BUILD)/$(NAME_VERSION).tar.gz $@/tlsrpt-gen_$(VERSION).orig.tar.gz
+	@cp -r conf/debian $@/$(NAME_VERSION)/debian && chmod -R u=rwX,go=rX $@
+
+# build_deb OPTION...: build and check it; of the folder only the results are left.
+build_deb = cd $(BUILD)/deb/$(NAME_VERSION) && $(CLEAN_ENV) \
+    DEB_BUILD_OPTIONS="$${DEB_BUILD_OPTIONS:+$$DEB_BUILD_OPTIONS }noautodbgsym" dpkg-buildpackage -us -uc $(1) && \
+    cd .. && rm -rf $(NAME_VERSION) && $(LINTIAN) --allow-root *.changes
+
+.PHONY: $(BUILD)/deb
+deb-src: deps-deb $(BUILD)/deb ## a Debian source package, build/deb/tlsrpt-gen_VERSION-REVISION.dsc, checked with lintian
+	$(call build_deb,-S -d)
+	@ls -l $(BUILD)/deb/*.dsc
+
+deb: deps-deb $(BUILD)/deb ## the source package and the package for this architecture, build/deb/*.deb, checked with lintian
+	$(call build_deb)
 	@ls -l $(BUILD)/deb/*.deb
 
 # ---- container image -------------------------------------------------------------------------------------
@@ -188,6 +205,9 @@ image: deps-image $(BUILD)/$(NAME_VERSION) ## root: a container image, build/ima
 	@conf/container/build-image $(BUILD)/$(NAME_VERSION) $(IMAGE) $(VERSION) $(BASE) >$(BUILD)/image.log 2>&1 || \
 	    { tail -n 60 $(BUILD)/image.log; exit 1; }
 	@ls -l $(IMAGE)
+KEY ?=
+release: ## root: everything that is published, in build/release; VERSION=x must be that of the tree, KEY the GnuPG key that signs
+	@conf/release/build '$(VERSION)' '$(KEY)'
 
 # ---- packages --------------------------------------------------------------------------------------------
 .PHONY: deps deps-demo deps-deb deps-image deps-pgsql

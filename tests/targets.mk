@@ -13,7 +13,7 @@ BENCH_PACKAGES        = $(TEST_PACKAGES) nginx-light curl dnsperf
 TREE_PACKAGES         = mmdebstrap systemd-container python3
 MTA_TEST_PACKAGES     = $(DEMO_PACKAGES) mmdebstrap util-linux iproute2
 IMAGE_TEST_PACKAGES   = $(IMAGE_PACKAGES) podman crun iproute2 util-linux python3 python3-aiosmtpd nsd openssl
-INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) python3-aiosmtpd nsd openssl
+INSTALL_TEST_PACKAGES = $(DEB_PACKAGES) $(TREE_PACKAGES) autopkgtest python3-aiosmtpd nsd openssl
 
 .PHONY: deps-test deps-lint deps-bench deps-mta-test deps-install-test deps-image-test deps-tree
 deps-test: ## install what the tests need
@@ -78,7 +78,7 @@ check: deps-test ## unit tests, flow tests, corpus replay, document checks
 	@BUILD=$(abspath $(BUILD)) tests/run
 
 check-unit: ## only the unit tests and the corpus replay
-	@$(MAKE) --no-print-directory -s -j2 check-programs
+	@$(MAKE) --no-print-directory -s $(if $(findstring jobserver,$(MAKEFLAGS)),,-j2) check-programs
 	@BUILD=$(abspath $(BUILD)) tests/run --unit
 
 check-asan: deps-test ## the tests under AddressSanitizer, UBSan and LeakSanitizer
@@ -156,25 +156,45 @@ bench: deps-bench ## measure rates; fails if their ratios are worse than promise
 	@BUILD=$(abspath $(BUILD)) tests/bench/run
 
 # ---- as root, in Debian trees ----------------------------------------------------------------------------
-.PHONY: check-debian13 check-arm64 check-s390x check-install check-image check-bare check-fleet check-mta
+.PHONY: check-debian12 check-debian13 check-arm64 check-s390x check-riscv64 check-autopkgtest check-upgrade check-install check-image check-bare check-fleet check-mta
 CROSS_LIBRARIES = $(filter lib%-dev zlib1g-dev,$(BUILD_PACKAGES) $(PGSQL_PACKAGES)) libcmocka-dev
 
-check-debian13: deps-tree $(BUILD)/$(NAME_VERSION) ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
-	@BUILD=$(abspath $(BUILD)) tests/install/check_debian trixie $(BUILD)/$(NAME_VERSION) "$(or $(TARGETS),deb check)" \
-	    $(DEB_PACKAGES) $(TEST_PACKAGES)
+SUITE12 = bookworm
+SUITE13 = trixie
 
-check-arm64: deps-tree $(BUILD)/$(NAME_VERSION) ## root: cross build for arm64, unit tests and corpus under qemu-user
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) arm64 $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+check-debian12: ## root: the same as check-debian13 in a Debian 12 tree
+check-debian13: ## root: `make deb` and `make check` (TARGETS: others) in a Debian 13 tree
+check-debian12 check-debian13: deps-tree $(BUILD)/$(NAME_VERSION)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_debian $(SUITE$(@:check-debian%=%)) $(BUILD)/$(NAME_VERSION) \
+	    "$(or $(TARGETS),deb check)" $(DEB_PACKAGES) $(TEST_PACKAGES)
 
-check-s390x: deps-tree $(BUILD)/$(NAME_VERSION) ## root: the same for s390x, which is big-endian
-	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) s390x $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+check-arm64: ## root: cross build for arm64, unit tests and corpus under qemu-user
+check-s390x: ## root: the same for s390x, which is big-endian
+check-riscv64: ## root: the same for riscv64
+check-arm64 check-s390x check-riscv64: deps-tree $(BUILD)/$(NAME_VERSION)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_cross $(or $(SUITE),trixie) $(@:check-%=%) $(BUILD)/$(NAME_VERSION) $(CROSS_LIBRARIES)
+
+check-autopkgtest: deps-install-test deb ## root: the package's own tests (conf/debian/tests) in a Debian 12 and a Debian 13 tree
+	@BUILD=$(abspath $(BUILD)) tests/install/check_autopkgtest $(BUILD)/deb $(SUITES)
 
 check-install: deps-install-test ## root: install the Debian package into a Debian 12 and a Debian 13 tree and use it there
 	@[ "$$(id -u)" -ne 0 ] || { $(MAKE) --no-print-directory deb $(BUILD)/$(NAME_VERSION) >$(BUILD)/deb.log 2>&1 || \
 	    { tail -n 60 $(BUILD)/deb.log; exit 1; }; }
 	@[ "$$(id -u)" -ne 0 ] || \
 	    tests/install/check_reproducible $(BUILD)/$(NAME_VERSION) $(abspath $(BUILD))/install/reproducible
-	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(VERSION)_$(DEB_ARCH).deb $(SUITES)
+	@BUILD=$(abspath $(BUILD)) tests/install/check_install $(BUILD)/deb/tlsrpt-gen_$(DEB_VERSION)_$(DEB_ARCH).deb $(SUITES)
+
+# The commit of 0.1.0, which has no tag.
+OLD_RELEASE ?= 3ade95d
+OLD_DEB ?= $(BUILD)/old/deb/tlsrpt-gen_old.deb
+$(BUILD)/old/deb/tlsrpt-gen_old.deb:
+	@rm -rf $(BUILD)/old && mkdir -p $(BUILD)/old/src
+	git archive $(OLD_RELEASE) | tar -x -C $(BUILD)/old/src
+	$(CLEAN_ENV) DEB_BUILD_OPTIONS=nocheck LINTIAN=true $(MAKE) -C $(BUILD)/old/src deb >$(BUILD)/old/log 2>&1 || { tail -n 60 $(BUILD)/old/log; exit 1; }
+	@mkdir -p $(@D) && cp $(BUILD)/old/src/build/deb/*.deb $@
+
+check-upgrade: deps-install-test deb $(OLD_DEB) ## root: from OLD_RELEASE or OLD_DEB to this, and back, on running Debian 12 and 13 trees
+	@BUILD=$(abspath $(BUILD)) tests/install/check_upgrade $(OLD_DEB) $(BUILD)/deb/tlsrpt-gen_$(DEB_VERSION)_$(DEB_ARCH).deb $(SUITES)
 
 check-image: deps-image-test ## root: build the container image and use it, with loopback alone: collect, generate, deliver, health, stop
 	@[ "$$(id -u)" -ne 0 ] || $(MAKE) --no-print-directory image

@@ -847,7 +847,7 @@ enum status pg_change(struct pg *pg, size_t statement, const struct bind_value *
 enum status pg_run(struct pg *pg, const char *sql, struct err *err)
 {
     struct retry retry = retry_begin();
-    struct pg_connection *connection;
+    struct pg_connection *connection = NULL;
     enum trouble trouble;
     enum status status;
 

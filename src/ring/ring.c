@@ -22,6 +22,7 @@
 #include <limits.h>
 #include <stdalign.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -180,7 +181,7 @@ static enum status make_file(const char *path, size_t size, const char *owner,
     header.dropped = from->dropped;
     header.tail = from->sequence;
     memcpy(header.magic, MAGIC, sizeof header.magic);
-    strncpy(header.owner, owner, RING_OWNER_SIZE - 1);
+    (void)snprintf(header.owner, sizeof header.owner, "%s", owner);
     return ring_file_create(path, size, &header, sizeof header, keeps_old, err);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "app/program.h"
@@ -194,6 +195,17 @@ static int run_job(struct worker *worker)
     return 0;
 }
 
+/* musl has no closefrom(3). */
+static bool close_all_from(int first)
+{
+#ifdef __GLIBC__
+    closefrom(first);
+    return true;
+#else
+    return syscall(SYS_close_range, first, ~0U, 0) == 0;
+#endif
+}
+
 /*
  * libesmtp must not see an environment or open files, and the session ends when tlsrpt-gen does: no sooner when a
  * service manager or terminal signals both.
@@ -203,8 +215,8 @@ static bool isolate(void)
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGTERM, SIG_IGN);
     (void)signal(SIGINT, SIG_IGN);
-    closefrom(STDERR_FILENO + 1);
-    return prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && clearenv() == 0 && setenv("HOME", "/nonexistent", 1) == 0;
+    return close_all_from(STDERR_FILENO + 1) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && clearenv() == 0 &&
+           setenv("HOME", "/nonexistent", 1) == 0;
 }
 
 int smtp_worker_run(void)

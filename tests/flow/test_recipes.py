@@ -79,7 +79,7 @@ def test_the_line_for_cron_runs(collector, tmp_path):
     assert output.read_text().startswith("# HELP tlsrpt_gen_")
 
 
-# ---- the job of conf/exim/README.md that fetches MTA-STS policies ------------------------------------------------
+# ---- the job of conf/exim/README that fetches MTA-STS policies ------------------------------------------------
 
 POLICY = "version: STSv1\r\nmode: {mode}\r\nmx: mx1.a.example\r\nmx: *.a.example\r\nmax_age: 604800\r\n"
 # domain -> (curl's exit code, HTTP status, what it prints)
@@ -96,7 +96,7 @@ LINES = "version: STSv1|mode: {}|mx: mx1.a.example|mx: *.a.example|max_age: 6048
 class PolicyJob:
     def __init__(self, folder):
         self.folder, self.store = folder, folder / "mta-sts.db"
-        readme = (ROOT / "conf/exim/README.md").read_text()
+        readme = (ROOT / "conf/exim/README").read_text()
         block = re.search(r"^    #!/bin/sh\n(?:    .*\n)+", readme, re.M)[0]
         self.script = re.sub("^    ", "", block, flags=re.M).replace("/var/spool/exim4/mta-sts.db", str(self.store))
         (folder / "dig").write_text("#!/bin/sh\necho '\"v=STSv1; id=1\"'\n")

