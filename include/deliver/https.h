@@ -30,7 +30,7 @@
 #define HTTPS_ADDRESSES_MAX 16
 #define HTTPS_ANSWER_MAX    65536
 #define HTTPS_URL_MAX       4096
-#define HTTPS_POLL_MAX      512 /* descriptors of others that https_poll can wait for */
+#define HTTPS_POLL_MAX      1152 /* descriptors of others that https_poll can wait for */
 
 /* What a bad certificate means. */
 enum https_verify {

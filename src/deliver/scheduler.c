@@ -384,11 +384,11 @@ static bool is_before(const struct row *a, const struct row *b, bool is_lookup)
 {
     if (is_lookup && a->destination->is_trusted != b->destination->is_trusted)
         return a->destination->is_trusted;
-    if (!a->destination->is_trusted && !b->destination->is_trusted &&
-        a->destination->used != b->destination->used)
-        return a->destination->used < b->destination->used; /* try each once before any twice */
     if (a->owner->charge_ms != b->owner->charge_ms)
         return a->owner->charge_ms < b->owner->charge_ms;
+    if (!a->destination->is_trusted && !b->destination->is_trusted &&
+        a->destination->used != b->destination->used)
+        return a->destination->used < b->destination->used; /* each once before any twice */
     if (a->flow->last_start != b->flow->last_start)
         return a->flow->last_start < b->flow->last_start;
     return a->order < b->order;

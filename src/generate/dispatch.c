@@ -338,6 +338,9 @@ static int wait_limit_ms(struct dispatch *dispatch)
     return until_ms > now_ms ? (int)(until_ms - now_ms) : 0;
 }
 
+_Static_assert(RESOLVE_SOCKETS_MAX + LANES * LANE_POLL_MAX <= HTTPS_POLL_MAX,
+               "https_poll waits for all of them");
+
 struct waiting_for {
     struct pollfd fds[RESOLVE_SOCKETS_MAX + LANES * LANE_POLL_MAX];
     size_t of_resolver;

@@ -261,3 +261,17 @@ def test_more_rows_than_memory(world, authority):
             peak[domains] = measure(domains)
     small, large = peak.values()
     assert 0 < large < 1.1 * small + 4096, peak
+
+
+def test_a_run_ends_a_minute_after_its_limit(world):
+    """A relay whose answers drip would hold its session for five minutes; what it did not take is due again."""
+    _, make = world
+    with SmtpFaulty({"RCPT": drip}) as relay:
+        site = make({f"a{n}.example": [f"mailto:x@a{n}.example"] for n in range(3)}, relay=f"127.0.0.1:{relay.port}", run_limit=1)
+        begin = time.monotonic()
+        site.run(timeout=150)
+        assert 55 < time.monotonic() - begin < 120
+    assert states(site) == {"due": 3}
+    with contextlib.closing(sqlite3.connect(f"file:{site.state}/reports.db?mode=ro", uri=True)) as ledger:
+        texts = {text for text, in ledger.execute("SELECT last_text FROM delivery")}
+    assert any("the run's time was up" in text for text in texts)
