@@ -322,7 +322,7 @@ def test_the_disk_fills_up_under_the_collector(make_host, small_disk, smtp_sink)
     host.start_collector()
     host.send(*[datagram()] * 10)
     fill(small_disk)
-    others = [datagram(f"d{i}.{DOMAIN}") for i in range(2000)]
+    others = [datagram(f"d{i}.example") for i in range(2000)]
     lib.send_datagrams(host.socket, [*others, *[datagram()] * 10])
     assert host.collector.poll() is None
     (small_disk / FILL).unlink()
