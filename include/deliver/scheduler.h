@@ -33,11 +33,12 @@
  *
  * Promises, with S slots, and T the longest time that one delivery can hold a slot (tests/sim checks them):
  *   - A trusted destination gets its rows within 1.5 times the time that they take alone, plus T, however many owners
- *     publish destinations that never worked.  Plus T for each 3/4 S owners whose destinations worked and hang now.
+ *     publish destinations that never worked.  It waits T more for each 3/4 S owners whose destinations worked and hang.
  *   - A destination that never worked can only be told from one that never will by trying it.  It waits T more for each
- *     S/4 owners, or a part of them, whose destinations never worked and hang, and a lookup's limit for each `lookups` of
- *     them whose name servers do not answer.  What its owner has beyond its share of a page may wait for the next run, which knows it.
- *   - With a relay there are no destinations to tell apart: everybody waits T for each S/2 owners, or a part of them, whose mails hang.
+ *     S/4 owners whose destinations never worked and hang, and a lookup's limit for each `lookups` of them whose name
+ *     servers do not answer.  What its owner has beyond its share of a page may wait for the next run, which knows it.
+ *   - With a relay there are no destinations to tell apart: everybody waits T for each S/2 owners whose mails hang.
+ *   A part of so many owners counts as all of them.
  *
  * Pages.  The window has two halves, one for rows that are is_known in the ledger and one for the others, so that a
  * flood of new owners cannot keep known destinations out.  The ledger marks a row when it is added or put off, and all

@@ -43,6 +43,7 @@ struct dispatch {
     struct delivery delivery;
     struct lane lanes[LANES];
     int64_t end_at_ms;
+    bool is_stopping;   /* a signal came */
     enum status status; /* first failure of a transport */
     struct err err;
 };
@@ -481,9 +482,22 @@ static bool must_end(const struct dispatch *dispatch)
            dispatch->delivery.status != ST_OK;
 }
 
+/* A signal came: what is under way gets at most END_MS. */
+static void note_stop(struct dispatch *dispatch)
+{
+    int64_t end_at_ms = clock_monotonic_ms() + END_MS;
+
+    if (!generator_is_stopping || dispatch->is_stopping)
+        return;
+    dispatch->is_stopping = true;
+    if (end_at_ms < dispatch->end_at_ms)
+        dispatch->end_at_ms = end_at_ms;
+}
+
 static void run(struct dispatch *dispatch)
 {
     for (;;) {
+        note_stop(dispatch);
         for (size_t i = 0; i < LANES; i++)
             if (dispatch->lanes[i].scheduler != NULL)
                 turn(dispatch, &dispatch->lanes[i]);

@@ -397,8 +397,7 @@ int64_t world_allowance_ms(const struct world *world, bool is_known)
         others_ms = 2 * (world->bad_known_ms + world->bad_new_ms) / settings->slots;
     else if (!is_known)
         others_ms += world->bad_new_ms / quarter;
-    others_ms += lookups_ms + (is_known && !settings->is_relay ? 0 : limit_ms - 1); /* or a part of it */
-    return limit_ms * (1 + others_ms / limit_ms);
+    return limit_ms * (1 + (others_ms + lookups_ms + limit_ms - 1) / limit_ms); /* once more for a part of it */
 }
 
 void world_close(struct world *world)
