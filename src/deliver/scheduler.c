@@ -21,6 +21,9 @@
 /* An owner that used so much slot time is worth remembering. */
 #define TROUBLE_MS 10000
 
+/* Owners whose slot time differs by less are alike. */
+#define CHARGE_STEP_MS 1000
+
 /* A session gets so many rows even if other sessions could share them. */
 #define SESSION_ROWS 10
 
@@ -379,16 +382,22 @@ static bool may_start(const struct scheduler *scheduler, const struct row *row, 
     return destination->used < destination->limit && (destination->is_trusted || !choice->is_quarter_full);
 }
 
+static uint32_t untrusted_slots(const struct row *row)
+{
+    return row->destination->is_trusted ? 0 : row->destination->used;
+}
+
 /* Rules 1 and 3. */
 static bool is_before(const struct row *a, const struct row *b, bool is_lookup)
 {
     if (is_lookup && a->destination->is_trusted != b->destination->is_trusted)
         return a->destination->is_trusted;
+    if (a->owner->charge_ms / CHARGE_STEP_MS != b->owner->charge_ms / CHARGE_STEP_MS)
+        return a->owner->charge_ms < b->owner->charge_ms;
+    if (untrusted_slots(a) != untrusted_slots(b))
+        return untrusted_slots(a) < untrusted_slots(b); /* each new destination once before any twice */
     if (a->owner->charge_ms != b->owner->charge_ms)
         return a->owner->charge_ms < b->owner->charge_ms;
-    if (!a->destination->is_trusted && !b->destination->is_trusted &&
-        a->destination->used != b->destination->used)
-        return a->destination->used < b->destination->used; /* each once before any twice */
     if (a->flow->last_start != b->flow->last_start)
         return a->flow->last_start < b->flow->last_start;
     return a->order < b->order;

@@ -13,7 +13,6 @@ import time
 
 import pytest
 
-import programs as lib
 import servers
 from dns_stub import SILENT, DnsStub
 from faulty import HttpsFaulty, SmtpFaulty, status
