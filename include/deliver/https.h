@@ -94,11 +94,12 @@ MUST_CHECK enum status https_poll(struct https_pool *pool, struct pollfd *fds, s
 bool https_take(struct https_pool *pool, int64_t *id_out, struct delivery_result *result_out);
 
 /*
- * The next redirect whose host must be looked up; host_out lives until https_locate, which answers it (count 0: the
- * host has no address).
+ * The next redirect whose host must be looked up; host_out lives until https_locate, which answers it.  count 0: the host
+ * has no address, or, if trouble is not NULL, it could not be looked up now, and trouble says why.
  */
 bool https_wants_addresses(struct https_pool *pool, int64_t *id_out, const char **host_out);
-void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count);
+void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count,
+                  const char *trouble);
 
 /* End all posts under way; each has a result that says why. */
 void https_end(struct https_pool *pool, const char *reason);

@@ -5,8 +5,8 @@
  *
  * In:     rows of the ledger, a page at a time; what became of lookups and deliveries; the time.
  * Out:    lookups and deliveries to start now, rows that leave without being started.
- * Source: RFC 8460 section 5.5 (R64, R65: 24 hours of retries) and section 7 (a rua is a stranger's wish, and may
- *         point at somebody else).  The window, slow start and dead destinations are ideas of Postfix's queue manager.
+ * Source: RFC 8460 section 5.5 (R64, R65: 24 hours of retries) and section 7 (anyone can publish a rua, and it
+ *         may name somebody else's mailbox or host).  The window, slow start and dead destinations are ideas of Postfix's queue manager.
  * Limits: a window of rows, slots and lookups, all set by the caller; memory depends on the settings alone.
  *
  * One scheduler serves one kind of delivery: SMTP and HTTPS have one each and so never wait for one another.  The
@@ -34,7 +34,7 @@
  * Promises, with S slots, and T the longest time that one delivery can hold a slot (tests/sim checks them):
  *   - A trusted destination gets its rows within 1.5 times the time that they take alone, plus T, however many owners
  *     publish destinations that never worked.  It waits T more for each 3/4 S owners whose destinations worked and hang.
- *   - A destination that never worked can only be told from one that never will by trying it.  It waits T more for each
+ *   - Only a try shows whether a destination that never worked works now.  It waits T more for each
  *     S/4 owners whose destinations never worked and hang, and a lookup's limit for each `lookups` of them whose name
  *     servers do not answer.  What its owner has beyond its share of a page may wait for the next run, which knows it.
  *   - With a relay there are no destinations to tell apart: everybody waits T for each S/2 owners whose mails hang.
@@ -44,7 +44,7 @@
  * flood of new owners cannot keep known destinations out.  The ledger marks a row when it is added or put off, and all
  * rows of known destinations when a run begins.  A page is the first SCHEDULER_PAGE_WINDOWS * window rows of a half that
  * are due and not under way, in the order of
- *     turn       schedule_turn of the number of rows that its owner had before it for that report day, and one more
+ *     turn       schedule_turn of the number of rows that its owner had before it in the run that built it, and one more
  *                each time it was put off: nobody's rows push the others' off the page
  *     time slot  of the next try, in units of 15 minutes
  *     place      random
@@ -112,6 +112,7 @@ enum scheduler_result {
     SCHEDULER_ACCEPTED,
     SCHEDULER_REFUSED, /* for good: the row's fault, the destination works */
     SCHEDULER_FAILED,  /* try later; of a lookup also: the name does not exist */
+    SCHEDULER_DROPPED, /* it has ended for a reason of ours, which says nothing about the destination */
     SCHEDULER_UNTRIED, /* nothing was sent, and this row is not to blame: it goes back into the window */
 };
 

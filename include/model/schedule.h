@@ -19,7 +19,7 @@ int64_t schedule_due_s(int32_t utc_day, const char *domain, const char *submitte
 #define SCHEDULE_TURNS 256
 
 /*
- * The turn of a delivery whose owner had nth others (from 0) for the same report day: up to 64 each its own, then one for
+ * The turn of a delivery whose owner had nth others (from 0) in the same run: up to 64 each its own, then one for
  * every eighth of a power of two.  Owners with many deliveries so take their turns after those with few.
  */
 uint32_t schedule_turn(uint64_t nth);

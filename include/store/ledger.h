@@ -221,12 +221,12 @@ MUST_CHECK static inline enum status ledger_mark_sending(struct ledger *ledger,
     return ledger->methods->mark_sending(ledger, delivery, now_s, err);
 }
 
-/* It was not sent after all: due as it was before ledger_mark_sending.  reason: its last_text from now on. */
+/* It was not sent after all: due as it was before ledger_mark_sending (at marked_at_s).  reason: its last_text from now on. */
 MUST_CHECK static inline enum status ledger_put_back(struct ledger *ledger,
                                                      const struct ledger_delivery *delivery,
-                                                     const char *reason, int64_t now_s, struct err *err)
+                                                     const char *reason, int64_t marked_at_s, struct err *err)
 {
-    return ledger->methods->put_back(ledger, delivery, reason, now_s, err);
+    return ledger->methods->put_back(ledger, delivery, reason, marked_at_s, err);
 }
 
 /* After: the new state, and when it is due again if that is DELIVERY_DUE. */

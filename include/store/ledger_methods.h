@@ -73,7 +73,7 @@ struct ledger_methods {
     enum status (*mark_sending)(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
                                 struct err *err);
     enum status (*put_back)(struct ledger *ledger, const struct ledger_delivery *delivery, const char *reason,
-                            int64_t now_s, struct err *err);
+                            int64_t marked_at_s, struct err *err);
     enum status (*record_result)(struct ledger *ledger, const struct ledger_delivery *delivery,
                                  enum delivery_state state, int64_t next_at_s,
                                  const struct delivery_result *result, int64_t now_s, struct err *err);

@@ -124,10 +124,18 @@ static enum delivery_stage stage_of(CURLcode result, bool is_connected)
     }
 }
 
+/* Then the post may have arrived. */
+static bool is_all_sent(const struct https_slot *slot)
+{
+    curl_off_t sent = 0;
+
+    (void)curl_easy_getinfo(slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+    return sent == (curl_off_t)slot->post.len;
+}
+
 static void judge_failure(struct https_slot *slot, CURLcode code, struct delivery_result *result)
 {
     curl_off_t connect_us = 0;
-    curl_off_t sent = 0;
 
     if (slot->is_refused) {
         delivery_result_set(result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_ADDRESS_POLICY, 0,
@@ -136,10 +144,9 @@ static void judge_failure(struct https_slot *slot, CURLcode code, struct deliver
         return;
     }
     (void)curl_easy_getinfo(slot->easy, CURLINFO_APPCONNECT_TIME_T, &connect_us);
-    (void)curl_easy_getinfo(slot->easy, CURLINFO_SIZE_UPLOAD_T, &sent);
     delivery_result_set(result, DELIVERY_RESULT_TRY_LATER, stage_of(code, connect_us > 0), 0, "%s",
                         slot->error[0] != '\0' ? slot->error : curl_easy_strerror(code));
-    if (sent == (curl_off_t)slot->post.len)
+    if (is_all_sent(slot))
         delivery_result_put_in_doubt(result);
 }
 
@@ -421,7 +428,8 @@ bool https_wants_addresses(struct https_pool *pool, int64_t *id_out, const char 
     return false;
 }
 
-void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count)
+void https_locate(struct https_pool *pool, int64_t id, const struct address *addresses, size_t count,
+                  const char *trouble)
 {
     for (size_t i = 0; i < pool->slot_count; i++) {
         struct https_slot *slot = &pool->slots[i];
@@ -429,7 +437,11 @@ void https_locate(struct https_pool *pool, int64_t id, const struct address *add
         if (slot->state != SLOT_AWAITING || slot->post.id != id ||
             launch_redirect(pool, slot, addresses, count))
             continue;
-        judge_status(slot, slot->redirect_code, &slot->result);
+        if (trouble != NULL)
+            delivery_result_set(&slot->result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0, "%s: %s",
+                                slot->host, trouble);
+        else
+            judge_status(slot, slot->redirect_code, &slot->result);
         set_done(pool, slot);
     }
 }
@@ -504,8 +516,9 @@ void https_end(struct https_pool *pool, const char *reason)
             continue;
         delivery_result_set(&slot->result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_HTTP, 0, "%s", reason);
         if (slot->state == SLOT_BUSY) {
+            if (is_all_sent(slot))
+                delivery_result_put_in_doubt(&slot->result);
             (void)curl_multi_remove_handle(pool->multi, slot->easy);
-            delivery_result_put_in_doubt(&slot->result);
         }
         set_done(pool, slot);
     }

@@ -15,7 +15,7 @@
 /* Owners, destinations and flows that there are places for, for each that can be in use: as many are remembered. */
 #define PLACES 2
 
-/* A hash tells the places among which a name has its own.  That more are in use at once happens to nobody. */
+/* A hash tells the places among which a name has its own.  In practice they are never all in use. */
 #define PLACES_TO_SEARCH 64
 
 /* An owner that used so much slot time is worth remembering. */
@@ -27,7 +27,7 @@
 /* A session gets so many rows even if other sessions could share them. */
 #define SESSION_ROWS 10
 
-/* The first member of what has a name. */
+/* First member of owner, destination and flow. */
 struct place {
     uint64_t hash;
     uint32_t uses;
@@ -156,7 +156,7 @@ static uint64_t hash_of(const struct scheduler *scheduler, const void *bytes, si
     return hash_bytes(&scheduler->settings.key, bytes, len).words[0];
 }
 
-/* What has this name, all 0 if it is new; it is in use until drop_place.  NULL: there is no room. */
+/* The entry with this name, zeroed if it is new; release it with drop_place.  NULL: all places are in use. */
 static void *take_place(const struct scheduler *scheduler, void *array, size_t size, uint64_t hash)
 {
     size_t sets = scheduler->place_count / PLACES_TO_SEARCH;
@@ -180,7 +180,7 @@ static void *take_place(const struct scheduler *scheduler, void *array, size_t s
     return best;
 }
 
-/* Who is in trouble is remembered for longest. */
+/* Entries with failures are forgotten last. */
 static void drop_place(struct scheduler *scheduler, struct place *place, bool is_in_trouble)
 {
     place->uses--;
@@ -587,7 +587,7 @@ void scheduler_result(struct scheduler *scheduler, uint32_t number, enum schedul
 
     if (row->state == ROW_LOOKUP)
         end_lookup(scheduler, row, RESOLUTION_NEEDED);
-    else if (result == SCHEDULER_UNTRIED)
+    else if (result == SCHEDULER_UNTRIED || result == SCHEDULER_DROPPED)
         settle(scheduler, row, 0);
     else
         end_delivery(scheduler, row);
@@ -597,7 +597,7 @@ void scheduler_result(struct scheduler *scheduler, uint32_t number, enum schedul
     }
     if (result == SCHEDULER_FAILED)
         note_failure(scheduler, row);
-    else
+    else if (result != SCHEDULER_DROPPED)
         note_answer(scheduler, row);
     free_row(scheduler, row);
 }

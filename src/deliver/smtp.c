@@ -60,8 +60,9 @@ struct smtp_slot {
     enum worker_state state;
     enum smtp_progress progress;
     bool is_go_sent;
-    bool has_ended;  /* it sent an end frame */
-    bool is_tls_off; /* second try, without TLS */
+    bool has_ended;     /* it sent an end frame */
+    bool is_called_off; /* smtp_end ended it */
+    bool is_tls_off;    /* second try, without TLS */
     bool is_settled[SMTP_BATCH_MAX];
     struct delivery_result results[SMTP_BATCH_MAX]; /* in the order in which they came */
     size_t result_of[SMTP_BATCH_MAX];               /* the mail that each is about */
@@ -94,8 +95,9 @@ static void settle_rest(struct smtp_slot *slot)
 {
     bool is_in_doubt = slot->progress == SMTP_PROGRESS_MAILING && !slot->has_ended;
     /* The first mail without a result is the one that the session broke at, unless the worker stopped in front of it. */
-    bool is_untried =
-        slot->has_ended && slot->progress == SMTP_PROGRESS_MAILING && slot->rest.stage == DELIVERY_AT_START;
+    bool is_untried = (slot->has_ended && slot->progress == SMTP_PROGRESS_MAILING &&
+                       slot->rest.stage == DELIVERY_AT_START) ||
+                      (slot->is_called_off && slot->progress < SMTP_PROGRESS_MAILING);
 
     for (size_t i = 0; i < slot->batch.count; i++) {
         struct delivery_result result = slot->rest;
@@ -140,7 +142,7 @@ static struct span span_of(const char *text)
     return (struct span){text, strlen(text)};
 }
 
-/* How long the session that starts now may begin mails: each may take as long as its answers. */
+/* For how long the session that starts now may start mails, so that the last one can finish before the deadline. */
 static uint32_t mailing_ms(const struct smtp_slot *slot, const struct smtp_limits *limits)
 {
     int64_t left_ms = slot->batch.deadline_ms - clock_monotonic_ms();
@@ -496,7 +498,7 @@ void smtp_start(struct smtp_pool *pool, const struct smtp_batch *batch)
     slot->unsettled = batch->count;
     slot->result_count = slot->taken = 0;
     slot->target = 0;
-    slot->is_tls_off = false;
+    slot->is_tls_off = slot->is_called_off = false;
     start(pool, slot);
     finish(pool, slot);
 }
@@ -591,6 +593,7 @@ void smtp_end(struct smtp_pool *pool, const char *reason)
             continue;
         hear(slot);                  /* what it said in time counts */
         slot->batch.deadline_ms = 0; /* no second try */
+        slot->is_called_off = true;
         if (slot->state == SLOT_RUNNING)
             kill_worker(slot, stage_of(slot->progress), reason);
         finish(pool, slot);

@@ -179,8 +179,10 @@
                         " ORDER BY d.next_at_s / 900, d.place LIMIT $5") \
     /* sent again after a lost answer it counts a delivery twice, which takes one from the budget of that day */ \
     X(ADD_STARTED,      "INSERT INTO tlsrpt_gen.started AS s (destination, utc_day, owner, count)" \
-                        " VALUES ($1, $2, '', $4), ($1, $2, $3, $4) ON CONFLICT (destination, utc_day, owner)" \
-                        " DO UPDATE SET count = GREATEST(0, s.count + excluded.count)") \
+                        " VALUES ($1, $2, '', 1), ($1, $2, $3, 1) ON CONFLICT (destination, utc_day, owner)" \
+                        " DO UPDATE SET count = s.count + 1") \
+    X(TAKE_STARTED,     "UPDATE tlsrpt_gen.started SET count = GREATEST(0, count - 1)" \
+                        " WHERE destination = $1 AND utc_day = $2 AND (owner = '' OR owner = $3)") \
     X(EACH_BUDGET,      "SELECT destination, owner, count FROM tlsrpt_gen.started WHERE utc_day = $1" \
                         " AND count >= CASE owner WHEN '' THEN $2::bigint ELSE $3::bigint END" \
                         " ORDER BY CASE owner WHEN '' THEN 0 ELSE 1 END, count DESC, destination, owner LIMIT $4") \
@@ -194,9 +196,10 @@
                         " first_at_s = CASE first_at_s WHEN 0 THEN $4::bigint ELSE first_at_s END" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 0") \
     X(PUT_BACK,         "UPDATE tlsrpt_gen.delivery SET state = 0, tries = tries - 1, last_text = $4," \
-                        " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END" \
+                        " first_at_s = CASE first_at_s WHEN last_at_s THEN 0 ELSE first_at_s END" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3 AND state = 1") \
-    X(RECORD_RESULT,   "UPDATE tlsrpt_gen.delivery SET state = $4, next_at_s = $5, last_at_s = $6, last_code = $7," \
+    X(RECORD_RESULT,   "UPDATE tlsrpt_gen.delivery SET" \
+                        " tries = tries + CASE WHEN state = 0 AND $4::integer = 0 THEN 1 ELSE 0 END, state = $4::integer, next_at_s = $5, last_at_s = $6, last_code = $7," \
                         " last_text = $8, turn = LEAST(turn + 1, 255), is_known = (SELECT count(*) FROM tlsrpt_gen.known AS k" \
                         "  WHERE k.kind = delivery.kind AND k.destination = delivery.destination)" \
                         " WHERE domain = $1 AND utc_day = $2 AND number = $3") \

@@ -611,14 +611,14 @@ static enum status fleet_next_due(struct ledger *base, int64_t *next_at_s_out, s
 }
 
 /* After a change of a delivery: only its first try counts against the budgets. */
-static enum status add_started(struct ledger *base, const struct ledger_delivery *delivery, int64_t now_s,
-                               int64_t by, struct err *err)
+static enum status count_started(struct ledger *base, const struct ledger_delivery *delivery,
+                                 enum fleet_statement statement, int64_t at_s, struct err *err)
 {
-    return delivery->tries > 0 ? ST_OK
-                               : change(base, FLEET_ADD_STARTED,
-                                        BIND(TEXT(delivery->destination), INT(utc_day_of(now_s)),
-                                             TEXT(delivery->owner), INT(by)),
-                                        0, err);
+    return delivery->first_at_s > 0
+               ? ST_OK
+               : change(base, statement,
+                        BIND(TEXT(delivery->destination), INT(utc_day_of(at_s)), TEXT(delivery->owner)), 0,
+                        err);
 }
 
 static enum status fleet_mark_sending(struct ledger *base, const struct ledger_delivery *delivery,
@@ -628,17 +628,17 @@ static enum status fleet_mark_sending(struct ledger *base, const struct ledger_d
         change(base, FLEET_MARK_SENDING,
                BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), INT(now_s)), 0, err);
 
-    return status == ST_OK ? add_started(base, delivery, now_s, 1, err) : status;
+    return status == ST_OK ? count_started(base, delivery, FLEET_ADD_STARTED, now_s, err) : status;
 }
 
 static enum status fleet_put_back(struct ledger *base, const struct ledger_delivery *delivery,
-                                  const char *reason, int64_t now_s, struct err *err)
+                                  const char *reason, int64_t marked_at_s, struct err *err)
 {
     enum status status =
         change(base, FLEET_PUT_BACK,
                BIND(TEXT(delivery->domain), INT(delivery->utc_day), INT(delivery->id), TEXT(reason)), 0, err);
 
-    return status == ST_OK ? add_started(base, delivery, now_s, -1, err) : status;
+    return status == ST_OK ? count_started(base, delivery, FLEET_TAKE_STARTED, marked_at_s, err) : status;
 }
 
 static enum status give_budget(void *context, const struct pg_row *row, struct err *err)

@@ -10,7 +10,7 @@
  * 3. The day is closed in the ledger when no domain waits for its record.
  *
  * One domain cannot stop a run: if its record cannot be read or its report cannot be built, it waits, for at
- * most RECORD_WAIT_S; then it gets no report.  A failure of a store stops the run.
+ * most CANDIDATES_WAIT_S; then it gets no report.  A failure of a store stops the run.
  */
 #include "build_reports.h"
 
@@ -25,7 +25,6 @@
 #include "model/utc_day.h"
 #include "reportable_days.h"
 
-#define RECORD_WAIT_S  (24 * 3600) /* rfc8460.md A.1.5 */
 #define RECORD_RETRY_S (15 * 60)
 
 #define BATCH_ARENA_MAX (64u << 20)
@@ -147,12 +146,12 @@ static enum status wait_one(struct day_build *build, const struct candidate *can
     if (status != ST_OK)
         return status;
     waited_s = found.entry == LEDGER_WAITING ? now_s - found.since_s : 0;
-    if (waited_s >= RECORD_WAIT_S)
+    if (waited_s >= CANDIDATES_WAIT_S)
         return skip_one(build, candidate, reason, err);
     build->waiting++;
     next_at_s = now_s + (waited_s > RECORD_RETRY_S ? waited_s : RECORD_RETRY_S); /* as long again */
-    if (next_at_s > now_s - waited_s + RECORD_WAIT_S)
-        next_at_s = now_s - waited_s + RECORD_WAIT_S;
+    if (next_at_s > now_s - waited_s + CANDIDATES_WAIT_S)
+        next_at_s = now_s - waited_s + CANDIDATES_WAIT_S;
     return ledger_wait(ledger, build->utc_day, candidate->domain, reason, now_s, next_at_s, err);
 }
 

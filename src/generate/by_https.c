@@ -63,7 +63,7 @@ static void fail_lookup(struct lane *lane, uint32_t row, const char *reason)
     struct delivery_result result;
 
     delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_RESOLVE, 0, "%s", reason);
-    lane_unresolved(lane, row, &result);
+    lane_result(lane, row, &result);
 }
 
 static void on_host(void *context, const struct resolve_answer *answer)
@@ -118,7 +118,8 @@ static void on_redirect_host(void *context, const struct resolve_answer *answer)
     if (lookup.lane->scheduler == NULL)
         return;
     take_addresses(&host, answer);
-    https_locate(https_of(lookup.lane)->pool, lookup.row, host.addresses, host.address_count);
+    https_locate(https_of(lookup.lane)->pool, lookup.row, host.addresses, host.address_count,
+                 answer->result == RESOLVE_TEMPORARY ? answer->reason : NULL);
 }
 
 static void look_up_redirects(struct lane *lane)
@@ -137,7 +138,7 @@ static void look_up_redirects(struct lane *lane)
                 continue;
         }
         free(lookup);
-        https_locate(pool, id, NULL, 0);
+        https_locate(pool, id, NULL, 0, "out of memory");
     }
 }
 

@@ -8,8 +8,8 @@
  * 2. flush: when the marks are on the disk, give the batch to a worker process.
  * 3. collect: take the result of each mail, and give back the slot when the session has ended.
  *
- * If a session breaks before its first mail, one row has the failure, and the others are untried: they wait for
- * another session of this run, or for the next run.
+ * If a session breaks before its first mail, the failure is recorded for one row (with a relay, for none); the others
+ * wait for another session of this run, or for the next run.
  */
 #include <limits.h>
 #include <stdlib.h>
@@ -24,7 +24,7 @@
 
 #define RELAY_SESSIONS  4
 #define DIRECT_SESSIONS 16
-#define DIRECT_LOOKUPS  64
+#define DIRECT_LOOKUPS  16         /* each may ask for the addresses of five mail hosts */
 #define BATCH_BYTES_MAX (8u << 20) /* of one session's messages together, unless one alone is larger */
 #define BATCH_MS        300000     /* the longest that one session may take, all its targets together */
 
@@ -116,7 +116,7 @@ static enum status compose(struct lane *lane, const struct delivery_item *item, 
 /* A copy is sent once, with the first try. */
 static bool wants_copy(const struct lane *lane, const struct delivery_item *item)
 {
-    return *lane->generator->config->bcc != '\0' && item->row.tries == 0;
+    return *lane->generator->config->bcc != '\0' && item->row.first_at_s == 0 && !item->is_copied;
 }
 
 /* A copy goes in front of its mail: the mail's result ends the row, and with it the texts that are logged. */
@@ -199,6 +199,8 @@ static void start(struct lane *lane, const struct scheduler_start *start)
 static void flush(struct lane *lane)
 {
     struct mail_lane *mail = mail_of(lane);
+    const int64_t limit_ms = clock_monotonic_ms() + BATCH_MS;
+    const int64_t deadline_ms = limit_ms < lane->end_at_ms ? limit_ms : lane->end_at_ms;
 
     lane->has_starts = false;
     while (mail->waiting != NULL) {
@@ -209,7 +211,7 @@ static void flush(struct lane *lane)
                                                     .target_count = batch->route.target_count,
                                                     .mails = batch->mails,
                                                     .count = batch->mail_count,
-                                                    .deadline_ms = clock_monotonic_ms() + BATCH_MS,
+                                                    .deadline_ms = deadline_ms,
                                                     .owner = batch});
     }
 }
@@ -228,8 +230,10 @@ static void step(struct lane *lane, const struct pollfd *fds, size_t count)
 
 static void take_copy(struct lane *lane, uint32_t row, const struct delivery_result *result)
 {
-    const struct delivery_item *item = lane->items[row];
+    struct delivery_item *item = lane->items[row];
 
+    if (item != NULL)
+        item->is_copied = result->kind == DELIVERY_RESULT_DELIVERED;
     if (result->kind != DELIVERY_RESULT_DELIVERED && item != NULL)
         LOG_FACT(EV_COPY_FAILED, log_text("domain", item->row.domain), log_text("rua", item->row.rua),
                  log_text("reply", result->text));
@@ -239,7 +243,7 @@ static void take_copy(struct lane *lane, uint32_t row, const struct delivery_res
 static bool is_relay_failure(const struct lane *lane, const struct delivery_result *result)
 {
     return lane->settings.is_relay && result->kind == DELIVERY_RESULT_TRY_LATER &&
-           result->stage < DELIVERY_AT_MAIL;
+           result->stage < DELIVERY_AT_MAIL && !result->is_in_doubt;
 }
 
 static void take_untried(struct lane *lane, uint32_t row, const struct delivery_result *result)

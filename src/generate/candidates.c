@@ -85,10 +85,14 @@ static void take_answer(void *context, const struct resolve_answer *answer)
     lookup->state = LOOKUP_ANSWERED;
 }
 
-static bool is_owner_silent(const struct candidates *candidates, const char *domain)
+/* A domain whose last chance it is will be asked for all the same. */
+static bool is_owner_silent(const struct candidates *candidates, const struct day_domain *domain)
 {
-    return candidates->order.silent != NULL &&
-           sketch_get(candidates->order.silent, organization_of(domain)) >= CANDIDATES_SILENT_MAX;
+    const int64_t now_s = candidates->order.generator->now_s;
+    bool is_last_chance = domain->since_s > 0 && now_s - domain->since_s >= CANDIDATES_WAIT_S;
+
+    return candidates->order.silent != NULL && !is_last_chance &&
+           sketch_get(candidates->order.silent, organization_of(domain->name)) >= CANDIDATES_SILENT_MAX;
 }
 
 /* A domain that the rules do not refuse waits until there is an answer. */
@@ -115,7 +119,7 @@ static enum status ask(struct candidates *candidates, struct candidate_lookup *l
         skip(candidate, refused);
         return ST_OK;
     }
-    if (is_owner_silent(candidates, domain->name)) {
+    if (is_owner_silent(candidates, domain)) {
         candidate->reason = "not asked: other domains of its owner got no answer";
         return ST_OK;
     }

@@ -28,6 +28,7 @@
 #include "model/tlsrpt_record.h"
 
 #define CANDIDATES_AT_ONCE 200
+#define CANDIDATES_WAIT_S  (24 * 3600) /* how long a domain waits for its record (rfc8460.md A.1.5) */
 #define CANDIDATES_SILENT_MAX                                                                                \
     10 /* so many lookups without an answer, and an owner's other domains wait unasked */
 

@@ -68,9 +68,10 @@ static enum status read_page(struct day_domains *domains, struct err *err)
     return strbuf_is_failed(&domains->last) ? no_memory(err) : ST_OK;
 }
 
-static enum status is_in_scope(struct day_domains *domains, const char *domain, bool *is_in_scope_out,
+static enum status is_in_scope(struct day_domains *domains, struct day_domain *item, bool *is_in_scope_out,
                                struct err *err)
 {
+    const char *domain = item->name;
     struct ledger *ledger = domains->generator->ledger;
     struct ledger_found found = {LEDGER_NOTHING, 0, 0};
     enum status status = ST_OK;
@@ -83,6 +84,7 @@ static enum status is_in_scope(struct day_domains *domains, const char *domain, 
         status = ledger_find(ledger, domains->utc_day, domain, &found, err);
     is_later = domains->scope == DAY_DOMAINS_DUE && found.entry == LEDGER_WAITING &&
                found.next_at_s > domains->generator->now_s;
+    item->since_s = found.entry == LEDGER_WAITING ? found.since_s : 0;
     domains->waiting += is_later;
     *is_in_scope_out = found.entry == LEDGER_NOTHING || (found.entry == LEDGER_WAITING && !is_later);
     return status;
@@ -109,7 +111,7 @@ static enum status keep_in_scope(struct day_domains *domains, struct err *err)
     for (size_t i = 0; status == ST_OK && i < domains->count; i++) {
         bool is_kept;
 
-        status = is_in_scope(domains, domains->items[i].name, &is_kept, err);
+        status = is_in_scope(domains, &domains->items[i], &is_kept, err);
         if (status == ST_OK && is_kept)
             domains->items[kept++] = domains->items[i];
     }

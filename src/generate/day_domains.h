@@ -29,6 +29,7 @@ enum day_domains_scope {
 struct day_domain {
     const char *name;
     struct session_counts sessions; /* summed over its policies */
+    int64_t since_s; /* when its record could not be read first; 0: it has not been asked for */
 };
 
 struct day_domains {

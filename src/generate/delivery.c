@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How it works.  All due rows are read at the start.  A transport marks items "sending" before it sends them
- * (delivery_begin, one transaction), and reports results one by one; the results between two calls of
- * delivery_commit are one transaction too.  After a crash, what is still marked may have arrived: the next
- * run's recovery makes it due again, in doubt.
+ * How it works.  dispatch.c reads due rows page by page.  An item is marked "sending" before it is sent, and results are
+ * recorded one by one; all between two calls of delivery_commit is one transaction.  After a crash, what is still
+ * marked may have arrived: the next run's recovery makes it due again, in doubt.
  */
 #include "delivery.h"
 
@@ -77,6 +76,10 @@ static enum status begin_transaction(struct delivery *delivery, struct err *err)
 {
     enum status status = ST_OK;
 
+    if (delivery->status != ST_OK) {
+        *err = delivery->err;
+        return delivery->status;
+    }
     if (delivery->is_in_transaction)
         return ST_OK;
     status = ledger_begin(delivery->generator->ledger, err);
@@ -87,17 +90,24 @@ static enum status begin_transaction(struct delivery *delivery, struct err *err)
     return status;
 }
 
-bool delivery_begin(struct delivery *delivery, struct delivery_item *item)
+bool delivery_begin(struct delivery *delivery, struct delivery_item *item, struct delivery_result *fault_out)
 {
     struct ledger *ledger = delivery->generator->ledger;
     struct err err;
     enum status status = begin_transaction(delivery, &err);
 
-    if (status == ST_OK)
+    if (status == ST_OK) {
         status =
             ledger_read_report(ledger, item->row.utc_day, item->row.domain, &item->body, &item->report, &err);
+        if (status == ST_NOT_FOUND || status == ST_NOMEM) {
+            delivery_result_set(fault_out, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "%s", err.text);
+            return false;
+        }
+    }
+    item->marked_at_s = clock_utc_s();
     if (status == ST_OK)
-        status = ledger_mark_sending(ledger, &item->row, clock_utc_s(), &err);
+        status = ledger_mark_sending(ledger, &item->row, item->marked_at_s, &err);
+    item->is_marked = status == ST_OK;
     return keep_failure(delivery, status, &err);
 }
 
@@ -138,7 +148,7 @@ static enum delivery_state state_after(const struct delivery_item *item, const s
                : DELIVERY_EXPIRED;
 }
 
-static void log_result(const struct delivery_item *item, const struct delivery_result *result,
+static void log_result(const struct delivery_item *item, int64_t tries, const struct delivery_result *result,
                        enum delivery_state state, int64_t next_at_s)
 {
     static const enum log_event_id EVENTS[DELIVERY_STATE_COUNT] = {
@@ -155,7 +165,7 @@ static void log_result(const struct delivery_item *item, const struct delivery_r
     if (state == DELIVERY_DUE)
         utc_stamp_format(next_at_s, next);
     LOG_FACT(EVENTS[state], log_text("day", day), log_text("domain", item->row.domain),
-             log_text("rua", item->row.rua), log_number("tries", item->row.tries + 1),
+             log_text("rua", item->row.rua), log_number("tries", tries),
              log_text("stage", delivery_stage_name(result->stage)), log_number("code", result->code),
              log_text("reply", result->text), log_text("next", next));
 }
@@ -198,7 +208,7 @@ void delivery_put_back(struct delivery *delivery, const struct delivery_item *it
     enum status status = begin_transaction(delivery, &err);
 
     if (status == ST_OK)
-        status = ledger_put_back(delivery->generator->ledger, &item->row, reason, clock_utc_s(), &err);
+        status = ledger_put_back(delivery->generator->ledger, &item->row, reason, item->marked_at_s, &err);
     (void)keep_failure(delivery, status, &err);
 }
 
@@ -261,9 +271,10 @@ void delivery_record(struct delivery *delivery, struct delivery_item *item,
         status = ledger_add_known(delivery->generator->ledger, &item->row, now_s, &err);
     if (status == ST_OK && item->row.kind == DELIVERY_MAIL)
         status = note_mail(delivery, item, result, now_s, &err);
-    (void)keep_failure(delivery, status, &err);
+    if (!keep_failure(delivery, status, &err))
+        return;
     count(delivery->totals, state);
-    log_result(item, result, state, next_at_s);
+    log_result(item, item->row.tries + (item->is_marked || state == DELIVERY_DUE), result, state, next_at_s);
     if (state == DELIVERY_DELIVERED)
         archive(delivery, item);
 }
@@ -292,8 +303,11 @@ void delivery_put_off(struct delivery *delivery, const struct delivery_item *ite
     if (status == ST_OK)
         status = ledger_record_result(delivery->generator->ledger, &item->row, state, next_at_s, &result,
                                       now_s, &err);
-    (void)keep_failure(delivery, status, &err);
+    if (!keep_failure(delivery, status, &err))
+        return;
     count(delivery->totals, state);
+    if (state != DELIVERY_DUE) /* those that are due again are logged together, by host */
+        log_result(item, item->row.tries, &result, state, next_at_s);
 }
 
 /* An end without an attempt. */
@@ -308,9 +322,10 @@ static void record_untried(struct delivery *delivery, const struct delivery_item
     if (status == ST_OK)
         status = ledger_record_result(delivery->generator->ledger, &item->row, state, 0, &result,
                                       clock_utc_s(), &err);
-    (void)keep_failure(delivery, status, &err);
+    if (!keep_failure(delivery, status, &err))
+        return;
     count(delivery->totals, state);
-    log_result(item, &result, state, 0);
+    log_result(item, item->row.tries, &result, state, 0);
 }
 
 void delivery_record_suppressed(struct delivery *delivery, const struct delivery_item *item)

@@ -28,6 +28,9 @@ struct delivery_item {
     struct ledger_delivery row;  /* its texts live in texts */
     struct ledger_report report; /* set by delivery_begin; lives in body until delivery_item_drop_body */
     uint32_t slot;               /* of the scheduler, once started */
+    int64_t marked_at_s;         /* set by delivery_begin, */
+    bool is_marked;              /*   which marked it */
+    bool is_copied;              /* its copy for bcc has been taken */
     struct arena texts;
     struct arena body;
 };
@@ -49,11 +52,15 @@ void delivery_item_done(struct delivery_item *item);
 
 /* ---- one attempt ---- */
 
-/* Mark the item as being sent and read its report; nothing may be sent before delivery_commit.  False: see status. */
-bool delivery_begin(struct delivery *delivery, struct delivery_item *item);
+/*
+ * Mark the item as being sent and read its report; nothing may be sent before delivery_commit.  False: the ledger fails,
+ * see status; or, if that is ST_OK, only this report cannot be read, and *fault_out is its result.
+ */
+bool delivery_begin(struct delivery *delivery, struct delivery_item *item, struct delivery_result *fault_out);
 
 /*
  * What became of an item; the next delivery_commit makes it durable.
+ * After a failure of the ledger nothing is recorded, logged or counted any more: it stays "sending", in doubt.
  *   record             delivered, due again, expired or given up; a mailbox that refused for good is
  *                      suppressed for some days
  *   record_suppressed  not sent because its mailbox is suppressed

@@ -34,7 +34,12 @@
 #define WAIT_MS    1000
 #define LAST_TRY_S (15 * 60) /* the try at 24 hours is made by the next run of cron or the timer */
 
-static const struct lane_methods *const METHODS[] = {&LANE_MAIL, &LANE_HTTPS};
+enum {
+    MAIL,
+    HTTPS
+};
+
+static const struct lane_methods *const METHODS[] = {[MAIL] = &LANE_MAIL, [HTTPS] = &LANE_HTTPS};
 
 #define LANES ARRAY_COUNT(METHODS)
 
@@ -44,8 +49,10 @@ struct dispatch {
     struct lane lanes[LANES];
     int64_t end_at_ms;
     bool is_stopping;   /* a signal came */
-    enum status status; /* first failure of a transport */
+    enum status status; /* first failure of a transport: the run ends */
     struct err err;
+    enum status open_status; /* first failure to open a lane: the other one works */
+    struct err open_err;
 };
 
 /* ---- rows ---- */
@@ -73,7 +80,7 @@ static void note_left(struct lane *lane, const char *host)
         i++;
     if (lane->left[i].count++ == 0)
         (void)snprintf(lane->left[i].host, sizeof lane->left[i].host, "%s",
-                       i < LANE_LEFT_MAX - 1 ? host : ""); /* the last one is for all further hosts */
+                       i < LANE_LEFT_MAX - 1 ? host : "(other hosts)");
 }
 
 static void log_left(const struct lane *lane, const char *host, uint64_t count, const char *reason)
@@ -120,6 +127,11 @@ static uint64_t row_id(const struct lane *lane, const struct ledger_delivery *ro
     return hash_bytes(&lane->settings.key, text, used).words[0] >> 1;
 }
 
+static uint64_t count_of(int64_t stored)
+{
+    return stored > 0 ? (uint64_t)stored : 0;
+}
+
 /* True: the scheduler took the item. */
 static bool offer(struct lane *lane, struct delivery_item *item)
 {
@@ -129,9 +141,9 @@ static bool offer(struct lane *lane, struct delivery_item *item)
                                           .destination = row->destination,
                                           .due_at_s = row->due_at_s + LAST_TRY_S,
                                           .is_known = row->is_known,
-                                          .was_tried = row->tries > 0,
-                                          .destination_used = (uint64_t)row->destination_started,
-                                          .flow_used = (uint64_t)row->owner_started};
+                                          .was_tried = row->first_at_s > 0,
+                                          .destination_used = count_of(row->destination_started),
+                                          .flow_used = count_of(row->owner_started)};
     uint32_t number;
     enum scheduler_disposition disposition = scheduler_add(lane->scheduler, &offered, &number);
 
@@ -192,6 +204,8 @@ static enum scheduler_result scheduler_result_of(const struct delivery_result *r
 {
     if (result->kind == DELIVERY_RESULT_DELIVERED)
         return SCHEDULER_ACCEPTED;
+    if (result->stage == DELIVERY_AT_START)
+        return SCHEDULER_DROPPED; /* our own trouble, or a rule of ours */
     return result->kind == DELIVERY_RESULT_GIVE_UP && result->code > 0 ? SCHEDULER_REFUSED : SCHEDULER_FAILED;
 }
 
@@ -200,11 +214,6 @@ void lane_result(struct lane *lane, uint32_t row, const struct delivery_result *
     delivery_record(lane->delivery, lane->items[row], result);
     drop_item(lane, row);
     scheduler_result(lane->scheduler, row, scheduler_result_of(result));
-}
-
-void lane_unresolved(struct lane *lane, uint32_t row, const struct delivery_result *result)
-{
-    lane_result(lane, row, result);
 }
 
 void lane_untried(struct lane *lane, uint32_t row, const char *reason)
@@ -217,16 +226,20 @@ void lane_untried(struct lane *lane, uint32_t row, const char *reason)
 bool lane_begin(struct lane *lane, uint32_t row)
 {
     struct delivery_item *item = lane->items[row];
+    struct delivery_result fault;
 
     if (item->row.kind == DELIVERY_MAIL && delivery_is_suppressed(lane->delivery, item)) {
         delivery_record_suppressed(lane->delivery, item);
         drop_item(lane, row);
-        scheduler_result(lane->scheduler, row, SCHEDULER_REFUSED);
+        scheduler_result(lane->scheduler, row, SCHEDULER_DROPPED);
         return false;
     }
-    if (delivery_begin(lane->delivery, item))
+    if (delivery_begin(lane->delivery, item, &fault))
         return true;
-    scheduler_result(lane->scheduler, row, SCHEDULER_UNTRIED); /* the ledger fails, and so the run ends */
+    if (lane->delivery->status == ST_OK)
+        lane_result(lane, row, &fault);
+    else
+        scheduler_result(lane->scheduler, row, SCHEDULER_UNTRIED);
     return false;
 }
 
@@ -324,7 +337,7 @@ static int shorter(int a, int b)
     return a < b ? a : b;
 }
 
-/* How long nothing is to be done unless a descriptor is ready. */
+/* How long the loop may sleep if no descriptor becomes ready. */
 static int wait_limit_ms(struct dispatch *dispatch)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -377,11 +390,11 @@ static size_t descriptor_count(const struct waiting_for *waiting)
     return count;
 }
 
-/* curl has to wait for its own sockets itself, and takes ours along. */
+/* libcurl polls its own sockets; curl_multi_poll also polls ours. */
 static enum status wait_with(struct dispatch *dispatch, struct waiting_for *waiting, int wait_ms,
                              struct err *err)
 {
-    struct lane *https = &dispatch->lanes[LANES - 1];
+    struct lane *https = &dispatch->lanes[HTTPS];
 
     if (https->scheduler != NULL)
         return https_poll(by_https_pool(https), waiting->fds, descriptor_count(waiting), wait_ms, err);
@@ -437,6 +450,15 @@ static void end_lanes(struct dispatch *dispatch, const char *reason)
     }
 }
 
+static const char *end_reason(const struct dispatch *dispatch)
+{
+    if (dispatch->delivery.status != ST_OK)
+        return "the ledger failed";
+    if (dispatch->status != ST_OK)
+        return "a transport failed";
+    return generator_is_stopping ? "a signal ended the run" : "the run's time was up";
+}
+
 /*
  * What was not tried, and why: one line for each host that failed; one for all that is open if the relay or the time
  * was the reason.
@@ -449,9 +471,7 @@ static enum status log_all_left(struct dispatch *dispatch, struct err *err)
 
     for (size_t i = 0; i < LANES; i++) {
         struct lane *lane = &dispatch->lanes[i];
-        const char *reason = generator_is_stopping ? "a signal ended the run"
-                             : is_late             ? "the run's time was up"
-                                                   : lane->trouble;
+        const char *reason = is_late || generator_is_stopping ? end_reason(dispatch) : lane->trouble;
 
         for (size_t k = 0; k < LANE_LEFT_MAX && lane->left[k].count > 0; k++)
             log_left(lane, lane->left[k].host, lane->left[k].count, "deliveries to this host failed");
@@ -506,7 +526,7 @@ static void run(struct dispatch *dispatch)
             break;
         wait_for_news(dispatch);
     }
-    end_lanes(dispatch, "the run's time was up");
+    end_lanes(dispatch, end_reason(dispatch));
     (void)delivery_commit(&dispatch->delivery);
 }
 
@@ -518,9 +538,11 @@ static enum status note_any(void *context, const struct ledger_delivery *row, st
     return ST_OK;
 }
 
+/* Also what becomes due during the run. */
 static enum status find_any(struct lane *lane, bool *is_any_out, struct err *err)
 {
-    struct ledger_page page = {.kind = lane->methods->kind, .due_s = clock_utc_s(), .max = 1};
+    struct ledger_page page = {
+        .kind = lane->methods->kind, .due_s = INT64_MAX, .now_s = clock_utc_s(), .max = 1};
     enum status status = ledger_read_page(lane->generator->ledger, &page, note_any, is_any_out, err);
 
     page.is_known = true;
@@ -542,6 +564,7 @@ static enum status open_lane(struct dispatch *dispatch, struct lane *lane, struc
     lane->settings.key = hash_key_new();
     lane->settings.window = WINDOW;
     lane->settings.stop_at_ms = stop_at_ms;
+    lane->end_at_ms = dispatch->end_at_ms;
     lane->settings.max_per_destination = (uint64_t)config->max_per_destination;
     lane->settings.max_per_owner_and_destination = (uint64_t)config->max_per_owner_and_destination;
     lane->items = calloc(2 * WINDOW, sizeof *lane->items);
@@ -563,6 +586,16 @@ static void close_lane(struct lane *lane)
     free(lane->lookups);
 }
 
+static enum status first_failure(const struct dispatch *dispatch, struct err *err)
+{
+    if (dispatch->delivery.status != ST_OK) {
+        *err = dispatch->delivery.err;
+        return dispatch->delivery.status;
+    }
+    *err = dispatch->status != ST_OK ? dispatch->err : dispatch->open_err;
+    return dispatch->status != ST_OK ? dispatch->status : dispatch->open_status;
+}
+
 enum status dispatch(struct generator *generator, struct delivery_totals *totals, struct err *err)
 {
     struct dispatch *dispatch = calloc(1, sizeof *dispatch);
@@ -578,17 +611,16 @@ enum status dispatch(struct generator *generator, struct delivery_totals *totals
 
         *lane = (struct lane){.methods = METHODS[i], .generator = generator, .delivery = &dispatch->delivery};
         status = open_lane(dispatch, lane, err);
-        keep_failure(dispatch, status, err);
+        if (status != ST_OK && dispatch->open_status == ST_OK) {
+            dispatch->open_status = status;
+            dispatch->open_err = *err;
+        }
     }
     run(dispatch);
     keep_failure(dispatch, log_all_left(dispatch, err), err);
     for (size_t i = 0; i < LANES; i++)
         close_lane(&dispatch->lanes[i]);
-    if (dispatch->delivery.status != ST_OK)
-        *err = dispatch->delivery.err;
-    else
-        *err = dispatch->err;
-    status = dispatch->delivery.status != ST_OK ? dispatch->delivery.status : dispatch->status;
+    status = first_failure(dispatch, err);
     free(dispatch);
     return status;
 }

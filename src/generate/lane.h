@@ -23,7 +23,7 @@ struct lane_methods {
     enum status (*open)(struct lane *lane, struct err *err);
     void (*close)(struct lane *lane);
 
-    /* Look up the destination of this row, and say what came of it: lane_resolved, lane_unresolved. */
+    /* Look up the destination of this row, and say what came of it: lane_resolved or lane_result. */
     void (*look_up)(struct lane *lane, const struct scheduler_start *start);
 
     /* Begin a delivery or session; its rows are marked by lane_begin, and sent by flush, after the ledger's commit. */
@@ -52,7 +52,8 @@ struct lane {
     uint64_t *lookups; /* by row number: which lookup is under way, so that a late answer is not taken */
     void *transport;   /* the methods' */
     uint64_t lookup_count;
-    bool has_starts; /* deliveries wait for the commit of their marks */
+    int64_t end_at_ms; /* clock_monotonic_ms: everything under way is ended then */
+    bool has_starts;   /* deliveries wait for the commit of their marks */
     struct {
         char host[DOMAIN_NAME_MAX + 1];
         uint64_t count;
@@ -62,13 +63,12 @@ struct lane {
 
 extern const struct lane_methods LANE_MAIL, LANE_HTTPS;
 
-/* The destination's addresses are known, or its lookup failed: the row's result. */
+/* The destination's addresses are known.  If they are not: lane_result. */
 void lane_resolved(struct lane *lane, uint32_t row);
-void lane_unresolved(struct lane *lane, uint32_t row, const struct delivery_result *result);
 
 /*
- * Mark a started row as being sent, and read its report.  False: it is not to be sent (its mailbox is suppressed, its
- * report cannot be read), and has had its result.
+ * Mark a started row as being sent, and read its report.  False: its mailbox is suppressed, or its report cannot be read,
+ * and it has had its result; or the ledger failed, it is back in the window, and the run ends.
  */
 bool lane_begin(struct lane *lane, uint32_t row);
 

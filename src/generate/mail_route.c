@@ -110,7 +110,7 @@ static void fail(struct route_search *search, enum delivery_result_kind kind, en
     struct delivery_result result;
 
     delivery_result_set(&result, kind, stage, 0, "%s: %s", search->lane->items[search->row]->row.host, words);
-    lane_unresolved(search->lane, search->row, &result);
+    lane_result(search->lane, search->row, &result);
 }
 
 /* One mail host's allowed addresses become targets; true if one was not allowed. */
@@ -225,7 +225,9 @@ static void take_mail_hosts(void *context, const struct resolve_answer *answer)
 void mail_routes_look_up(struct mail_routes *routes, struct lane *lane, const struct scheduler_start *start)
 {
     struct route_search *search = calloc(1, sizeof *search);
+    const char *host = lane->items[start->row]->row.host;
     struct delivery_result result;
+    enum status status = ST_NOMEM;
 
     if (search != NULL) {
         *search = (struct route_search){.routes = routes,
@@ -233,14 +235,17 @@ void mail_routes_look_up(struct mail_routes *routes, struct lane *lane, const st
                                         .number = lane->lookups[start->row],
                                         .row = start->row,
                                         .destination = start->destination};
-        if (resolve_add(lane->generator->resolver, RESOLVE_MX, lane->items[start->row]->row.host,
-                        take_mail_hosts, search, NULL) == ST_OK)
+        status = resolve_add(lane->generator->resolver, RESOLVE_MX, host, take_mail_hosts, search, NULL);
+        if (status == ST_OK)
             return;
     }
     free(search);
-    delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RESOLVE, 0,
-                        "%s: not a name that can be looked up", lane->items[start->row]->row.host);
-    lane_unresolved(lane, start->row, &result);
+    if (status == ST_NOMEM)
+        delivery_result_set(&result, DELIVERY_RESULT_TRY_LATER, DELIVERY_AT_START, 0, "out of memory");
+    else
+        delivery_result_set(&result, DELIVERY_RESULT_GIVE_UP, DELIVERY_AT_RESOLVE, 0,
+                            "%s: not a name that can be looked up", host);
+    lane_result(lane, start->row, &result);
 }
 
 /* ---- the whole ---- */

@@ -34,7 +34,7 @@ MUST_CHECK enum status mail_routes_open(struct mail_routes **routes_out, struct 
                                         size_t destinations, struct err *err);
 void mail_routes_close(struct mail_routes **routes);
 
-/* Ask the DNS for the mail hosts of this row's mailbox domain; lane_resolved or lane_unresolved follows. */
+/* Ask the DNS for the mail hosts of this row's mailbox domain; lane_resolved or lane_result follows. */
 void mail_routes_look_up(struct mail_routes *routes, struct lane *lane, const struct scheduler_start *start);
 
 /* The relay; or the route of a destination that was looked up, which lasts while a session holds it. */

@@ -312,7 +312,7 @@ static void on_certificate(struct worker_session *session, int event, va_list ar
     *is_fine = session->job->tls != SMTP_TLS_REQUIRE || event == SMTP_EV_WRONG_PEER_CERTIFICATE;
 }
 
-/* Between two mails nothing is in doubt: if the next one might not end in time, it is better not begun. */
+/* Stop between two mails: a mail that the deadline cuts off may arrive twice. */
 static void finish_mail(struct worker_session *session, struct message_slot *slot)
 {
     settle(session, slot);

@@ -98,6 +98,7 @@ enum ledger_query {
     Q_NEXT_TURN,
     Q_READ_PAGE,
     Q_ADD_STARTED,
+    Q_TAKE_STARTED,
     Q_EACH_BUDGET,
     Q_ADD_KNOWN,
     Q_EACH_DELIVERY,
@@ -166,8 +167,10 @@ static const char *const SQL[QUERY_COUNT] = {
         "  AND s.owner = d.owner), 0)")
         "WHERE d.state = 0 AND d.kind = ?1 AND d.is_known = ?2 AND d.turn = ?3"
         " AND d.next_at_s / 900 <= ?4 / 900 AND d.next_at_s <= ?4 ORDER BY d.next_at_s / 900, d.place LIMIT ?5",
-    [Q_ADD_STARTED] = "INSERT INTO started (destination, utc_day, owner, count) VALUES (?1, ?2, '', ?4), (?1, ?2, ?3, ?4)"
-                      " ON CONFLICT (destination, utc_day, owner) DO UPDATE SET count = max(0, count + excluded.count)",
+    [Q_ADD_STARTED] = "INSERT INTO started (destination, utc_day, owner, count) VALUES (?1, ?2, '', 1), (?1, ?2, ?3, 1)"
+                      " ON CONFLICT (destination, utc_day, owner) DO UPDATE SET count = count + 1",
+    [Q_TAKE_STARTED] = "UPDATE started SET count = max(0, count - 1)"
+                       " WHERE destination = ?1 AND utc_day = ?2 AND owner IN ('', ?3)",
     [Q_EACH_BUDGET] = "SELECT destination, owner, count FROM started WHERE utc_day = ?1"
                       " AND count >= CASE owner WHEN '' THEN ?2 ELSE ?3 END"
                       " ORDER BY owner <> '', count DESC, destination, owner LIMIT ?4",
@@ -181,8 +184,9 @@ static const char *const SQL[QUERY_COUNT] = {
     [Q_MARK_SENDING] = "UPDATE delivery SET state = 1, tries = tries + 1, last_at_s = ?2,"
                        " first_at_s = CASE first_at_s WHEN 0 THEN ?2 ELSE first_at_s END WHERE id = ?1",
     [Q_PUT_BACK] = "UPDATE delivery SET state = 0, tries = tries - 1, last_text = ?2,"
-                   " first_at_s = CASE tries WHEN 1 THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
-    [Q_RECORD_RESULT] = "UPDATE delivery SET state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5, last_text = ?6,"
+                   " first_at_s = CASE first_at_s WHEN last_at_s THEN 0 ELSE first_at_s END WHERE id = ?1 AND state = 1",
+    /* what was not marked, because a lookup failed or others had failed, has had a try too */
+    [Q_RECORD_RESULT] = "UPDATE delivery SET tries = tries + (state = 0 AND ?2 = 0), state = ?2, next_at_s = ?3, last_at_s = ?4, last_code = ?5, last_text = ?6,"
                         " turn = min(turn + 1, 255), is_known = " IS_KNOWN("delivery.kind", "delivery.destination")
                         " WHERE id = ?1",
     [Q_RECOVER] = "UPDATE delivery SET state = 0, next_at_s = ?1 + (900 << min(tries, 7) >> 1), last_code = 0,"
@@ -546,15 +550,15 @@ static enum status sqlite_read_page(struct ledger *ledger, const struct ledger_p
     return status == ST_NOT_FOUND ? ST_OK : status;
 }
 
-/* Only the first try of a delivery counts against the budgets. */
-static enum status add_started(struct ledger *ledger, const struct ledger_delivery *delivery, int64_t now_s,
-                               int64_t by, struct err *err)
+/* Only the first try of a delivery counts against the budgets; query: Q_ADD_STARTED or Q_TAKE_STARTED. */
+static enum status count_started(struct ledger *ledger, const struct ledger_delivery *delivery,
+                                 enum ledger_query query, int64_t at_s, struct err *err)
 {
-    return delivery->tries > 0 ? ST_OK
-                               : db_change(db_of(ledger), Q_ADD_STARTED,
-                                           BIND(TEXT(delivery->destination), INT(utc_day_of(now_s)),
-                                                TEXT(delivery->owner), INT(by)),
-                                           err);
+    return delivery->first_at_s > 0
+               ? ST_OK
+               : db_change(db_of(ledger), query,
+                           BIND(TEXT(delivery->destination), INT(utc_day_of(at_s)), TEXT(delivery->owner)),
+                           err);
 }
 
 static enum status sqlite_each_budget(struct ledger *ledger, int32_t utc_day, int64_t destination_limit,
@@ -616,15 +620,15 @@ static enum status sqlite_mark_sending(struct ledger *ledger, const struct ledge
 {
     enum status status = change_delivery(ledger, Q_MARK_SENDING, BIND(INT(delivery->id), INT(now_s)), err);
 
-    return status == ST_OK ? add_started(ledger, delivery, now_s, 1, err) : status;
+    return status == ST_OK ? count_started(ledger, delivery, Q_ADD_STARTED, now_s, err) : status;
 }
 
 static enum status sqlite_put_back(struct ledger *ledger, const struct ledger_delivery *delivery,
-                                   const char *reason, int64_t now_s, struct err *err)
+                                   const char *reason, int64_t marked_at_s, struct err *err)
 {
     enum status status = change_delivery(ledger, Q_PUT_BACK, BIND(INT(delivery->id), TEXT(reason)), err);
 
-    return status == ST_OK ? add_started(ledger, delivery, now_s, -1, err) : status;
+    return status == ST_OK ? count_started(ledger, delivery, Q_TAKE_STARTED, marked_at_s, err) : status;
 }
 
 static enum status sqlite_record_result(struct ledger *ledger, const struct ledger_delivery *delivery,

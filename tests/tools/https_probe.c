@@ -111,7 +111,7 @@ static void take_results(struct probe *probe, struct https_pool *pool)
     int64_t id;
 
     while (https_wants_addresses(pool, &id, &host))
-        https_locate(pool, id, &probe->located, probe->has_located ? 1 : 0);
+        https_locate(pool, id, &probe->located, probe->has_located ? 1 : 0, NULL);
     while (https_take(pool, &id, &result)) {
         probe->settled++;
         probe->posting--;

@@ -105,6 +105,7 @@ static bool play_result(struct play *play, const char *command, const char *id)
         [SCHEDULER_ACCEPTED] = "accept",
         [SCHEDULER_REFUSED] = "refuse",
         [SCHEDULER_FAILED] = "fail",
+        [SCHEDULER_DROPPED] = "drop",
         [SCHEDULER_UNTRIED] = "untried",
     };
     size_t len = strlen(command);
@@ -349,6 +350,11 @@ static void test_failures_close(void **state)
         {"a success between them counts",
          "add 1 a x added; add 2 b x added; add 3 c x added; add 4 d x added; add 5 e x added; add 6 f x added;"
          "start 1; fail! 1; start 2; fail! 2; start 3; fail! 3; start 4; accept! 4; start 5; fail! 5; start 6",
+         {.slots = 8}},
+        {"what ends for a reason of ours is neither a failure nor a success",
+         "add 1 a x added; add 2 b x added; add 3 c x added; add 4 d x added; add 5 e x added; add 6 f x added;"
+         "start 1; fail! 1; start 2; fail! 2; start 3; fail! 3; start 4; fail! 4; start 5; drop! 5; start 6; fail! 6;"
+         "add 7 g x closed",
          {.slots = 8}},
         {"five owners do not close one that worked",
          "add 1 a x added known; add 2 b x added known; add 3 c x added known; add 4 d x added known;"

@@ -320,7 +320,7 @@ static void test_first_tries_of_a_day_are_counted(void **state)
     add(f, DAY, "d.example", "4@x");
     got = due(f, NOW_S);
     got.rows[1].owner = "other.example";
-    got.rows[3].tries = 1; /* no first try */
+    got.rows[3].first_at_s = NOW_S - 900; /* no first try */
     for (int i = 0; i < 4; i++)
         assert_int_equal(ledger_mark_sending(f->ledger, &got.rows[i], NOW_S, &f->err), ST_OK);
     assert_int_equal(ledger_put_back(f->ledger, &got.rows[2], "", NOW_S, &f->err), ST_OK);
