@@ -534,9 +534,10 @@ enum status https_poll(struct https_pool *pool, struct pollfd *fds, size_t count
 
     take_messages(pool);
     for (size_t i = 0; i < count; i++) {
-        waits[i] = (struct curl_waitfd){.fd = fds[i].fd,
-                                        .events = (short)((fds[i].events & POLLIN ? CURL_WAIT_POLLIN : 0) |
-                                                          (fds[i].events & POLLOUT ? CURL_WAIT_POLLOUT : 0))};
+        waits[i] =
+            (struct curl_waitfd){.fd = fds[i].fd,
+                                 .events = (short)(((fds[i].events & POLLIN) != 0 ? CURL_WAIT_POLLIN : 0) |
+                                                   ((fds[i].events & POLLOUT) != 0 ? CURL_WAIT_POLLOUT : 0))};
         fds[i].revents = 0;
     }
     if (code == CURLM_OK)
@@ -546,8 +547,8 @@ enum status https_poll(struct https_pool *pool, struct pollfd *fds, size_t count
         return err_set(err, code == CURLM_OUT_OF_MEMORY ? ST_NOMEM : ST_INTERNAL, "curl cannot go on: %s",
                        curl_multi_strerror(code));
     for (size_t i = 0; i < count; i++)
-        fds[i].revents = (short)((waits[i].revents & CURL_WAIT_POLLIN ? POLLIN : 0) |
-                                 (waits[i].revents & CURL_WAIT_POLLOUT ? POLLOUT : 0));
+        fds[i].revents = (short)(((waits[i].revents & CURL_WAIT_POLLIN) != 0 ? POLLIN : 0) |
+                                 ((waits[i].revents & CURL_WAIT_POLLOUT) != 0 ? POLLOUT : 0));
     return ST_OK;
 }
 

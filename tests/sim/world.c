@@ -397,7 +397,8 @@ int64_t world_allowance_ms(const struct world *world, bool is_known)
         others_ms = 2 * (world->bad_known_ms + world->bad_new_ms) / settings->slots;
     else if (!is_known)
         others_ms += world->bad_new_ms / quarter;
-    return limit_ms * (1 + (others_ms + lookups_ms + limit_ms - 1) / limit_ms); /* once more for a part of it */
+    return limit_ms *
+           (1 + (others_ms + lookups_ms + limit_ms - 1) / limit_ms); /* once more for a part of it */
 }
 
 void world_close(struct world *world)

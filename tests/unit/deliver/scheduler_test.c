@@ -102,11 +102,8 @@ static void play_start(struct play *play, const char *command, const char *sessi
 static bool play_result(struct play *play, const char *command, const char *id)
 {
     static const char *const RESULTS[] = {
-        [SCHEDULER_ACCEPTED] = "accept",
-        [SCHEDULER_REFUSED] = "refuse",
-        [SCHEDULER_FAILED] = "fail",
-        [SCHEDULER_DROPPED] = "drop",
-        [SCHEDULER_UNTRIED] = "untried",
+        [SCHEDULER_ACCEPTED] = "accept", [SCHEDULER_REFUSED] = "refuse",  [SCHEDULER_FAILED] = "fail",
+        [SCHEDULER_DROPPED] = "drop",    [SCHEDULER_UNTRIED] = "untried",
     };
     size_t len = strlen(command);
     bool is_last = command[len - 1] == '!'; /* and its session is over */
