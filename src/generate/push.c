@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/clock_guard.h"
 #include "app/log_events.h"
 #include "app/program.h"
 #include "app/stores.h"
 #include "base/clock.h"
 #include "base/file.h"
-#include "clock_guard.h"
 #include "model/utc_day.h"
 #include "retention.h"
 

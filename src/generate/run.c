@@ -21,12 +21,12 @@
 
 #include <signal.h>
 
+#include "app/clock_guard.h"
 #include "app/last_run.h"
 #include "app/log_events.h"
 #include "app/program.h"
 #include "base/clock.h"
 #include "build_reports.h"
-#include "clock_guard.h"
 #include "dispatch.h"
 #include "generate/push.h"
 #include "model/utc_day.h"

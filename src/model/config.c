@@ -359,7 +359,7 @@ static const struct option_row TABLE[] = {
 
 #define VARIABLE_PREFIX "TLSRPT_GEN_"
 
-/* Variables with our prefix that are no settings: base/clock.h, generate/clock_guard.h. */
+/* Variables with our prefix that are no settings: base/clock.h, app/clock_guard.h. */
 static const char *const OTHER_VARIABLES[] = {"TLSRPT_GEN_CLOCK", "TLSRPT_GEN_BOOT_ID", NULL};
 
 static enum status missing(const char *path, const char *name, const char *example, struct err *err)

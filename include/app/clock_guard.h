@@ -20,8 +20,8 @@
  *      file "clock".
  * Out: trusted or not, and the ledger time.
  */
-#ifndef GENERATE_CLOCK_GUARD_H
-#define GENERATE_CLOCK_GUARD_H
+#ifndef APP_CLOCK_GUARD_H
+#define APP_CLOCK_GUARD_H
 
 #include <stdbool.h>
 #include <stdint.h>

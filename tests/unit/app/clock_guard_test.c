@@ -12,9 +12,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "app/clock_guard.h"
 #include "base/attr.h"
 #include "base/file.h"
-#include "generate/clock_guard.h"
 
 #define NOON INT64_C(1773489600) /* 2026-03-14T12:00:00Z */
 #define HOUR INT64_C(3600)

@@ -6,7 +6,7 @@
  *   ledger SECONDS
  * A file that cannot be understood is taken for none: the clock is trusted as in the first run.
  */
-#include "clock_guard.h"
+#include "app/clock_guard.h"
 
 #include <stdlib.h>
 #include <string.h>
