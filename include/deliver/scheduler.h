@@ -34,9 +34,9 @@
  * Promises, with S slots, and T the longest time that one delivery can hold a slot (tests/sim checks them):
  *   - A trusted destination gets its rows within 1.5 times the time that they take alone, plus T, however many owners
  *     publish destinations that never worked.  It waits T more for each 3/4 S owners whose destinations worked and hang.
- *   - Only a try shows whether a destination that never worked works now.  It waits T more for each
- *     S/4 owners whose destinations never worked and hang, and a lookup's limit for each `lookups` of them whose name
- *     servers do not answer.  What its owner has beyond its share of a page may wait for the next run, which knows it.
+ *   - Only a try shows whether a destination that never worked works now.  If others hang that never worked, it waits T
+ *     more, and T for each S/4 owners of them, and a lookup's limit for each `lookups` of them whose name servers do not
+ *     answer.  What its owner has beyond its share of a page may wait for the next run, which knows it.
  *   - With a relay there are no destinations to tell apart: everybody waits T for each S/2 owners whose mails hang.
  *   A part of so many owners counts as all of them.
  *

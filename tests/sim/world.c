@@ -397,8 +397,10 @@ int64_t world_allowance_ms(const struct world *world, bool is_known)
         others_ms = 2 * (world->bad_known_ms + world->bad_new_ms) / settings->slots;
     else if (!is_known)
         others_ms += world->bad_new_ms / quarter;
-    return limit_ms *
-           (1 + (others_ms + lookups_ms + limit_ms - 1) / limit_ms); /* once more for a part of it */
+    if (!is_known && !settings->is_relay && others_ms + lookups_ms > 0)
+        others_ms += limit_ms;
+    others_ms += lookups_ms + limit_ms - 1; /* a part counts as a whole */
+    return limit_ms * (1 + others_ms / limit_ms);
 }
 
 void world_close(struct world *world)
