@@ -437,7 +437,7 @@ def send_until_killed(host):
         while host.collector.poll() is None:
             assert sent < 1000000, "the bound was never reached"
             with contextlib.suppress(TimeoutError):
-                sock.send(lib.as_bytes(datagram(f"{'x' * 60}.d{sent}.{DOMAIN}")))
+                sock.send(lib.as_bytes(datagram(f"{'x' * 60}.d{sent}.example")))
                 sent += 1
     return sent
 
