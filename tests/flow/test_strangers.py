@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import programs as lib
 import servers
 from dns_stub import SILENT, DnsStub
 from faulty import HttpsFaulty, SmtpFaulty, status
@@ -252,6 +253,7 @@ def peak_kib(pid):
         return 0
 
 
+@pytest.mark.skipif("asan" in lib.BUILD.name, reason="a sanitizer keeps freed memory")
 def test_more_rows_than_memory(world, authority):
     """What is due at once does not grow the program: ten times the deliveries, the same memory."""
     _, make = world
