@@ -110,6 +110,9 @@ MUST_CHECK enum status options_override(struct options *options, const char *ass
 /* "FILE:LINE", "-o", the variable's name or "default", for messages about this option. */
 void options_origin_format(const struct options *options, const char *name, char *text_out, size_t size);
 
+/* The first obsolete setting behind after (NULL: of all) that somebody has set; NULL: none. */
+const struct option_row *options_next_obsolete(const struct options *options, const struct option_row *after);
+
 /* "name = value   # from" for each row. */
 void options_show(const struct options *options, FILE *out);
 

@@ -259,7 +259,7 @@ static enum status unknown_name(const struct options *options, const char *name,
     for (size_t i = 0; i < options->count; i++) {
         size_t changes = distance(name, options->table[i].name);
 
-        if (changes < best) {
+        if (changes < best && options->table[i].kind != OPTION_OBSOLETE) {
             best = changes;
             nearest = options->table[i].name;
         }
@@ -511,6 +511,14 @@ void options_origin_format(const struct options *options, const char *name, char
         format_origin(&options->origins[option - options->table], text_out, size);
     else
         (void)snprintf(text_out, size, "unknown");
+}
+
+const struct option_row *options_next_obsolete(const struct options *options, const struct option_row *after)
+{
+    for (size_t i = after != NULL ? (size_t)(after - options->table) + 1 : 0; i < options->count; i++)
+        if (options->table[i].kind == OPTION_OBSOLETE && options->origins[i].file != NULL)
+            return &options->table[i];
+    return NULL;
 }
 
 void options_show(const struct options *options, FILE *out)

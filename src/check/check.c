@@ -6,6 +6,7 @@
 #include "check/check.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -110,6 +111,19 @@ static void print_sum(struct checkup *checkup)
 
 /* ---- settings ---- */
 
+static void check_obsolete(struct checkup *checkup)
+{
+    const struct options *options = &checkup->config->options;
+
+    for (const struct option_row *row = NULL; (row = options_next_obsolete(options, row)) != NULL;) {
+        char origin[PATH_MAX + 16];
+
+        options_origin_format(options, row->name, origin, sizeof origin);
+        checkup_say(checkup, VERDICT_WARN, "settings", "remove it", "%s: %s has no effect: %s", origin,
+                    row->name, row->help);
+    }
+}
+
 void check_settings(struct checkup *checkup)
 {
     const struct config *config = checkup->config;
@@ -124,6 +138,7 @@ void check_settings(struct checkup *checkup)
     if (*config->organization_name != '\0' && *config->contact_info != '\0')
         checkup_say(checkup, VERDICT_OK, "settings", NULL, "reports come from %s <%s> as submitter %s",
                     config->organization_name, config->from, config->submitter);
+    check_obsolete(checkup);
 }
 
 /* ---- the command line ---- */

@@ -172,6 +172,13 @@ def test_there_are_at_least_forty():
     assert len({row[0] for row in ROWS}) == len(ROWS)
 
 
+def test_a_setting_of_an_older_version_is_named_by_check(make_site):
+    site = make_site(max_per_host=500)
+    words = "".join(site.run("check", check=False).stdout.split())  # lines are wrapped, also within a path
+    assert "max_per_hosthasnoeffect:nolongerused,seemax_per_destination" in words
+    assert f"{site.config}:" in words
+
+
 @pytest.mark.parametrize("what, lines, line, words", WRONG, ids=[row[0] for row in WRONG])
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_it_is_refused_at_start(tmp_path, name, what, lines, line, words):
