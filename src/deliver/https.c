@@ -329,7 +329,7 @@ static bool prepare(struct https_pool *pool, struct https_slot *slot)
     }
     if (pool->settings->verify == HTTPS_VERIFY_FALLBACK && is_unverified_host(pool, slot->host)) {
         slot->is_unverified = true;
-        copy_text(slot->certificate_words, sizeof slot->certificate_words, "as before");
+        copy_text(slot->certificate_words, sizeof slot->certificate_words, "found bad in an earlier post");
     }
     return true;
 }
