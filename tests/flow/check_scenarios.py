@@ -71,6 +71,16 @@ def a_line_that_is_wrong(world):
     world.site.set(nonsense_setting="1")
 
 
+def remove_obsolete(world):
+    world.site.settings.pop("max_per_host")
+    world.site.set()
+
+
+@scenario("warn", "settings", "max_per_host has no effect", remove_obsolete)
+def a_setting_of_an_older_version(world):
+    world.site.set(max_per_host="500")
+
+
 @scenario("FAIL", "settings", "organization_name is not set")
 def no_organization(world):
     world.site.set(organization_name=None)
