@@ -221,6 +221,12 @@ static enum status prefetch(const struct day_build *build, const struct candidat
 static enum status settle_one(struct day_build *build, const struct candidate *candidate, struct arena *arena,
                               struct err *err)
 {
+    struct ledger_found found;
+    enum status status =
+        ledger_find(build->generator->ledger, build->utc_day, candidate->domain, &found, err);
+
+    if (status != ST_OK || found.entry == LEDGER_REPORT || found.entry == LEDGER_SKIPPED)
+        return status; /* settled meanwhile, by another generator of the fleet */
     switch (candidate->disposition) {
     case CANDIDATE_REPORT:
         return build_one(build, candidate, arena, err);
