@@ -8,10 +8,10 @@
  * Source: RFC 8460 sections 3 and 5.4 (R56 to R61).
  * Limits: HTTPS_PARALLEL_MAX posts at once; an answer is read up to HTTPS_ANSWER_MAX bytes; each post has a deadline.
  *
- * Nothing here waits but https_poll, and that no longer than it is told: one loop drives this, the SMTP workers and
- * the resolver.  Every address is checked against the address policy before the connection and again when its socket
- * is made, and curl never looks a name up itself.  One request per post; a second one only where the first could not
- * be sent because of the certificate (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
+ * Only https_poll waits, and at most wait_ms: one loop drives this, the SMTP workers and the resolver.  Every address
+ * is checked against the address policy before the connection and again when its socket is made, and curl never looks a
+ * name up itself.  One request per post; a second one only where the first could not be sent because of the certificate
+ * (HTTPS_VERIFY_FALLBACK), or after a redirect that is allowed.
  */
 #ifndef DELIVER_HTTPS_H
 #define DELIVER_HTTPS_H

@@ -61,22 +61,19 @@ class Talker:
 
 # ---- settings ----------------------------------------------------------------------------------------------
 
-def remove_nonsense(world):
-    world.site.settings.pop("nonsense_setting")
-    world.site.set()
+def remove_setting(name):
+    def remove(world):
+        world.site.settings.pop(name)
+        world.site.set()
+    return remove
 
 
-@scenario("FAIL", "settings", "nonsense_setting: unknown setting; remove it", remove_nonsense)
+@scenario("FAIL", "settings", "nonsense_setting: unknown setting; remove it", remove_setting("nonsense_setting"))
 def a_line_that_is_wrong(world):
     world.site.set(nonsense_setting="1")
 
 
-def remove_obsolete(world):
-    world.site.settings.pop("max_per_host")
-    world.site.set()
-
-
-@scenario("warn", "settings", "max_per_host has no effect", remove_obsolete)
+@scenario("warn", "settings", "max_per_host has no effect", remove_setting("max_per_host"))
 def a_setting_of_an_older_version(world):
     world.site.set(max_per_host="500")
 

@@ -91,10 +91,11 @@ class Connection:
 
 
 class Server:
-    """Accept connections until stop(); behave(connection) is the conversation."""
+    """Accept connections until stop(); behave(connection) is the conversation.  Port 0: any free one."""
 
-    def __init__(self, behave):
+    def __init__(self, behave, host=LOOPBACK, port=0):
         self.behave = behave
+        self.host, self.port = host, port
         self.over = threading.Event()
         self.connections = 0
         self.errors = []
@@ -103,7 +104,7 @@ class Server:
         self.socks = []
 
     def __enter__(self):
-        self.listener = socket.create_server((LOOPBACK, 0), backlog=64)
+        self.listener = socket.create_server((self.host, self.port), backlog=64)
         self.listener.settimeout(0.1)
         self.port = self.listener.getsockname()[1]
         self._start(self._accept)
@@ -172,8 +173,8 @@ class SmtpFaulty(Server):
     accepted: the messages (bytes) answered with 250 after their dot.  seen: every command's first word.
     """
 
-    def __init__(self, faults=None, extensions=("PIPELINING", "ENHANCEDSTATUSCODES"), tls_context=None):
-        super().__init__(self._serve)
+    def __init__(self, faults=None, extensions=("PIPELINING", "ENHANCEDSTATUSCODES"), tls_context=None, **address):
+        super().__init__(self._serve, **address)
         self.faults = {step: list(what) if isinstance(what, list) else what for step, what in (faults or {}).items()}
         self.extensions = list(extensions)
         self.tls_context = tls_context
@@ -333,7 +334,7 @@ class BioSocket:
 class HttpsFaulty(Server):
     """An HTTPS server; respond(connection, body) answers one request, or handshake(connection) replaces TLS.
 
-    requests: the bodies that came whole.
+    posts: (path, body) of each request that came whole.  A connection's path is that of its latest request.
     """
 
     def __init__(self, tls_context, respond=None, handshake=None):
@@ -341,7 +342,12 @@ class HttpsFaulty(Server):
         self.tls_context = tls_context
         self.respond = respond or status(200)
         self.handshake = handshake
-        self.requests = []
+        self.posts = []
+
+    @property
+    def requests(self):
+        """The bodies."""
+        return [body for _, body in self.posts]
 
     def _serve(self, connection):
         if self.handshake:
@@ -351,10 +357,11 @@ class HttpsFaulty(Server):
             headers = []
             while line := connection.line():
                 headers.append(line)
+            connection.path = headers[0].split(" ")[1]
             if getattr(self.respond, "is_early", False):
                 self.respond(connection)
             length = next(int(h.split(":")[1]) for h in headers if h.lower().startswith("content-length:"))
-            self.requests.append(connection.exactly(length))
+            self.posts.append((connection.path, connection.exactly(length)))
             self.respond(connection)
 
 

@@ -39,40 +39,22 @@ class Receivers:
         self.smtp, self.https = smtp, https
 
     def clear(self):
-        for came in (self.smtp.accepted, self.smtp.recipients, self.https.requests, self.https.paths):
+        for came in (self.smtp.accepted, self.smtp.recipients, self.https.posts):
             came.clear()
 
     def came(self):
         by_rua = collections.defaultdict(list)
         for line, message in zip(list(self.smtp.recipients), list(self.smtp.accepted)):
             by_rua[line.split("<")[1].rstrip(">")].append(message)
-        for path, body in list(self.https.paths):
+        for path, body in list(self.https.posts):
             by_rua[f"https://localhost:{self.https.port}{path}"].append(body)
         return by_rua
-
-
-class Recording(HttpsFaulty):
-    """Keeps the path with each body."""
-
-    def __init__(self, context):
-        super().__init__(context)
-        self.paths = []
-
-    def _serve(self, connection):
-        connection.start_tls(self.tls_context)
-        while True:
-            path, length = connection.line().split(" ")[1], 0
-            while line := connection.line():
-                if line.lower().startswith("content-length:"):
-                    length = int(line.split(":")[1])
-            self.paths.append((path, connection.exactly(length)))
-            self.respond(connection)
 
 
 @pytest.fixture
 def due_site(make_site, nsd, authority):
     """A Site with 500 due deliveries, and its receivers."""
-    with SmtpFaulty() as smtp, Recording(authority.server().server_context()) as https:
+    with SmtpFaulty() as smtp, HttpsFaulty(authority.server().server_context()) as https:
         domains = [f"d{n}.example" for n in range(DOMAINS)]
         nsd.txt = {f"_smtp._tls.{d}": f"v=TLSRPTv1; rua=mailto:tls@{d},https://localhost:{https.port}/{d}" for d in domains}
         nsd.lines = ["localhost. A 127.0.0.1"]

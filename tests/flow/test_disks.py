@@ -157,7 +157,7 @@ def test_a_push_from_a_full_disk(make_site, database, disk):
     site.start_collector()
     site.send(*datagrams(10))
     site.run("push")
-    with contextlib.closing(sqlite3.connect(disk / "state" / "push.db")) as other:  # as a run that is at work
+    with contextlib.closing(sqlite3.connect(disk / "state" / "push.db")) as other:  # like a run in progress
         other.execute("SELECT * FROM state").fetchall()
         site.run("push")  # takes room that stays taken
         fill(disk)

@@ -196,7 +196,7 @@ def test_request_is_what_the_rfc_asks_for(contexts, authority):
             connection.start_tls(self.tls_context)
             while line := connection.line():
                 seen.append(line)
-            self.requests.append(connection.exactly(400))
+            self.posts.append((seen[0].split(" ")[1], connection.exactly(400)))
             status(200)(connection)
     with Recording(contexts["good"]) as server:
         url = f"https://receiver.example:{server.port}/a/../g[1-25]?x=%2C&y={{a,b}}"

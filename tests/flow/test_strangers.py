@@ -141,78 +141,33 @@ def drip(connection):
 def test_mail_hosts_that_never_come_to_an_end(world, authority):
     """Direct mail: greetings that go on for ever hold a quarter of the sessions, and HTTPS starts at once."""
     zone, make = world
-    with SmtpFaulty({"greeting": drip}) as bad, SmtpFaulty() as good, \
+    with SmtpFaulty() as good, SmtpFaulty({"greeting": drip}, host="127.0.0.2", port=good.port) as bad, \
             HttpsFaulty(authority.issue("h.good.example").server_context()) as https:
-        assert bad.port != good.port
         ruas = {f"a{n}.example": [f"mailto:x@m{n}-{m}.bad.example" for m in range(4)] for n in range(5 * SCALE)}
         ruas |= {f"z{n}.example": [f"mailto:x@m{n}.good.example", f"https://h.good.example:{https.port}/{n}"]
                  for n in range(HEALTHY)}
         for n in range(5 * SCALE):
             for m in range(4):
                 zone.answers[f"m{n}-{m}.bad.example", "A"] = [f"m{n}-{m}.bad.example. A 127.0.0.2"]
-        with redirect(bad, good):
-            site = make(ruas, smtp_mode="direct", smtp_port=good.port, https_allow=allow(https), smtp_allow=["127.0.0.0/8"])
-            with running(site):
-                servers.wait_until(lambda: len(https.requests) == HEALTHY, "the healthy domains' posts", HEALTHY_S)
-                servers.wait_until(lambda: len(good.accepted) == HEALTHY, "the healthy domains' mails", HEALTHY_S)
-                assert bad.connections > 0
-
-
-@contextlib.contextmanager
-def redirect(bad, good):
-    """127.0.0.2 at the good server's port is the bad one."""
-    import socket
-    import threading
-    listener = socket.create_server(("127.0.0.2", good.port), backlog=64)
-    listener.settimeout(0.1)
-    over = threading.Event()
-    socks = []
-
-    def accept():
-        from faulty import Connection
-        while not over.is_set():
-            with contextlib.suppress(TimeoutError):
-                sock, _ = listener.accept()
-                bad.connections += 1
-                socks.append(sock)
-                threading.Thread(target=bad._converse, args=(Connection(bad, sock, bad.connections),), daemon=True).start()
-    thread = threading.Thread(target=accept, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join(5)
-        listener.close()
-        for sock in socks:
-            sock.close()
+        site = make(ruas, smtp_mode="direct", smtp_port=good.port, https_allow=allow(https), smtp_allow=["127.0.0.0/8"])
+        with running(site):
+            servers.wait_until(lambda: len(https.requests) == HEALTHY, "the healthy domains' posts", HEALTHY_S)
+            servers.wait_until(lambda: len(good.accepted) == HEALTHY, "the healthy domains' mails", HEALTHY_S)
+            assert bad.connections > 0
 
 
 def test_paths_that_fail_at_a_shared_collector(world, authority):
     """Seven domains whose paths always answer 503 do not close the host for its other customers."""
     _, make = world
-    with SharedCollector(authority.issue("collector.example").server_context()) as collector:
+    def respond(connection):
+        status(503 if connection.path.startswith("/bad") else 200)(connection)
+    with HttpsFaulty(authority.issue("collector.example").server_context(), respond) as collector:
         url = f"https://collector.example:{collector.port}"
         ruas = {f"a{n}.example": [f"{url}/bad/{n}/{m}" for m in range(10)] for n in range(7 * SCALE)}
         ruas |= {f"z{n}.example": [f"{url}/good/{n}"] for n in range(HEALTHY)}
         site = make(ruas, https_allow=allow(collector))
         site.run(timeout=120)
         assert states(site, "rua LIKE '%/good/%'") == {"delivered": HEALTHY}
-
-
-class SharedCollector(HttpsFaulty):
-    """Answers 503 below /bad."""
-
-    def _serve(self, connection):
-        connection.start_tls(self.tls_context)
-        while True:
-            path, length = connection.line().split(" ")[1], 0
-            while line := connection.line():
-                if line.lower().startswith("content-length:"):
-                    length = int(line.split(":")[1])
-            connection.exactly(length)
-            words = "503 Unavailable" if path.startswith("/bad") else "200 OK"
-            connection.send(f"HTTP/1.1 {words}\r\nContent-Length: 0\r\n\r\n")
 
 
 def test_hosts_that_never_answer(world, authority):

@@ -353,7 +353,7 @@ static void test_failures_close(void **state)
          "start 1; fail! 1; start 2; fail! 2; start 3; fail! 3; start 4; fail! 4; start 5; drop! 5; start 6; fail! 6;"
          "add 7 g x closed",
          {.slots = 8}},
-        {"five owners do not close one that worked",
+        {"failures of five owners do not close a destination that has worked",
          "add 1 a x added known; add 2 b x added known; add 3 c x added known; add 4 d x added known;"
          "add 5 e x added known; add 6 f x added known; start 1; fail! 1; start 2; fail! 2; start 3; fail! 3;"
          "start 4; fail! 4; start 5; fail! 5; start 6; accept! 6",
